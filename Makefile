@@ -1,0 +1,37 @@
+# Every target sets up what it needs: a virtual environment in .venv, at the versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+BOARD := .3...2.1...4....
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## Make .venv with the trm command
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## Train on 4x4 Sudoku for a minute, test on unseen boards, solve one
+	$(BIN)/trm fit --config configs/quickstart.yaml
+	$(BIN)/trm test --config configs/quickstart.yaml
+	$(BIN)/trm solve runs/quickstart/checkpoints/last.ckpt $(BOARD)
+
+test: install ## Run the tests
+	$(BIN)/pytest
+
+lint: install ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Delete the environment and caches; data and runs stay
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,52 @@
+"""Stablemax, both losses, and the gradient where a naive stablemax has none."""
+
+import official
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trm.batch import IGNORE
+from trm.nn.losses import log_stablemax, solved, stablemax_cross_entropy, supervision_loss
+
+
+def test_stablemax_cross_entropy_and_its_gradient_match_official() -> None:
+    golden = load_file(official.GOLDEN / "loss" / "loss.safetensors")
+    logits = golden["logits"].requires_grad_()
+    loss = stablemax_cross_entropy(logits, golden["labels"])
+    loss.sum().backward()
+    torch.testing.assert_close(loss, golden["stablemax"], atol=1e-12, rtol=1e-10)
+    torch.testing.assert_close(logits.grad, golden["stablemax_grad"], atol=1e-7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0, -0.0, -1.0, 1e4, -1e4, 1e30, -1e30])
+def test_gradient_is_finite_everywhere(value: float) -> None:
+    logits = torch.tensor([[value, 0.5, -0.5]], requires_grad=True)
+    log_stablemax(logits).sum().backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_stablemax_is_a_distribution_in_float64() -> None:
+    logs = log_stablemax(torch.randn(5, 11) * 10)
+    assert logs.dtype == torch.float64
+    torch.testing.assert_close(logs.exp().sum(-1), torch.ones(5, dtype=torch.float64))
+
+
+def test_loss_of_a_row_is_the_mean_over_its_labelled_cells() -> None:
+    logits, labels = torch.randn(2, 4, 5), torch.tensor([[1, 2, IGNORE, IGNORE], [IGNORE] * 4])
+    losses = supervision_loss(logits, torch.zeros(2), labels)
+    cells = stablemax_cross_entropy(logits, labels)
+    assert losses.answer[0].item() == pytest.approx((cells[0, :2].sum() / 2).item())
+    assert losses.answer[1] == 0
+
+
+def test_halting_is_taught_whether_the_row_is_solved() -> None:
+    logits = torch.eye(3)[None].repeat(2, 1, 1)  # answers 0, 1, 2
+    labels = torch.tensor([[0, 1, IGNORE], [0, 2, IGNORE]])
+    assert solved(logits, labels).tolist() == [True, False]
+    halting = supervision_loss(logits, torch.tensor([20.0, 20.0]), labels).halting
+    assert halting[0] < 1e-6 < 19 < halting[1]
+
+
+def test_total_is_the_mean_of_answer_and_half_of_halting() -> None:
+    losses = supervision_loss(torch.randn(3, 4, 5), torch.randn(3), torch.randint(0, 5, (3, 4)))
+    assert losses.total().item() == pytest.approx((losses.answer + 0.5 * losses.halting).mean().item())

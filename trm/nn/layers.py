@@ -1,0 +1,133 @@
+"""The layers of a Tiny Recursive Model: weightless RMS norm, SwiGLU, rotary attention, and the block they form.
+
+Letters in shape comments: B batch, S sequence (puzzle tokens, then grid cells), D hidden size, H heads, I SwiGLU width.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORM_EPS = 1e-5
+ROTARY_BASE = 10_000.0
+
+
+def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
+    """Fill ``tensor`` from a normal distribution cut at two standard deviations, so that ``std`` holds *after* the cut.
+
+    ``torch.nn.init.trunc_normal_`` lets the cut shrink the spread; the official code (and JAX) divides by the
+    shrinkage, sqrt(1 - 4 phi(2) / erf(sqrt 2)) = 0.8796.
+    """
+    phi = math.exp(-2.0) / math.sqrt(2 * math.pi)  # the normal density at 2
+    spread = std / math.sqrt(1 - 4 * phi / math.erf(math.sqrt(2)))
+    return nn.init.trunc_normal_(tensor, std=spread, a=-2 * spread, b=2 * spread)
+
+
+class Linear(nn.Linear):
+    """``nn.Linear`` without a bias, with weights of standard deviation 1 / sqrt(fan in)."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Draw the weights."""
+        truncated_normal_(self.weight, std=self.in_features**-0.5)
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Scale the last axis to a root mean square of one; no weight, no bias, no centring."""
+    return F.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)), with gate and up as one matrix product.
+
+    The width is ``expansion`` * 2/3 * ``size``, rounded up to a multiple of ``multiple_of``: 256 suits a GPU and
+    is the official choice; a tiny model on a CPU would mostly pay for the rounding.
+    """
+
+    def __init__(self, size: int, expansion: float, multiple_of: int = 256) -> None:
+        super().__init__()
+        width = math.ceil(round(expansion * size * 2 / 3) / multiple_of) * multiple_of
+        self.gate_up = Linear(size, 2 * width)
+        self.down = Linear(width, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., size) to (..., size)."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)  # 2 x (..., I)
+        out: Tensor = self.down(F.silu(gate) * up)
+        return out
+
+
+class Rotary(nn.Module):
+    """Rotary position embedding in the half-split form (GPT-NeoX), as a cached table of cosines and sines."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, length: int, head_size: int) -> None:
+        super().__init__()
+        frequency = ROTARY_BASE ** (-torch.arange(0, head_size, 2) / head_size)
+        angle = torch.outer(torch.arange(length), frequency).repeat(1, 2)  # (S, D / H)
+        self.register_buffer("cos", angle.cos(), persistent=False)
+        self.register_buffer("sin", angle.sin(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rotate (B, H, S, D / H) by position, in float32, and return it in its own dtype."""
+        first, second = x.float().chunk(2, dim=-1)
+        rotated = torch.cat((-second, first), dim=-1)
+        return (x * self.cos.float() + rotated * self.sin.float()).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Full self-attention over puzzle tokens and cells: no mask, padding attends like any other cell."""
+
+    def __init__(self, hidden_size: int, num_heads: int, rotary: Rotary | None) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.rotary = rotary
+        self.qkv = Linear(hidden_size, 3 * hidden_size)
+        self.out = Linear(hidden_size, hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, S, D) to (B, S, D)."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, S, 3, H, D / H)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, H, S, D / H)
+        if self.rotary is not None:
+            q, k = self.rotary(q), self.rotary(k)
+        mixed = F.scaled_dot_product_attention(q, k, v)  # (B, H, S, D / H)
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+class Block(nn.Module):
+    """One layer: mix the tokens, then each token's channels; RMS norm after each residual (post-norm).
+
+    Tokens are mixed by attention or, with ``mixer="mlp"``, by a SwiGLU across the token axis. The mixer's norm runs
+    over the *tokens* of each channel, as in the official code.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        length: int,
+        mixer: str,
+        num_heads: int,
+        expansion: float,
+        multiple_of: int,
+        rotary: Rotary | None,
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(hidden_size, num_heads, rotary) if mixer == "attention" else None
+        self.token_mlp = SwiGLU(length, expansion, multiple_of) if mixer == "mlp" else None
+        self.mlp = SwiGLU(hidden_size, expansion, multiple_of)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, S, D) to (B, S, D)."""
+        if self.attention is not None:
+            x = rms_norm(x + self.attention(x))
+        if self.token_mlp is not None:
+            x = x.transpose(1, 2)  # (B, D, S)
+            x = rms_norm(x + self.token_mlp(x)).transpose(1, 2)  # (B, S, D)
+        return rms_norm(x + self.mlp(x))

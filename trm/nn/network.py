@@ -1,0 +1,177 @@
+"""The Tiny Recursive Model: one small network that refines a latent scratchpad z, then an answer y, again and again.
+
+This is the whole model of "Less is More: Recursive Reasoning with Tiny Networks" (arXiv 2510.04871), following the
+official code where it and the paper differ. It needs torch alone; slots, halting and training live above it.
+
+Letters in shape comments: B batch, L grid cells, P puzzle tokens, S = P + L, D hidden size, V vocabulary.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trm.nn.layers import Block, Linear, Rotary, truncated_normal_
+from trm.nn.puzzles import PuzzleTable
+
+HALT_BIAS = -5.0  # an untrained model halts with probability sigmoid(-5) = 0.7 %, that is, it uses all its steps
+
+
+class State(NamedTuple):
+    """What the model carries from one supervision step to the next, without gradient."""
+
+    y: Tensor
+    """Current answer, (B, S, D)."""
+    z: Tensor
+    """Latent scratchpad, (B, S, D)."""
+
+
+class Thought(NamedTuple):
+    """What one supervision step returns."""
+
+    state: State
+    """The refined answer and latent, with gradient; detach before carrying them on."""
+    logits: Tensor
+    """Answer logits, (B, L, V)."""
+    halt: Tensor
+    """Halting logit, (B,) float32: above zero the model holds its answer for solved."""
+    proceed: Tensor
+    """Logit of going on, (B,) float32: the second output of the halting head, trained in HRM only."""
+
+
+class TRM(nn.Module):
+    """A Tiny Recursive Model.
+
+    Args:
+        vocab_size: number of tokens V; token 0 is padding.
+        seq_len: number of grid cells L.
+        num_puzzles: rows of the puzzle table; 0 for none.
+        hidden_size: channels D of the answer and the latent.
+        num_layers: blocks in the network.
+        num_heads: attention heads; unused by the mlp mixer.
+        expansion: width of the SwiGLUs relative to their input (times 2/3).
+        multiple_of: SwiGLU widths are rounded up to a multiple of this.
+        mixer: how cells see each other: attention, or an MLP across cells.
+        positions: how attention knows where a cell is.
+        cycles: cycles T per supervision step, the last one with gradient.
+        latent_steps: updates n of the latent per cycle.
+        puzzle_tokens: tokens P put before the grid to hold the puzzle's vector; 0 for none.
+        puzzle_size: length of a puzzle's vector; 0 for the hidden size.
+
+    Raises:
+        ValueError: if the sizes do not fit together.
+    """
+
+    y_init: Tensor
+    z_init: Tensor
+
+    def __init__(
+        self,
+        vocab_size: int,
+        seq_len: int,
+        num_puzzles: int = 0,
+        hidden_size: int = 512,
+        num_layers: int = 2,
+        num_heads: int = 8,
+        expansion: float = 4.0,
+        multiple_of: int = 256,
+        mixer: Literal["attention", "mlp"] = "attention",
+        positions: Literal["rotary", "learned", "none"] = "rotary",
+        cycles: int = 3,
+        latent_steps: int = 6,
+        puzzle_tokens: int = 16,
+        puzzle_size: int = 0,
+    ) -> None:
+        super().__init__()
+        puzzle_size = puzzle_size or hidden_size
+        if mixer == "attention" and hidden_size % (2 * num_heads):
+            raise ValueError(f"hidden_size {hidden_size} must be a multiple of twice num_heads {num_heads}")
+        if num_puzzles and puzzle_size > puzzle_tokens * hidden_size:
+            raise ValueError(
+                f"puzzle_size {puzzle_size} does not fit in puzzle_tokens {puzzle_tokens} x hidden_size {hidden_size}"
+            )
+        if not num_puzzles:
+            puzzle_tokens = 0
+        length = puzzle_tokens + seq_len
+        self.length = length
+        self.puzzle_tokens = puzzle_tokens
+        self.cycles = cycles
+        self.latent_steps = latent_steps
+        self.scale = math.sqrt(hidden_size)
+
+        std = hidden_size**-0.5
+        self.tokens = nn.Embedding(vocab_size, hidden_size)
+        truncated_normal_(self.tokens.weight, std)
+        self.answer_head = Linear(hidden_size, vocab_size)
+        self.halting_head = nn.Linear(hidden_size, 2)
+        nn.init.zeros_(self.halting_head.weight)
+        nn.init.constant_(self.halting_head.bias, HALT_BIAS)
+        self.puzzles = PuzzleTable(num_puzzles, puzzle_size) if num_puzzles else None
+        self.positions = None
+        if positions == "learned":
+            self.positions = nn.Embedding(length, hidden_size)
+            truncated_normal_(self.positions.weight, std)
+        attends = mixer == "attention" and positions == "rotary"
+        rotary = Rotary(length, hidden_size // num_heads) if attends else None
+        self.blocks = nn.ModuleList(
+            Block(hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary) for _ in range(num_layers)
+        )
+        self.register_buffer("y_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
+        self.register_buffer("z_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
+
+    def start(self, batch_size: int) -> State:
+        """Return the state every puzzle starts from, each part (B, S, D) without memory of its own."""
+        shape = (batch_size, self.length, -1)
+        return State(self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape))
+
+    def forward(self, state: State, inputs: Tensor, puzzles: Tensor | None = None) -> Thought:
+        """Take one supervision step: T cycles, of which only the last is differentiated.
+
+        Args:
+            state: answer and latent, each (B, S, D), without gradient.
+            inputs: tokens of the question, (B, L) integers.
+            puzzles: rows of the puzzle table, (B, E), from ``self.puzzles(ids)``; None without a table.
+        """
+        x = self.embed(inputs, puzzles)
+        y, z = state
+        with torch.no_grad():
+            for _ in range(self.cycles - 1):
+                y, z = self.cycle(x, y, z)
+        y, z = self.cycle(x, y, z)
+        halting = self.halting_head(y[:, 0]).float()  # (B, 2)
+        return Thought(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halting[:, 0], halting[:, 1])
+
+    def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Update the latent n times from question, answer and itself; then the answer once from the latent."""
+        for _ in range(self.latent_steps):
+            z = self.network(z, y + x)
+        return self.network(y, z), z
+
+    def network(self, hidden: Tensor, injection: Tensor) -> Tensor:
+        """Apply the blocks to (B, S, D) plus an injection of the same shape."""
+        hidden = hidden + injection
+        for block in self.blocks:
+            hidden = block(hidden)
+        return hidden
+
+    def embed(self, inputs: Tensor, puzzles: Tensor | None) -> Tensor:
+        """Embed a question: puzzle vector spread over P tokens, then one token per cell, (B, S, D)."""
+        x = self.tokens(inputs).to(self.dtype)  # (B, L, D)
+        if puzzles is not None:
+            batch, size = puzzles.shape
+            hidden = x.shape[-1]
+            prefix = nn.functional.pad(puzzles.to(x.dtype), (0, self.puzzle_tokens * hidden - size))
+            x = torch.cat((prefix.view(batch, self.puzzle_tokens, hidden), x), dim=1)  # (B, S, D)
+        if self.positions is not None:
+            x = math.sqrt(0.5) * (x + self.positions.weight.to(x.dtype))
+        scaled: Tensor = x * self.scale
+        return scaled
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of states and activations: autocast's where autocast is on, else the weights'."""
+        weight = self.tokens.weight
+        if torch.is_autocast_enabled(weight.device.type):
+            return torch.get_autocast_dtype(weight.device.type)
+        return weight.dtype

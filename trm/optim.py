@@ -1,0 +1,107 @@
+"""AdamATan2, the optimizer of HRM and TRM, and the learning-rate schedule."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer
+
+
+class AdamATan2(Optimizer):
+    """Adam whose step is atan2(m, sqrt(v)) in place of m / (sqrt(v) + eps): no epsilon, no scale to tune.
+
+    At step t, with gradient g, in this order::
+
+        p <- p (1 - lr * weight_decay)
+        m <- m + (1 - b1) (g - m)
+        v <- v + (1 - b2) (g^2 - v)
+        p <- p - lr / (1 - b1^t) * atan2(m, sqrt(v) / sqrt(1 - b2^t))
+
+    The correction of the first moment scales the step and does *not* enter atan2. That is the rule of the CUDA
+    extension ``adam-atan2`` 0.0.3, which TRM was trained with; the package ``adam-atan2-pytorch`` has another one.
+
+    Args:
+        params: parameters or parameter groups.
+        lr: learning rate; a parameter moves by at most pi / 2 * lr / (1 - b1^t) per step.
+        betas: decay of the first and the second moment.
+        weight_decay: decoupled weight decay, scaled by ``lr``.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.1,
+    ) -> None:
+        if not (lr >= 0 and weight_decay >= 0 and all(0 <= beta < 1 for beta in betas)):
+            given = f"{lr=}, {weight_decay=}, {betas=}"
+            raise ValueError(f"AdamATan2 takes lr and weight_decay from 0 and betas in [0, 1), not {given}")
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step; parameters without a gradient are left alone."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            for age, same_age in self._by_age(params).items():
+                _update(same_age, [self.state[p] for p in same_age], age, group)
+        return loss
+
+    def _by_age(self, params: list[Tensor]) -> dict[int, list[Tensor]]:
+        """Count one more step for every parameter and group them by that count; in practice, one group."""
+        groups: dict[int, list[Tensor]] = {}
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["step"] = torch.tensor(0.0)  # on the CPU, where reading it costs no synchronisation
+                state["exp_avg"] = torch.zeros_like(p)
+                state["exp_avg_sq"] = torch.zeros_like(p)
+            state["step"] += 1
+            groups.setdefault(int(state["step"]), []).append(p)
+        return groups
+
+
+def _update(params: list[Tensor], states: list[dict[str, Tensor]], t: int, group: dict[str, Any]) -> None:
+    """Apply step ``t`` to all ``params`` at once."""
+    lr, (beta1, beta2) = group["lr"], group["betas"]
+    grads = [p.grad for p in params if p.grad is not None]
+    m, v = [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states]
+    torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
+    torch._foreach_lerp_(m, grads, 1 - beta1)
+    torch._foreach_lerp_(v, torch._foreach_mul(grads, grads), 1 - beta2)
+    scale = torch._foreach_sqrt(v)
+    torch._foreach_div_(scale, math.sqrt(1 - beta2**t))
+    angles = [torch.atan2(*pair, out=pair[1]) for pair in zip(m, scale, strict=True)]
+    torch._foreach_add_(params, angles, alpha=-lr / (1 - beta1**t))
+
+
+def warmup_cosine(warmup_steps: int, total_steps: int, min_ratio: float) -> Callable[[int], float]:
+    """Return the factor on the learning rate after a number of steps taken, for ``LambdaLR``.
+
+    It rises linearly to 1 at step ``warmup_steps``, then follows a half cosine down to ``min_ratio`` at
+    ``total_steps``. The paper's recipes have ``min_ratio`` 1: constant after the warm-up. The first step counts as
+    step 1, so it is not lost to a learning rate of zero.
+    """
+
+    def factor(steps_taken: int) -> float:
+        step = steps_taken + 1
+        if step < warmup_steps:
+            return step / warmup_steps
+        progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+        return min_ratio + max(0.0, (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    return factor
