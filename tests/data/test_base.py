@@ -1,0 +1,138 @@
+"""Draws, batches and loaders, on a family small enough to see through."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from trm.batch import IGNORE
+from trm.data import PuzzleData, Rows, Verdict
+from trm.data.base import BatchNumbers, EvalBatches, Noise, Tokens, TrainStream
+from trm.errors import InputError
+
+
+class Counting(PuzzleData):
+    """Row i asks i and answers i; the last cell has no answer."""
+
+    vocab_size, seq_len, num_puzzles = 200, 3, 0
+
+    def __init__(self, size: int = 10, **kwargs: int) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def load(self, split: str) -> Rows:
+        inputs = np.repeat(np.arange(1, self.size + 1, dtype=np.uint8)[:, None], 3, axis=1)
+        labels = inputs.copy()
+        labels[:, -1] = 0
+        return Rows(inputs, labels, np.zeros(self.size, dtype=np.int32))
+
+    def augment(self, rows: Rows, noise: Noise) -> Rows:
+        return Rows(rows.inputs + noise.coins()[:, None].astype(np.uint8) * 100, rows.labels, rows.puzzles)
+
+    def parse(self, text: str) -> Tokens:
+        return np.frombuffer(text.encode(), dtype=np.uint8)
+
+    def write(self, tokens: Tokens) -> str:
+        return bytes(tokens).decode()
+
+    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+        return self.write(answer)
+
+    def verify(self, question: Tokens, answer: Tokens) -> Verdict:
+        return Verdict(True, "")
+
+
+def test_every_pass_over_the_split_draws_each_row_once() -> None:
+    data = Counting()
+    for epoch in range(3):
+        assert sorted(data.draw(epoch * 10, 10).labels[:, 0].tolist()) == list(range(1, 11))
+    orders = {tuple(data.draw(epoch * 10, 10).labels[:, 0].tolist()) for epoch in range(3)}
+    assert len(orders) == 3
+
+
+def test_a_draw_is_the_same_in_whatever_run_of_draws_it_is() -> None:
+    data = Counting()
+    whole = data.draw(0, 37)
+    parts = [data.draw(first, count) for first, count in ((0, 1), (1, 20), (21, 16))]
+    for field, *pieces in zip(whole, *parts, strict=True):
+        assert torch.equal(field, torch.cat(pieces))
+
+
+def test_seed_changes_order_and_augmentation() -> None:
+    first, second = Counting(seed=0).draw(0, 50), Counting(seed=1).draw(0, 50)
+    assert not torch.equal(first.labels, second.labels)
+    assert not torch.equal(first.inputs > 100, second.inputs > 100)
+
+
+def test_cells_without_an_answer_are_ignored() -> None:
+    batch = Counting().draw(0, 4)
+    assert (batch.labels[:, -1] == IGNORE).all()
+    assert (batch.labels[:, :-1] > 0).all()
+    assert batch.inputs.dtype == batch.labels.dtype == batch.puzzles.dtype == torch.int32
+
+
+def test_ranks_share_the_draws_of_one_process() -> None:
+    data = Counting()
+    alone = TrainStream(data.draw, slots=6, steps=2, rank=0, world=1)
+    ranks = [TrainStream(data.draw, slots=3, steps=2, rank=rank, world=2) for rank in (0, 1)]
+    for number in (0, 1, 7):
+        together = torch.cat([rank[number].inputs for rank in ranks], dim=1)  # (K, B, L)
+        assert torch.equal(alone[number].inputs, together)
+
+
+def test_batch_numbers_count_on_from_where_training_stands() -> None:
+    position = 3
+    numbers = BatchNumbers(lambda: position)
+    assert [number for number, _ in zip(numbers, range(3), strict=False)] == [3, 4, 5]
+    position = 9
+    assert next(iter(numbers)) == 9
+
+
+@pytest.mark.parametrize(("size", "batch", "world"), [(10, 4, 1), (10, 4, 2), (10, 5, 2), (3, 8, 2)])
+def test_evaluation_counts_every_row_once_on_any_number_of_ranks(size: int, batch: int, world: int) -> None:
+    rows = Counting(size).load("test")
+    ranks = [EvalBatches(rows, batch, rank, world) for rank in range(world)]
+    assert len({len(rank) for rank in ranks}) == 1
+    seen = torch.cat([rank[number].labels for rank in ranks for number in range(len(rank))])
+    assert {len(rank[0].labels) for rank in ranks} == {batch}
+    real = seen[(seen != IGNORE).any(-1)]
+    assert sorted(real[:, 0].tolist()) == list(range(1, size + 1))
+
+
+def test_workers_do_not_change_the_data_and_do_not_receive_the_trainer() -> None:
+    def first_batches(workers: int) -> torch.Tensor:
+        data = Counting(slots=3, steps_per_batch=2, workers=workers)
+        data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        assert pickle.loads(pickle.dumps(data)).trainer is None
+        return torch.stack([batch.inputs for batch, _ in zip(data.train_dataloader(), range(4), strict=False)])
+
+    assert torch.equal(first_batches(0), first_batches(2))
+
+
+@pytest.mark.parametrize("noise", [Noise(5, 100, 5000)])
+def test_noise_is_uniform(noise: Noise) -> None:
+    assert abs(noise.coins().mean() - 0.5) < 0.03
+    orders = noise.permutations(3)
+    assert (np.sort(orders, axis=1) == [0, 1, 2]).all()
+    counts = np.unique(orders @ [9, 3, 1], return_counts=True)[1]
+    assert len(counts) == 6
+    assert abs(counts / 5000 - 1 / 6).max() < 0.03
+
+
+def test_noise_refuses_to_repeat_itself() -> None:
+    noise = Noise(0, 0, 1)
+    with pytest.raises(RuntimeError, match="WORDS"):
+        noise.permutations(Noise.WORDS + 1)
+
+
+@pytest.mark.parametrize("wrong", [{"slots": 0}, {"steps_per_batch": -1}, {"workers": -1}, {"seed": -1}])
+def test_sizes_out_of_range_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Counting(**wrong)
+
+
+def test_a_split_without_rows_is_refused() -> None:
+    with pytest.raises(InputError, match="no rows"):
+        Counting(size=0).rows("train")

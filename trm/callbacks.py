@@ -1,0 +1,149 @@
+"""Lightning callbacks: the moving average of the weights, the speed of training, and written predictions."""
+
+import csv
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter, Callback, WeightAveraging
+
+from trm.data import PuzzleData
+from trm.errors import InputError
+from trm.inference import Answers
+
+
+class StepEMA(WeightAveraging):
+    """Exponential moving average of the weights, updated after every optimizer step.
+
+    Validation, testing and checkpoints use the average. Lightning's own callback would update it once per *batch*,
+    that is once in K steps. Buffers are not averaged: the puzzle table and the initial states are the live ones.
+
+    Args:
+        decay: share of the average that is kept at each step.
+        warmup: start with a smaller decay, min(decay, (1 + t) / (10 + t)) at update t, so that a run of a few
+            thousand steps is not held back by its first weights. Off in the paper's recipes.
+    """
+
+    def __init__(self, decay: float = 0.999, warmup: bool = False) -> None:
+        if not 0 <= decay < 1:
+            raise InputError(f"the decay of StepEMA is {decay}, but must be at least 0 and less than 1")
+        super().__init__(use_buffers=False)
+        self.decay = decay
+        self.warmup = warmup
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Follow the model to its device, share its buffers, and follow every step of its optimizer."""
+        assert self._average_model is not None
+        averaged = self._average_model.module.to(pl_module.device)
+        for name, buffer in pl_module.named_buffers():
+            owner, _, leaf = name.rpartition(".")
+            setattr(averaged.get_submodule(owner), leaf, buffer)  # one puzzle table in memory and in a checkpoint
+        pairs = list(zip(averaged.parameters(), pl_module.parameters(), strict=True))
+
+        @torch.no_grad()
+        def update(*_: Any) -> None:
+            self._latest_update_step += 1
+            t = self._latest_update_step
+            decay = min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
+            average, current = map(list, zip(*pairs, strict=True))
+            torch._foreach_lerp_(average, current, 1 - decay)
+
+        self._handle = trainer.optimizers[0].register_step_post_hook(update)
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Do nothing: the average follows optimizer steps, not batches."""
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the average in the model."""
+        self._handle.remove()
+        super().on_train_end(trainer, pl_module)
+
+    def _swap_models(self, pl_module: LightningModule) -> None:
+        """Exchange average and model for a validation; the buffers are shared and stay."""
+        assert self._average_model is not None
+        for average, current in zip(self._average_model.module.parameters(), pl_module.parameters(), strict=True):
+            kept = average.detach().clone()
+            average.data.copy_(current.data)
+            current.data.copy_(kept)
+
+
+class Speed(Callback):
+    """Logs ``speed/steps_per_second`` and ``speed/puzzles_per_second``, means since the last log.
+
+    A puzzle counts once per supervision step it is in a slot for.
+    """
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Start the clock at the first batch."""
+        if batch_idx == 0:
+            self._since, self._step = time.perf_counter(), trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log when the other values are logged."""
+        if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        now, steps = time.perf_counter(), trainer.global_step - self._step
+        speed = steps / (now - self._since)
+        puzzles = speed * batch.inputs.shape[1] * trainer.world_size
+        pl_module.log_dict({"speed/steps_per_second": speed, "speed/puzzles_per_second": puzzles})
+        self._since, self._step = now, trainer.global_step
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes what ``trm predict`` answers to a CSV file, one line per puzzle.
+
+    Columns: question, answer, steps (supervision steps taken), confidence (halting probability), valid (by the
+    family's rules), correct (equal to the label).
+
+    Args:
+        path: file to write; under DDP each rank but the first adds its number to the name.
+    """
+
+    def __init__(self, path: str = "predictions.csv") -> None:
+        super().__init__(write_interval="batch")
+        self.path = path
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the file."""
+        path = Path(self.path)
+        if trainer.global_rank:
+            path = path.with_stem(f"{path.stem}-{trainer.global_rank}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(["question", "answer", "steps", "confidence", "valid", "correct"])
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Answers,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write the rows of a batch, without its padding."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, PuzzleData)
+        questions, answers = batch.inputs.cpu().numpy(), prediction.tokens.cpu().numpy()
+        labels, confidence = batch.labels.cpu().numpy(), prediction.halt.sigmoid().tolist()
+        for row, steps in enumerate(prediction.steps.tolist()):
+            given = labels[row] >= 0
+            if not given.any():
+                continue
+            question, answer = questions[row].astype("uint8"), answers[row].astype("uint8")
+            valid = data.verify(question, answer).valid
+            correct = bool((answer == labels[row])[given].all())
+            self._writer.writerow(
+                [data.write(question), data.write(answer), steps, f"{confidence[row]:.4f}", valid, correct]
+            )
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,307 @@
+"""What all puzzle families share: rows, draws, loaders. A family is a subclass of ``PuzzleData``.
+
+Letters in shape comments: N rows, L grid cells, B slots, K supervision steps per Lightning batch.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from trm.batch import IGNORE, Batch
+from trm.errors import InputError
+
+Tokens = NDArray[np.uint8]
+
+SPLITS_OF_STAGE = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("test",),
+}
+
+
+class Rows(NamedTuple):
+    """One split of a puzzle set; token 0 is padding, and a label of 0 means "no answer asked here"."""
+
+    inputs: Tokens
+    """Tokens of the questions, (N, L)."""
+    labels: Tokens
+    """Tokens of the answers, (N, L)."""
+    puzzles: NDArray[np.int32]
+    """Rows of the puzzle table, (N,)."""
+
+
+class Verdict(NamedTuple):
+    """What the rules of a family say of an answer."""
+
+    valid: bool
+    reason: str
+    """Which rule is broken, or an empty string."""
+
+
+class PuzzleData(LightningDataModule):
+    """Base of the puzzle families.
+
+    Training never repeats a stored batch: draw number d names a row (by a fresh permutation for every pass over the
+    split) and how it is augmented, both as a pure function of ``(seed, d)``. Supervision step s offers the draws
+    s * slots * ranks .. (s + 1) * slots * ranks, so a run resumes at any step, and neither the number of workers nor
+    that of ranks changes the data.
+
+    A subclass sets the three sizes and implements ``load``, ``augment``, ``parse``, ``write``, ``draw_board`` and
+    ``verify``.
+
+    Args:
+        slots: puzzles being thought about at once, per device; the batch size of a supervision step.
+        steps_per_batch: supervision steps K, each with its own optimizer update, per Lightning batch.
+        eval_batch_size: puzzles per batch in evaluation, per device; 0 for as many as slots.
+        workers: processes that prepare batches, per device.
+        seed: seed of subsets, order and augmentation.
+    """
+
+    vocab_size: int
+    seq_len: int
+    num_puzzles: int
+
+    def __init__(
+        self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("slots", slots, 1),
+            ("steps_per_batch", steps_per_batch, 1),
+            ("eval_batch_size", eval_batch_size, 0),
+            ("workers", workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise InputError(f"data.{name} is {value}, but must be at least {least}")
+        self.slots = slots
+        self.steps_per_batch = steps_per_batch
+        self.eval_batch_size = eval_batch_size or slots
+        self.workers = workers
+        self.seed = seed
+        self._splits: dict[str, Rows] = {}
+
+    # -- what a family defines --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def load(self, split: str) -> Rows:
+        """Return a split ("train", "val" or "test").
+
+        Raises:
+            InputError: if the source is missing or not what it should be.
+        """
+
+    def augment(self, rows: Rows, noise: "Noise") -> Rows:
+        """Transform each row into an equivalent puzzle, as ``noise`` says; by default leave it."""
+        return rows
+
+    @abstractmethod
+    def parse(self, text: str) -> Tokens:
+        """Read a question as people write it, to tokens (L,).
+
+        Raises:
+            InputError: if it is not a question of this family.
+        """
+
+    @abstractmethod
+    def write(self, tokens: Tokens) -> str:
+        """Write tokens (L,) on one line, the way ``parse`` reads them."""
+
+    @abstractmethod
+    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+        """Draw tokens (L,) for people; with ``color``, what the answer adds to the question stands out."""
+
+    @abstractmethod
+    def verify(self, question: Tokens, answer: Tokens) -> Verdict:
+        """Check an answer by the rules alone, without knowing the label."""
+
+    @property
+    def family(self) -> dict[str, Any]:
+        """What a checkpoint stores to find this family again: its class and arguments."""
+        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": dict(self.hparams)}
+
+    # -- Lightning ----------------------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Read what the coming stage needs, on one process, before anything is written for the run."""
+        for split in SPLITS_OF_STAGE.get(self._stage(), ("train", "val", "test")):
+            self.rows(split)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return endless batches, (K, B, ...), starting where ``trainer.global_step`` stands."""
+        rank, world = self._rank()
+        stream = TrainStream(self.draw, self.slots, self.steps_per_batch, rank, world)
+        return self._loader(stream, BatchNumbers(self._batches_taken))
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation split in order, (B, ...)."""
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return the test split in order, (B, ...)."""
+        return self._eval_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the test split in order, (B, ...)."""
+        return self._eval_loader("test")
+
+    # -- rows and draws -----------------------------------------------------------------------------------------------
+
+    def rows(self, split: str) -> Rows:
+        """Return a split, loading it at first use.
+
+        Raises:
+            InputError: if it has no rows.
+        """
+        if split not in self._splits:
+            rows = self.load(split)
+            if not len(rows.inputs):
+                raise InputError(f"the {split} split of {type(self).__name__} has no rows")
+            self._splits[split] = rows
+        return self._splits[split]
+
+    def draw(self, first: int, count: int) -> Batch:
+        """Return the training rows of draws first .. first + count, augmented, (count, ...)."""
+        rows = self.rows("train")
+        size = len(rows.inputs)
+        numbers = np.arange(first, first + count)
+        index = np.empty(count, dtype=np.int64)
+        for epoch in range(first // size, (first + count - 1) // size + 1):
+            here = numbers // size == epoch
+            index[here] = permutation(self.seed, epoch, size)[numbers[here] % size]
+        picked = Rows(rows.inputs[index], rows.labels[index], rows.puzzles[index])
+        return to_batch(self.augment(picked, Noise(self.seed, first, count)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the trainer behind when a worker process receives this object."""
+        return {**self.__dict__, "trainer": None}
+
+    # -- private ------------------------------------------------------------------------------------------------------
+
+    def _eval_loader(self, split: str) -> DataLoader[Batch]:
+        dataset = EvalBatches(self.rows(split), self.eval_batch_size, *self._rank())
+        return self._loader(dataset, range(len(dataset)))
+
+    def _loader(self, dataset: Dataset[Batch], numbers: Any) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_size=None,  # an item of the dataset is a whole batch
+            sampler=numbers,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.workers > 0,
+        )
+
+    def _stage(self) -> str:
+        if self.trainer is None or self.trainer.state.fn is None:
+            return ""
+        return str(self.trainer.state.fn.value)
+
+    def _batches_taken(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_step // self.steps_per_batch
+
+    def _rank(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+class TrainStream(Dataset[Batch]):
+    """Item k is batch k of this rank: K chunks of B draws, stacked to (K, B, ...)."""
+
+    def __init__(self, draw: Callable[[int, int], Batch], slots: int, steps: int, rank: int, world: int) -> None:
+        self.draw, self.slots, self.steps, self.rank, self.world = draw, slots, steps, rank, world
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return batch ``number``."""
+        steps = range(number * self.steps, (number + 1) * self.steps)
+        chunks = [self.draw((step * self.world + self.rank) * self.slots, self.slots) for step in steps]
+        return Batch(*map(torch.stack, zip(*chunks, strict=True)))
+
+
+class BatchNumbers(Sampler[int]):
+    """Counts batches without end from ``start()``, which is asked whenever a loader begins to iterate."""
+
+    def __init__(self, start: Callable[[], int]) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        """Count on from the present start."""
+        number = self.start()
+        while True:
+            yield number
+            number += 1
+
+
+class EvalBatches(Dataset[Batch]):
+    """A split in order, in batches of one size, dealt to the ranks in turn.
+
+    Nothing is dropped: what is missing from the last batch is filled with rows whose labels are all ``IGNORE``,
+    which no metric counts. Every rank has the same number of batches.
+    """
+
+    def __init__(self, rows: Rows, size: int, rank: int, world: int) -> None:
+        self.rows, self.size, self.rank, self.world = rows, size, rank, world
+
+    def __len__(self) -> int:
+        """Return the number of batches of this rank."""
+        return -(-len(self.rows.inputs) // (self.size * self.world))
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return batch ``number``, (B, ...)."""
+        first = (number * self.world + self.rank) * self.size
+        part = [array[first : first + self.size] for array in self.rows]
+        missing = self.size - len(part[0])
+        padded: list[Any] = [np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in part]
+        return to_batch(Rows(*padded))
+
+
+class Noise:
+    """Random numbers for a run of draws: those of draw d are a pure function of (seed, d).
+
+    Philox is counter-based: draw d owns a fixed stretch of its counter, so any run of draws is made at once, and the
+    same draw comes out the same in whatever run it is.
+    """
+
+    WORDS = 64  # 64-bit numbers per draw
+
+    def __init__(self, seed: int, first: int, count: int) -> None:
+        philox = np.random.Philox(key=seed, counter=first * (self.WORDS // 4))  # one count makes four words
+        self._words = philox.random_raw(count * self.WORDS).reshape(count, self.WORDS)  # (count, WORDS)
+        self._used = 0
+
+    def coins(self) -> NDArray[np.bool_]:
+        """Return a fair coin per draw, (count,)."""
+        return np.asarray(self._take(1)[:, 0] >> np.uint64(63) == 1)
+
+    def permutations(self, size: int) -> NDArray[np.int64]:
+        """Return a uniform permutation of 0..size-1 per draw, (count, size)."""
+        return np.argsort(self._take(size), axis=1)
+
+    def _take(self, words: int) -> NDArray[np.uint64]:
+        self._used += words
+        if self._used > self.WORDS:
+            raise RuntimeError(f"one draw has {self.WORDS} random words, more were asked for: raise Noise.WORDS")
+        return self._words[:, self._used - words : self._used]
+
+
+@lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
+    """Return the order of rows in pass ``epoch`` over a split of ``size`` rows."""
+    return np.random.default_rng((seed, epoch)).permutation(size)
+
+
+def to_batch(rows: Rows) -> Batch:
+    """Turn rows into tensors, with ``IGNORE`` where no answer is asked."""
+    labels = torch.from_numpy(rows.labels.astype(np.int32))
+    return Batch(
+        inputs=torch.from_numpy(rows.inputs.astype(np.int32)),
+        labels=labels.masked_fill_(labels == 0, IGNORE),
+        puzzles=torch.from_numpy(rows.puzzles.astype(np.int32)),
+    )

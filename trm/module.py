@@ -1,0 +1,278 @@
+"""``TRMModule``: the network in Lightning, trained by deep supervision with several optimizer steps per batch."""
+
+from typing import Any, Literal, cast
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning_utilities.core.rank_zero import rank_zero_info
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+import trm
+from trm.batch import Batch
+from trm.data import PuzzleData
+from trm.errors import InputError
+from trm.inference import Answers, think
+from trm.metrics import PuzzleMetrics
+from trm.nn import TRM, supervision_loss
+from trm.optim import AdamATan2, warmup_cosine
+from trm.supervision import Slots, explore_halting
+
+ARCHITECTURE = (
+    "vocab_size",
+    "seq_len",
+    "num_puzzles",
+    "hidden_size",
+    "num_layers",
+    "num_heads",
+    "expansion",
+    "multiple_of",
+    "mixer",
+    "positions",
+    "puzzle_tokens",
+    "puzzle_size",
+)
+"""Hyper-parameters that must agree with those of a checkpoint for its weights to mean the same."""
+
+
+class TRMModule(LightningModule):
+    """A Tiny Recursive Model and how it is trained. The defaults are those of the official ARC recipe.
+
+    A batch holds K chunks of B puzzles. Each chunk is offered to the slots that have halted; then all slots take one
+    supervision step, followed by one optimizer step. So ``trainer.global_step`` counts supervision steps, and all
+    else that progresses (data position, learning rate, exploration) is a function of it.
+
+    Args:
+        vocab_size: number of tokens, from the data.
+        seq_len: number of grid cells, from the data.
+        num_puzzles: rows of the puzzle table, from the data.
+        hidden_size: channels of the answer y and the latent z.
+        num_layers: layers of the one network.
+        num_heads: attention heads; unused by the mlp mixer.
+        expansion: width of the SwiGLUs relative to their input (times 2/3).
+        multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 suits GPUs, 8 a tiny model on a CPU.
+        mixer: how cells see each other: by attention, or by an MLP across the cells.
+        positions: how attention knows where a cell is.
+        cycles: T, cycles per supervision step; only the last is differentiated.
+        latent_steps: n, updates of the latent per cycle.
+        puzzle_tokens: tokens in front of the grid that hold the puzzle's vector; 0 for no puzzle table.
+        puzzle_size: length of a puzzle's vector; 0 for the hidden size.
+        supervision_steps: most supervision steps per puzzle (N_sup).
+        explore: probability that a slot must think for a random number of steps before it may halt.
+        explore_seed: seed of that exploration.
+        lr: learning rate of AdamATan2.
+        weight_decay: weight decay of AdamATan2.
+        puzzle_lr: learning rate of the puzzle table.
+        puzzle_weight_decay: weight decay of the puzzle table.
+        warmup_steps: steps over which both learning rates rise linearly.
+        min_lr_ratio: share of the learning rate that a cosine leaves at ``max_steps``; 1 keeps it constant.
+        compile: compile the network with ``torch.compile``.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        seq_len: int,
+        num_puzzles: int = 0,
+        hidden_size: int = 512,
+        num_layers: int = 2,
+        num_heads: int = 8,
+        expansion: float = 4.0,
+        multiple_of: int = 256,
+        mixer: Literal["attention", "mlp"] = "attention",
+        positions: Literal["rotary", "learned", "none"] = "rotary",
+        cycles: int = 3,
+        latent_steps: int = 4,
+        puzzle_tokens: int = 16,
+        puzzle_size: int = 0,
+        supervision_steps: int = 16,
+        explore: float = 0.1,
+        explore_seed: int = 0,
+        lr: float = 1e-4,
+        weight_decay: float = 0.1,
+        puzzle_lr: float = 1e-2,
+        puzzle_weight_decay: float = 0.1,
+        warmup_steps: int = 2000,
+        min_lr_ratio: float = 1.0,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.save_hyperparameters()
+        self.core = TRM(
+            vocab_size=vocab_size,
+            seq_len=seq_len,
+            num_puzzles=num_puzzles if puzzle_tokens else 0,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            expansion=expansion,
+            multiple_of=multiple_of,
+            mixer=mixer,
+            positions=positions,
+            cycles=cycles,
+            latent_steps=latent_steps,
+            puzzle_tokens=puzzle_tokens,
+            puzzle_size=puzzle_size,
+        )
+        self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
+        self.slots: Slots | None = None
+        self._saved_slots: list[dict[str, Tensor]] = []
+        # The table is the same on all ranks by its own update: DDP need not send it at every step.
+        self._ddp_params_and_buffers_to_ignore = ["core.puzzles.weights"]
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return AdamATan2 and its schedule; the puzzle table follows the same schedule by itself."""
+        optimizer = AdamATan2(self.core.parameters(), lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"])
+        self.schedule = warmup_cosine(
+            self.hparams["warmup_steps"], self.trainer.max_steps, self.hparams["min_lr_ratio"]
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule)}}
+
+    def setup(self, stage: str) -> None:
+        """Compile the network in place, so that the keys of its state stay as they are."""
+        if self.hparams["compile"]:
+            self.core.compile()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take one optimizer step per chunk of the batch, (K, B, ...); after a resume, those still to be taken."""
+        chunks = len(batch.inputs)
+        for chunk in range(self.global_step % chunks, chunks):
+            if 0 <= self.trainer.max_steps <= self.global_step:
+                break
+            self.supervision_step(Batch(*(field[chunk] for field in batch)))
+        self._log_means("train", self.train_metrics)
+        self.log("lr", self.hparams["lr"] * self.schedule(self.global_step))
+
+    def supervision_step(self, fresh: Batch) -> None:
+        """Refill the halted slots, think once, take one optimizer step, and carry the slots on."""
+        slots = self._refilled(fresh)
+        rows = None if self.core.puzzles is None else self.core.puzzles(slots.batch.puzzles)
+        thought = self.core(slots.state, slots.batch.inputs, rows)
+        losses = supervision_loss(thought.logits, thought.halt, slots.batch.labels)
+        optimizer = cast(LightningOptimizer, self.optimizers())
+        scheduler = cast(LambdaLR, self.lr_schedulers())
+        self.manual_backward(losses.total())  # averaged over ranks by DDP: the mean over all their slots
+        if self.core.puzzles is not None:
+            lr = self.hparams["puzzle_lr"] * self.schedule(self.global_step)
+            self.core.puzzles.update(lr, self.hparams["puzzle_weight_decay"])
+        least = self._least_steps(len(slots.halted))
+        optimizer.step()  # the one step that global_step counts
+        optimizer.zero_grad()
+        scheduler.step()
+        self.slots = slots.advance(thought, self.hparams["supervision_steps"], least)
+        self.train_metrics.update(
+            thought.logits.argmax(-1),
+            slots.batch.labels,
+            thought.halt.detach(),
+            self.slots.steps,
+            self.slots.halted,
+            *(loss.detach() for loss in losses),
+        )
+
+    def _refilled(self, fresh: Batch) -> Slots:
+        start = self.core.start(len(fresh.inputs))
+        return Slots.fill(fresh, start) if self.slots is None else self.slots.refill(fresh, start)
+
+    def _least_steps(self, count: int) -> Tensor:
+        """Draw this rank's share of the exploration, which is the same for all its slots on any number of ranks."""
+        generator = torch.Generator(device=self.device)
+        generator.manual_seed(self.hparams["explore_seed"] * 1_000_003 + self.global_step)
+        world, rank = self.trainer.world_size, self.global_rank
+        everyone = explore_halting(count * world, self.hparams["explore"], self.hparams["supervision_steps"], generator)
+        return everyone[rank * count : (rank + 1) * count]
+
+    # -- evaluation ---------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Think for all supervision steps and count what the last one answers."""
+        self._evaluate(self.val_metrics, batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Think for all supervision steps and count what the last one answers."""
+        self._evaluate(self.test_metrics, batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Answers:
+        """Think about each puzzle until its halting head says so."""
+        return self.solve(batch.inputs, batch.puzzles)
+
+    def solve(self, inputs: Tensor, puzzles: Tensor, early: bool = True) -> Answers:
+        """Solve puzzles with at most ``supervision_steps`` steps each; see ``trm.inference.think``."""
+        return think(self.core, inputs, puzzles, self.hparams["supervision_steps"], early)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the validation split."""
+        self._log_means("val", self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means over the test split."""
+        self._log_means("test", self.test_metrics)
+
+    def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
+        answers = self.solve(batch.inputs, batch.puzzles, early=False)
+        losses = supervision_loss(answers.logits, answers.halt, batch.labels)
+        everyone = torch.ones_like(answers.halt, dtype=torch.bool)
+        metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, everyone, *losses)
+
+    def _log_means(self, split: str, metrics: PuzzleMetrics) -> None:
+        """Log means against optimizer steps; the progress bar shows solved and the loss of the answer."""
+        means = {f"{split}/{name}": value for name, value in metrics.compute().items()}
+        metrics.reset()
+        for name, value in means.items():
+            self.log(name, value, prog_bar=name.endswith(("/solved", "/answer_loss")))
+        self.log("step", float(self.global_step))  # the x axis of the loggers
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the family of puzzles and the slots of all ranks.
+
+        After a crash under DDP the ranks are not in step, so nothing can be gathered; the slots then start afresh.
+        """
+        checkpoint["trm_version"] = trm.__version__
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, PuzzleData):
+            checkpoint["family"] = data.family
+        if self.slots is not None and not (self.trainer.interrupted and self.trainer.world_size > 1):
+            mine = self.slots.state_dict()
+            everyone = [mine] * self.trainer.world_size
+            if self.trainer.world_size > 1:
+                dist.all_gather_object(everyone, mine)
+            checkpoint["slots"] = everyone
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights of another network or family, and keep the slots until training starts.
+
+        Raises:
+            InputError: if the checkpoint does not fit.
+        """
+        theirs = checkpoint.get("hyper_parameters", {})
+        for name in ARCHITECTURE:
+            if theirs.get(name) != self.hparams[name]:
+                raise InputError(
+                    f"the checkpoint was trained with {name} {theirs.get(name)!r}, but the configuration has "
+                    f"{self.hparams[name]!r}; both must be the same network on the same family of puzzles"
+                )
+        data = getattr(self._trainer, "datamodule", None)
+        family = checkpoint.get("family", {}).get("class_path")
+        if isinstance(data, PuzzleData) and family != data.family["class_path"]:
+            raise InputError(f"the checkpoint was trained on {family}, but the data is {data.family['class_path']}")
+        self._saved_slots = checkpoint.get("slots", [])
+
+    def on_fit_start(self) -> None:
+        """Begin with the slots of the checkpoint, or with empty ones."""
+        saved, self._saved_slots, self.slots = self._saved_slots, [], None
+        if not saved:
+            return
+        if len(saved) == self.trainer.world_size:
+            self.slots = Slots.from_state_dict(saved[self.global_rank], self.device)
+        else:
+            rank_zero_info(
+                f"The checkpoint holds the slots of {len(saved)} ranks, this run has {self.trainer.world_size}: "
+                "all slots take fresh puzzles."
+            )
