@@ -1,0 +1,166 @@
+"""Tables of puzzles: what is read, held out, proven and refused."""
+
+import hashlib
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trm.data import Sudoku
+from trm.data.sudoku.generator import generate
+from trm.errors import InputError
+
+HEADER = "source,question,answer,rating"
+
+
+def table(size: int = 4, rows: int = 30, seed: int = 0) -> list[str]:
+    """Lines of a CSV file of generated puzzles, rated 0, 1, 2 in turn."""
+    puzzles = generate(size, {"train": rows}, (8, 8), seed)["train"]
+    boards = zip(puzzles.questions, puzzles.answers, strict=True)
+    text = (["".join(map(str, board)).replace("0", ".") for board in pair] for pair in boards)
+    return [f"made,{question},{answer},{i % 3}" for i, (question, answer) in enumerate(text)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "train.csv", table(rows=30))
+    write(tmp_path / "test.csv", table(rows=10, seed=1))
+    return tmp_path
+
+
+def write(path: Path, lines: list[str], header: str = HEADER) -> None:
+    path.write_text("\n".join([header, *lines]) + "\n")
+
+
+def sudoku(folder: Path, **kwargs: Any) -> Sudoku:
+    sizes = {"train_size": 0, "val_size": 5, "test_size": 0}
+    return Sudoku(size=4, source=str(folder), **{**sizes, **kwargs})
+
+
+def boards(data: Sudoku, split: str) -> set[bytes]:
+    return {bytes(row) for row in data.rows(split).inputs}
+
+
+def test_validation_is_held_out_of_the_training_file(folder: Path) -> None:
+    data = sudoku(folder)
+    assert len(boards(data, "train")) == 25
+    assert len(boards(data, "val")) == 5
+    assert len(boards(data, "test")) == 10
+    assert not boards(data, "train") & boards(data, "val")
+
+
+def test_a_subset_is_seeded_and_does_not_touch_validation(folder: Path) -> None:
+    few, all_of_them, other = sudoku(folder, train_size=7), sudoku(folder), sudoku(folder, train_size=7, seed=1)
+    assert boards(few, "val") == boards(all_of_them, "val")
+    assert boards(few, "train") < boards(all_of_them, "train")
+    assert boards(few, "train") == boards(sudoku(folder, train_size=7), "train")
+    assert boards(few, "train") != boards(other, "train")
+
+
+def test_easy_puzzles_can_be_left_out(folder: Path) -> None:
+    assert len(boards(sudoku(folder, min_rating=1), "train")) == 15
+    assert len(boards(sudoku(folder, min_rating=2), "test")) == 3
+
+
+@pytest.mark.parametrize("sizes", [{"train_size": 26}, {"val_size": 31}, {"min_rating": 9}])
+def test_more_rows_than_there_are_are_refused(folder: Path, sizes: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"train\.csv has \d+ rows rated"):
+        sudoku(folder, **sizes).rows("train")
+
+
+def edited(lines: list[str], row: int, column: int, value: str) -> list[str]:
+    fields = lines[row].split(",")
+    fields[column] = value
+    return [*lines[:row], ",".join(fields), *lines[row + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        (1, "12", r"line 4: the question has 2 cells, but 16 are needed"),
+        (2, "1" * 17, r"line 4: the answer has 17 cells, but 16 are needed"),
+        (1, "x" * 16, r"line 4: the question has 'x' in cell 0, but only '.1234' are accepted"),
+        (2, "1" * 16, r"line 4: the answer breaks the rules"),
+        (3, "hard", r"line 4: the rating 'hard' is not a whole number"),
+        (3, "1,2", r"line 4: 5 columns, but 4 are needed"),
+    ],
+)
+def test_a_wrong_row_is_refused_with_its_line(folder: Path, column: int, value: str, message: str) -> None:
+    write(folder / "train.csv", edited(table(), 2, column, value))
+    with pytest.raises(InputError, match=message):
+        sudoku(folder).rows("train")
+
+
+def test_a_question_that_contradicts_its_answer_is_refused(folder: Path) -> None:
+    lines = table()
+    other = next(line.split(",")[2] for line in lines if line.split(",")[2][0] != lines[2].split(",")[2][0])
+    question = other[0] + "." * 15
+    write(folder / "train.csv", edited(lines, 2, 1, question))
+    with pytest.raises(InputError, match=r"train\.csv, line 4: the question contradicts its answer"):
+        sudoku(folder).rows("train")
+
+
+def test_a_question_with_two_solutions_is_refused(folder: Path) -> None:
+    write(folder / "test.csv", edited(table(), 2, 1, "." * 16))
+    with pytest.raises(InputError, match=r"test\.csv, line 4: the question has two solutions"):
+        sudoku(folder).rows("test")
+
+
+def test_a_wrong_header_is_refused(folder: Path) -> None:
+    write(folder / "train.csv", table(), header="question,answer")
+    with pytest.raises(InputError, match="header 'question,answer', but 'source,question,answer,rating'"):
+        sudoku(folder).rows("train")
+
+
+def test_a_missing_file_and_a_binary_file_are_refused(folder: Path) -> None:
+    (folder / "test.csv").unlink()
+    with pytest.raises(InputError, match=r"cannot read .*test\.csv: No such file"):
+        sudoku(folder).rows("test")
+    (folder / "test.csv").write_bytes(bytes(range(256)))
+    with pytest.raises(InputError, match="not a text file"):
+        sudoku(folder).rows("test")
+
+
+class Hub(types.ModuleType):
+    """Stands in for huggingface_hub: serves the files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("huggingface_hub")
+        self.folder, self.asked = folder, []
+
+    def dataset_info(self, repo: str, revision: str) -> types.SimpleNamespace:
+        return types.SimpleNamespace(sha="c0ffee")
+
+    def hf_hub_download(self, repo: str, file: str, repo_type: str, revision: str, local_dir: Path) -> str:
+        self.asked.append((repo, file, repo_type, revision))
+        local_dir.mkdir(parents=True, exist_ok=True)
+        path = local_dir / file
+        path.write_bytes((self.folder / file).read_bytes())
+        return str(path)
+
+
+def test_hub_files_are_pinned_and_hashed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub(folder)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    root = tmp_path / "root"
+    data = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=0)
+    assert np.array_equal(data.rows("test").inputs, sudoku(folder).rows("test").inputs)
+    assert hub.asked == [("sapientinc/sudoku-extreme", "test.csv", "dataset", "c0ffee")]
+    lock = json.loads((root / "sudoku-extreme" / "lock.json").read_text())
+    assert lock["commit"] == "c0ffee"
+    assert lock["sha256"]["test.csv"] == hashlib.sha256((folder / "test.csv").read_bytes()).hexdigest()
+
+    write(folder / "test.csv", table(rows=12, seed=2))  # other bytes at the same commit
+    again = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=0)
+    with pytest.raises(InputError, match="SHA-256"):
+        again.rows("test")
+
+
+def test_the_hub_without_its_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError, match=r"pip install 'trm\[hub\]'"):
+        Sudoku(source="hub", root=str(tmp_path)).rows("train")

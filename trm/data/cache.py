@@ -1,0 +1,76 @@
+"""Generated puzzles on disk: made once, then read back."""
+
+import contextlib
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_info
+from numpy.typing import NDArray
+
+from trm.errors import InputError
+
+Progress = Callable[[int, int], None]
+
+
+def made_once(
+    root: Path, name: str, arguments: Mapping[str, Any], make: Callable[[Progress], Mapping[str, Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays that ``make`` makes, or read them from ``root`` if these arguments were asked for before.
+
+    Args:
+        root: folder of the file.
+        name: what the arrays are, for the file's name and for people.
+        arguments: everything that the arrays depend on, in values that JSON can hold.
+        make: makes them; it is handed a function to call with the numbers of things done and wanted, and raises
+            ValueError if there are none.
+
+    Raises:
+        InputError: if ``make`` fails, or the file cannot be written or read.
+    """
+    digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+    path = root / f"{name}-{digest[:12]}.npz"
+    if not path.exists():
+        rank_zero_info(f"Generating {path}, once")
+        try:
+            arrays = make(_log_tenths(path))
+        except ValueError as error:
+            raise InputError(f"cannot generate {name}: {error}") from error
+        _save(path, arrays)
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            return dict(file)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot read {path}: {error}; delete it to have it generated again") from error
+
+
+def _log_tenths(path: Path) -> Progress:
+    last = 0
+
+    def log(done: int, wanted: int) -> None:
+        nonlocal last
+        tenth = 10 * done // max(wanted, 1)
+        if tenth > last:
+            last = tenth
+            rank_zero_info(f"{path.name}: {done:,} of {wanted:,}")
+
+    return log
+
+
+def _save(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write the file in one step, so that a reader never sees half of it."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise InputError(f"cannot write {path}: {error.strerror}; data.root must be a writable folder") from error

@@ -1,0 +1,181 @@
+"""The Sudoku data module: tokens, symmetries, text and rules of boards from 4x4 to 16x16."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict
+from trm.data.sudoku.solver import geometry, solve
+from trm.data.sudoku.sources import SYMBOLS, generated, tabled, to_digits
+from trm.errors import InputError
+
+
+class Sudoku(PuzzleData):
+    """Sudoku puzzles with exactly one solution; token 1 is a blank cell, token d + 1 the digit d.
+
+    Augmented at every draw by a random symmetry: digits, bands, stacks, rows, columns and, where boxes are square,
+    the transpose.
+
+    Args:
+        size: cells in a row: 4, 6, 9 or 16.
+        source: "generate"; or a folder with ``train.csv`` and ``test.csv`` (source, question, answer, rating); or
+            "hub" for sapientinc/sudoku-extreme.
+        train_size: training puzzles; from a table a seeded subset, 0 for all.
+        val_size: validation puzzles; from a table they are held out of its training file.
+        test_size: test puzzles; from a table a seeded subset, 0 for all.
+        clues: fewest and most clues of generated puzzles; null for minimal puzzles, which lose their only solution
+            with any clue taken away.
+        min_rating: leave out the puzzles of a table that it rates easier than this.
+        symmetries: augment the training puzzles.
+        root: folder for downloads and for generated puzzles, which are made once.
+        slots: puzzles being thought about at once, per device; the batch size of a supervision step.
+        steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
+        eval_batch_size: puzzles per batch in evaluation, per device; 0 for as many as slots.
+        workers: processes that prepare batches, per device.
+        seed: seed of generator, subsets, order and augmentation.
+
+    Raises:
+        InputError: if an argument is out of its range.
+    """
+
+    num_puzzles = 1
+
+    def __init__(
+        self,
+        size: int = 9,
+        source: str = "generate",
+        train_size: int = 1000,
+        val_size: int = 1000,
+        test_size: int = 1000,
+        clues: tuple[int, int] | None = None,
+        min_rating: int = 0,
+        symmetries: bool = True,
+        root: str = "data",
+        slots: int = 768,
+        steps_per_batch: int = 16,
+        eval_batch_size: int = 0,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
+        try:
+            self.geometry = geometry(size)
+        except ValueError as error:
+            raise InputError(f"data.size: {error}") from error
+        self.save_hyperparameters()
+        self.size = size
+        self.vocab_size = size + 2
+        self.seq_len = size * size
+        self.source = source
+        self.counts = {"train": train_size, "val": val_size, "test": test_size}
+        self.clues = clues
+        self.min_rating = min_rating
+        self.symmetries = symmetries
+        self.root = Path(root)
+
+    def load(self, split: str) -> Rows:
+        """Return a split of the source."""
+        if self.source == "generate":
+            boards = generated(split, self.size, self.counts, self.clues, self.seed, self.root)
+        else:
+            boards = tabled(split, self.size, self.counts, self.source, self.min_rating, self.seed, self.root)
+        questions, answers = (board + np.uint8(1) for board in boards)
+        return Rows(questions, answers, np.zeros(len(questions), dtype=np.int32))
+
+    def augment(self, rows: Rows, noise: Noise) -> Rows:
+        """Apply a random symmetry of the board to each row."""
+        if not self.symmetries:
+            return rows
+        count, size, geo = len(rows.inputs), self.size, self.geometry
+        kept = np.broadcast_to(np.arange(2), (count, 2))
+        tokens = np.concatenate([kept, noise.permutations(size) + 2], axis=1).astype(np.uint8)  # (count, V)
+        row = _shuffled_lines(noise, size, geo.box_rows)[:, :, None]  # (count, size, 1)
+        column = _shuffled_lines(noise, size, geo.box_cols)[:, None, :]  # (count, 1, size)
+        source = row * size + column  # (count, size, size): which cell each cell is taken from
+        if geo.box_rows == geo.box_cols:
+            source = np.where(noise.coins()[:, None, None], source.transpose(0, 2, 1), source)
+        source = source.reshape(count, -1)  # (count, L)
+
+        def transform(boards: Tokens) -> Tokens:
+            moved = np.take_along_axis(boards, source, axis=1)
+            return np.take_along_axis(tokens, moved.astype(np.intp), axis=1)
+
+        return Rows(transform(rows.inputs), transform(rows.labels), rows.puzzles)
+
+    def parse(self, text: str) -> Tokens:
+        """Read a board with a solution: digits row by row, "." or "0" for a blank; white space does not count.
+
+        Raises:
+            InputError: if it is no such board.
+        """
+        compact = "".join(text.split()).upper()
+        symbols = SYMBOLS[: self.size]
+        if len(compact) != self.seq_len:
+            raise InputError(
+                f"the board {text!r} has {len(compact)} cells, but {self.size}x{self.size} Sudoku has {self.seq_len}"
+            )
+        for cell, symbol in enumerate(compact):
+            if symbol not in symbols + ".0":
+                raise InputError(
+                    f"the board {text!r} has {symbol!r} in row {cell // self.size + 1}, column {cell % self.size + 1}; "
+                    f"accepted are {symbols[0]} to {symbols[-1]}, and '.' or '0' for a blank"
+                )
+        board = to_digits(np.frombuffer(compact.encode("ascii"), dtype=np.uint8))
+        if broken := self._broken_rule(board):
+            raise InputError(f"the board {text!r} is unsolvable: {broken}")
+        if solve(board[None], self.size, limit=1).counts[0] == 0:
+            raise InputError(f"the board {text!r} is unsolvable: no way to fill its blanks follows the rules")
+        return board + np.uint8(1)
+
+    def write(self, tokens: Tokens) -> str:
+        """Write a board on one line, "." for a blank."""
+        return "".join(("?." + SYMBOLS)[token] for token in tokens)
+
+    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+        """Draw a board with its boxes; with ``color``, filled-in digits stand out in green."""
+        size, (rows, cols) = self.size, (self.geometry.box_rows, self.geometry.box_cols)
+        filled = np.zeros(self.seq_len, dtype=bool) if question is None else question == 1
+        cells = [
+            f"\033[1;32m{symbol}\033[0m" if color and new else symbol
+            for symbol, new in zip(self.write(answer), filled, strict=True)
+        ]
+        rule = "+".join(["-" * (2 * cols + 1)] * (size // cols))
+        lines = []
+        for row in range(size):
+            if row % rows == 0:
+                lines.append(f"+{rule}+")
+            line = cells[row * size : (row + 1) * size]
+            boxes = (" ".join(line[col : col + cols]) for col in range(0, size, cols))
+            lines.append(f"| {' | '.join(boxes)} |")
+        return "\n".join([*lines, f"+{rule}+"])
+
+    def verify(self, question: Tokens, answer: Tokens) -> Verdict:
+        """Check that the answer keeps the givens, leaves no blank, and has each digit once in every unit."""
+        if (answer < 2).any():
+            return Verdict(False, f"{self._place(int((answer < 2).argmax()))} is blank")
+        changed = (question > 1) & (question != answer)
+        if changed.any():
+            return Verdict(False, f"{self._place(int(changed.argmax()))} is not the given digit")
+        broken = self._broken_rule(answer - np.uint8(1))
+        return Verdict(not broken, broken)
+
+    def _broken_rule(self, board: NDArray[np.uint8]) -> str:
+        """Name the first digit that stands twice in a row, column or box; an empty string if none does."""
+        for index, unit in enumerate(self.geometry.units):
+            digits, counts = np.unique(board[unit], return_counts=True)
+            twice = digits[(counts > 1) & (digits > 0)]
+            if len(twice):
+                kind = ("row", "column", "box")[index // self.size]
+                return f"{kind} {index % self.size + 1} has {SYMBOLS[twice[0] - 1]} more than once"
+        return ""
+
+    def _place(self, cell: int) -> str:
+        return f"row {cell // self.size + 1}, column {cell % self.size + 1}"
+
+
+def _shuffled_lines(noise: Noise, size: int, box: int) -> NDArray[np.int64]:
+    """Return an order of ``size`` lines that keeps those of a band together, (count, size)."""
+    bands = noise.permutations(size // box)  # (count, bands)
+    within = np.stack([noise.permutations(box) for _ in range(size // box)], axis=1)  # (count, bands, box)
+    return (bands[:, :, None] * box + within).reshape(len(bands), size)

@@ -1,0 +1,266 @@
+"""Sudoku puzzles with exactly one solution, in splits of which none holds a symmetric image of another's puzzle.
+
+Complete grids are filled at random, clues are dug out of them as long as the solution stays the only one, and the
+split of a puzzle is read off a fingerprint that symmetries don't change.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.data.sudoku.solver import (
+    Bools,
+    Digits,
+    Geometry,
+    Indices,
+    Ints,
+    geometry,
+    is_open,
+    propagate,
+    search,
+    solve,
+    tightest,
+    to_digits,
+    to_masks,
+)
+
+Hashes = NDArray[np.uint64]
+
+TENTHS = {"train": 8, "val": 1, "test": 1}
+"""How many tenths of all fingerprints belong to each split."""
+SPLIT_OF_TENTH = np.repeat(list(TENTHS), list(TENTHS.values()))
+GRID_SIZES = (9, 16)
+"""Sizes split by solution grid; up to symmetry 4x4 has only 2 grids and 6x6 has 49, so puzzles are split there."""
+BATCH = 2048
+"""Most grids of a round of generation."""
+PATIENCE = 20
+"""Rounds without a new puzzle after which there are taken to be no more."""
+MAX_NODES = 2000
+"""Branching nodes after which a clue is kept, or a puzzle dropped; only some of 16x16 need so many."""
+
+
+class Puzzles(NamedTuple):
+    """Puzzles with exactly one solution."""
+
+    questions: Digits
+    """Clues, 0 for a blank, (N, cells)."""
+    answers: Digits
+    """Solutions, (N, cells)."""
+    guesses: Ints
+    """Difficulty: branching nodes of the solver, (N,)."""
+
+    def take(self, rows: Indices) -> "Puzzles":
+        """Return some of the puzzles."""
+        return Puzzles(self.questions[rows], self.answers[rows], self.guesses[rows])
+
+
+def generate(
+    size: int,
+    counts: Mapping[str, int],
+    clues: tuple[int, int] | None,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Puzzles]:
+    """Generate splits of distinct puzzles, disjoint up to symmetry.
+
+    Args:
+        size: 4, 6, 9 or 16.
+        counts: wanted puzzles of "train", "val" and "test"; a split that isn't named isn't made.
+        clues: fewest and most clues to dig down to, drawn evenly for each puzzle; one that can't lose so many stays
+            minimal, with more. None makes all puzzles minimal.
+        seed: seed of everything random.
+        progress: called after each round with the numbers of puzzles found and wanted.
+
+    Raises:
+        ValueError: if an argument is out of its range, or there are not as many puzzles.
+    """
+    _check(size, counts, clues)
+    rng = np.random.default_rng(seed)
+    parts = {split: [_none(size)] for split in counts}
+    missing = dict(counts)
+    seen: set[bytes] = set()
+    fruitless = 0
+    while wanted := [split for split in counts if missing[split]]:
+        if fruitless == PATIENCE:
+            lacking = ", ".join(f"{missing[split]:,} of {counts[split]:,} for {split}" for split in wanted)
+            kind = f"with {clues[0]} to {clues[1]} clues" if clues else "that are minimal"
+            raise ValueError(f"too few {size}x{size} puzzles {kind} were found, missing are {lacking}; ask for fewer")
+        grids = min(BATCH, max(64, *(10 * missing[split] // TENTHS[split] for split in wanted)))
+        puzzles = _attempt(grids, wanted, size, clues or (0, 0), rng)
+        puzzles = puzzles.take(_new_rows(puzzles.questions, seen))
+        splits = split_of(fingerprint(puzzles.questions, puzzles.answers, size))
+        before = sum(missing.values())
+        for split in wanted:
+            parts[split].append(puzzles.take(np.flatnonzero(splits == split)[: missing[split]]))
+            missing[split] -= len(parts[split][-1].questions)
+        fruitless = fruitless + 1 if sum(missing.values()) == before else 0
+        if progress:
+            progress(sum(counts.values()) - sum(missing.values()), sum(counts.values()))
+    return {split: _join(part) for split, part in parts.items()}
+
+
+def _check(size: int, counts: Mapping[str, int], clues: tuple[int, int] | None) -> None:
+    cells = geometry(size).cells
+    for split, number in counts.items():
+        if split not in TENTHS or number < 0:
+            accepted = ", ".join(TENTHS)
+            raise ValueError(f"{number} puzzles of split {split!r} are asked for; accepted are 0 or more of {accepted}")
+    if clues is not None and not 0 <= clues[0] <= clues[1] <= cells:
+        raise ValueError(f"clues {clues} are no range; accepted are two numbers in order, from 0 to {cells}")
+
+
+def _none(size: int) -> Puzzles:
+    boards = np.zeros((0, size**2), dtype=np.uint8)
+    return Puzzles(boards, boards, np.zeros(0, dtype=np.int64))
+
+
+def _join(parts: Sequence[Puzzles]) -> Puzzles:
+    questions, answers, guesses = zip(*parts, strict=True)
+    return Puzzles(np.concatenate(questions), np.concatenate(answers), np.concatenate(guesses))
+
+
+def _attempt(count: int, wanted: Sequence[str], size: int, clues: tuple[int, int], rng: np.random.Generator) -> Puzzles:
+    """Make puzzles of ``count`` random grids, leaving out grids of unwanted splits where grids are what is split."""
+    grids = random_grids(count, size, rng)
+    if size in GRID_SIZES:
+        grids = grids[np.isin(split_of(fingerprint(grids, grids, size)), wanted)]
+    questions = dig(grids, size, rng.integers(clues[0], clues[1] + 1, len(grids)), rng)
+    solutions, counts, guesses = solve(questions, size, max_nodes=MAX_NODES)
+    return Puzzles(questions, solutions, guesses).take(np.flatnonzero(counts == 1))
+
+
+def _new_rows(questions: Digits, seen: set[bytes]) -> Indices:
+    """Return the rows of questions that were not seen before, and add them to what was seen."""
+    rows = []
+    for row, question in enumerate(map(bytes, questions)):
+        if question not in seen:
+            seen.add(question)
+            rows.append(row)
+    return np.array(rows, dtype=np.intp)
+
+
+def random_grids(count: int, size: int, rng: np.random.Generator) -> Digits:
+    """Fill random grids, (count, cells); every grid can come up, though not all are equally likely.
+
+    Raises:
+        ValueError: if the size is unknown.
+    """
+    geo = geometry(size)
+    grids = np.zeros((0, geo.cells), dtype=np.uint8)
+    while len(grids) < count:
+        grids = np.concatenate([grids, _fill(count - len(grids), geo, rng)])
+    return grids
+
+
+def _fill(attempts: int, geo: Geometry, rng: np.random.Generator) -> Digits:
+    """Guess digits of each board until it is full or contradictory, and return the full ones, which are most."""
+    bits = np.uint16(1) << np.arange(geo.size, dtype=np.uint16)[:, None]
+    boards = np.full((geo.cells, attempts), geo.full)
+    boards[: geo.size] = rng.permuted(np.broadcast_to(bits, (geo.size, attempts)), axis=0)  # the first row is free
+    full = []
+    while boards.size:
+        boards = boards[:, propagate(boards, geo)]
+        stuck = is_open(boards).any(axis=0)
+        full.append(to_digits(boards[:, ~stuck]))
+        boards = boards[:, stuck]
+        cells, columns = tightest(boards), np.arange(boards.shape[1])
+        options = (boards[cells, columns] & bits) != 0  # (size, N)
+        guesses = np.where(options, rng.random(options.shape), -1).argmax(axis=0)
+        boards[cells, columns] = bits[guesses, 0]
+    return np.concatenate(full)
+
+
+def dig(grids: Digits, size: int, clues: NDArray[np.integer], rng: np.random.Generator) -> Digits:
+    """Remove clues in random order, as long as the grid stays the only solution.
+
+    Args:
+        grids: complete grids, (N, cells).
+        size: 4, 6, 9 or 16.
+        clues: how many clues to leave of each grid, (N,); one that can't lose so many becomes minimal.
+        rng: source of the order.
+
+    Returns:
+        Questions, 0 for a blank, (N, cells).
+
+    Raises:
+        ValueError: if the size is unknown.
+    """
+    geo = geometry(size)
+    questions = grids.copy()
+    order = rng.permuted(np.broadcast_to(np.arange(geo.cells), grids.shape), axis=1)
+    for step in range(geo.cells):
+        rows = np.flatnonzero(np.count_nonzero(questions, axis=1) > clues)
+        cells = order[rows, step]
+        boards = to_masks(questions[rows], geo)
+        boards[cells, np.arange(len(rows))] ^= geo.full  # any digit but the clue: solvable if and only if it is needed
+        spare = search(boards, geo, limit=1, max_nodes=MAX_NODES).counts == 0
+        questions[rows[spare], cells[spare]] = 0
+    return questions
+
+
+def split_of(fingerprints: Hashes) -> NDArray[np.str_]:
+    """Return the split that puzzles of these fingerprints belong to, (N,)."""
+    return np.take(SPLIT_OF_TENTH, fingerprints % np.uint64(10))
+
+
+def fingerprint(questions: Digits, answers: Digits, size: int) -> Hashes:
+    """Hash puzzles so that symmetric ones are alike, 2 x (N, cells) -> (N,).
+
+    Symmetries relabel the digits, permute bands, stacks, rows of a band and columns of a stack, and transpose where
+    boxes are square. Equivalent puzzles always have equal fingerprints. Others rarely collide, and then just belong to
+    the same split. At 9x9 and 16x16 the answer alone counts, so that all puzzles of one solution grid are alike too.
+
+    Raises:
+        ValueError: if the size is unknown.
+    """
+    geo = geometry(size)
+    given = (questions > 0) & (size not in GRID_SIZES)
+    hashes = _hash_upright(given, answers, geo)
+    if geo.box_rows == geo.box_cols:
+        flip = np.arange(geo.cells).reshape(size, size).T.ravel()
+        hashes = _mix(hashes + _hash_upright(given[:, flip], answers[:, flip], geo))
+    return hashes
+
+
+def _hash_upright(given: Bools, answers: Digits, geo: Geometry) -> Hashes:
+    """Hash puzzles up to all symmetries but the transpose, by colour refinement.
+
+    Each cell mixes its colour over and over with the colours found in its row, column, box and digit, as unordered
+    sets; the hash is that of the set of all colours in the end.
+    """
+    count, size = len(answers), geo.size
+    labels = np.empty((count, 4, geo.cells), dtype=np.uint8)  # the row, column, box and digit of each cell
+    labels[:, :3] = geo.cell_units.T % size
+    labels[:, 3] = answers - 1
+    members = np.argsort(labels, axis=2, kind="stable")
+    kinds = np.arange(4, dtype=np.uint64)[:, None]
+    colours = _mix(_first_colours(answers, geo) + given)  # (N, cells)
+    for _ in range(3):
+        sets = np.take_along_axis(colours[:, None], members, axis=2).reshape(count, 4, size, size).sum(axis=3)
+        sets = _mix(sets + kinds)  # (N, 4, size)
+        colours = _mix(colours + np.take_along_axis(sets, labels, axis=2).sum(axis=1))  # (N, cells)
+    return _mix(colours.sum(axis=1))
+
+
+def _first_colours(answers: Digits, geo: Geometry) -> Hashes:
+    """Colour a cell by where in its row the digits of its column stand; otherwise cells of a grid would look alike."""
+    line = np.arange(geo.size, dtype=np.uint8)
+    rows = answers.reshape(len(answers), geo.size, geo.size) - np.uint8(1)
+    column = np.argsort(rows, axis=2).astype(np.uint8)  # (N, row, digit)
+    # Where row a has the digit that row b has in column c, (N, a, b, c).
+    twin = np.take_along_axis(column[:, :, None], rows[:, None], axis=3)
+    swapped = np.take_along_axis(twin, twin, axis=3) == line
+    same_stack = twin // geo.box_cols == line // geo.box_cols
+    same_band = (line[:, None] // geo.box_rows == line // geo.box_rows)[:, :, None]
+    kinds = np.take(_mix(np.arange(8, dtype=np.uint64)), 4 * same_band + 2 * same_stack + swapped)
+    return np.asarray(kinds.sum(axis=2).reshape(answers.shape))
+
+
+def _mix(values: Hashes) -> Hashes:
+    """Scramble 64 bits, as the last step of splitmix64 does."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return values ^ values >> np.uint64(31)

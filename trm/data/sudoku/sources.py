@@ -1,0 +1,94 @@
+"""Where Sudoku puzzles come from: the generator and its cache, or tables of puzzles that are checked when read.
+
+Boards here are digits, 0 for a blank, (N, size * size) uint8.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.data.cache import Progress, made_once
+from trm.data.sudoku.generator import generate
+from trm.data.sudoku.solver import is_valid_grid, solve
+from trm.data.tables import fetch_table, read_table
+from trm.errors import InputError
+
+SYMBOLS = "123456789ABCDEFG"
+SUDOKU_EXTREME = "sapientinc/sudoku-extreme"
+PROVEN_ROWS = 1000
+"""So many rows of each split of a table are proven to have one solution; that of a hard puzzle takes milliseconds."""
+
+Boards = NDArray[np.uint8]
+
+
+def generated(
+    split: str, size: int, counts: Mapping[str, int], clues: tuple[int, int] | None, seed: int, root: Path
+) -> tuple[Boards, Boards]:
+    """Return questions and answers from the generator, or from ``root`` if these arguments were asked for before.
+
+    Raises:
+        InputError: if there are not as many puzzles of that kind.
+    """
+    arguments = {"size": size, "counts": dict(counts), "clues": clues, "seed": seed}
+
+    def make(progress: Progress) -> dict[str, NDArray[Any]]:
+        puzzles = generate(size, counts, clues, seed, progress)
+        return {f"{part}_{name}": array for part in puzzles for name, array in puzzles[part]._asdict().items()}
+
+    arrays = made_once(root, f"sudoku-{size}x{size}", arguments, make)
+    return arrays[f"{split}_questions"], arrays[f"{split}_answers"]
+
+
+def tabled(
+    split: str, size: int, counts: Mapping[str, int], source: str, min_rating: int, seed: int, root: Path
+) -> tuple[Boards, Boards]:
+    """Return questions and answers of a seeded subset of a table; "val" is held out of the training file.
+
+    Every row of the file is checked for its format and its answer; up to ``PROVEN_ROWS`` of the subset are proven to
+    have no second solution.
+
+    Raises:
+        InputError: if the file is missing, a row is wrong, or there are too few.
+    """
+    file = "test.csv" if split == "test" else "train.csv"
+    path = fetch_table(SUDOKU_EXTREME, file, root / "sudoku-extreme") if source == "hub" else Path(source) / file
+    digits = SYMBOLS[:size]
+    table = read_table(path, size * size, question_alphabet="." + digits, answer_alphabet=digits)
+    questions, answers = to_digits(table.questions), to_digits(table.answers)
+    _refuse(path, ~is_valid_grid(answers, size), "the answer breaks the rules of Sudoku")
+    _refuse(path, ((questions != 0) & (questions != answers)).any(axis=1), "the question contradicts its answer")
+    rows = np.flatnonzero(table.ratings >= min_rating)
+    rows = np.random.default_rng((seed, split == "test")).permutation(rows)
+    if split == "test":
+        wanted, rows = counts["test"], rows[: counts["test"] or None]
+    else:  # the held-out rows come first, so that the size of the training set doesn't change them
+        held_out = counts["val"]
+        wanted = held_out + counts["train"]
+        rows = rows[:held_out] if split == "val" else rows[held_out : wanted if counts["train"] else None]
+    available = int((table.ratings >= min_rating).sum())
+    if available < wanted:
+        raise InputError(f"{path} has {available:,} rows rated {min_rating} or more, but {wanted:,} are asked for")
+    _prove(path, questions, rows[:PROVEN_ROWS], size)
+    return questions[rows], answers[rows]
+
+
+def to_digits(characters: NDArray[np.uint8]) -> Boards:
+    """Turn ASCII codes of ``SYMBOLS``, "." or "0" into digits."""
+    digit_of = np.zeros(128, dtype=np.uint8)
+    digit_of[np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)] = np.arange(1, len(SYMBOLS) + 1)
+    return digit_of[characters]
+
+
+def _prove(path: Path, questions: Boards, rows: NDArray[np.int64], size: int) -> None:
+    several = np.zeros(len(questions), dtype=bool)
+    several[rows] = solve(questions[rows], size).counts > 1
+    _refuse(path, several, "the question has two solutions, exactly one is needed")
+
+
+def _refuse(path: Path, wrong: NDArray[np.bool_], why: str) -> None:
+    """Raise for the first row that is wrong; data starts in line 2."""
+    if wrong.any():
+        raise InputError(f"{path}, line {int(wrong.argmax()) + 2}: {why}")

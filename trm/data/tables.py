@@ -1,0 +1,108 @@
+"""Puzzle tables: CSV files with the columns source, question, answer, rating, from a folder or the Hugging Face hub."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.errors import InputError
+
+COLUMNS = ["source", "question", "answer", "rating"]
+
+
+class Table(NamedTuple):
+    """The rows of one file; characters as their ASCII codes."""
+
+    questions: NDArray[np.uint8]
+    """(N, L)."""
+    answers: NDArray[np.uint8]
+    """(N, L)."""
+    ratings: NDArray[np.int64]
+    """Difficulty as the source rates it, (N,)."""
+
+
+def read_table(path: Path, cells: int, question_alphabet: str, answer_alphabet: str) -> Table:
+    """Read a CSV file of puzzles with ``cells`` characters each.
+
+    Raises:
+        InputError: if the file is missing or a row is not such a puzzle; it names the file and line.
+    """
+    questions, answers, ratings = [], [], []
+    try:
+        with path.open(newline="", encoding="ascii") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            if header != COLUMNS:
+                raise InputError(f"{path} has the header {','.join(header)!r}, but {','.join(COLUMNS)!r} is needed")
+            for row in reader:
+                line = f"{path}, line {reader.line_num}"
+                if len(row) != len(COLUMNS):
+                    raise InputError(f"{line}: {len(row)} columns, but {len(COLUMNS)} are needed")
+                _, question, answer, rating = row
+                for column, value in (("question", question), ("answer", answer)):
+                    if len(value) != cells:
+                        raise InputError(f"{line}: the {column} has {len(value)} cells, but {cells} are needed")
+                if not rating.isdecimal():
+                    raise InputError(f"{line}: the rating {rating!r} is not a whole number")
+                questions.append(question)
+                answers.append(answer)
+                ratings.append(int(rating))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; a CSV file of puzzles is needed there") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file of puzzles: {error.reason} at byte {error.start}") from error
+    table = Table(_characters(questions, cells), _characters(answers, cells), np.array(ratings, dtype=np.int64))
+    _check_alphabet(path, "question", table.questions, question_alphabet)
+    _check_alphabet(path, "answer", table.answers, answer_alphabet)
+    return table
+
+
+def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Path:
+    """Download one file of a data set on the Hugging Face hub, once, and return where it lies.
+
+    The first download writes the commit and the SHA-256 of the file into ``root/lock.json``; later ones, on any
+    machine that has that file, ask for the same commit and refuse other bytes.
+
+    Raises:
+        InputError: if huggingface_hub is not installed, the download fails, or the file is not the recorded one.
+    """
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise InputError("the source 'hub' needs the package huggingface_hub: pip install 'trm[hub]'") from error
+    lock_path = root / "lock.json"
+    lock = json.loads(lock_path.read_text()) if lock_path.exists() else {}
+    commit = lock.get("commit", revision)
+    try:
+        if commit == revision:
+            commit = str(huggingface_hub.dataset_info(repo, revision=revision).sha)
+        path = Path(huggingface_hub.hf_hub_download(repo, file, repo_type="dataset", revision=commit, local_dir=root))
+    except (OSError, ValueError) as error:  # all errors of the hub and of its HTTP client are OSErrors
+        raise InputError(f"cannot download {file} of {repo} at {commit} from the Hugging Face hub: {error}") from error
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    known = lock.get("sha256", {}).get(file, digest)
+    if digest != known:
+        raise InputError(f"{path} has the SHA-256 {digest}, but {lock_path} records {known}; delete one of the two")
+    if lock.get("sha256", {}).get(file) is None:
+        lock = {"repo": repo, "commit": commit, "sha256": {**lock.get("sha256", {}), file: digest}}
+        lock_path.write_text(json.dumps(lock, indent=2) + "\n")
+    return path
+
+
+def _characters(strings: list[str], cells: int) -> NDArray[np.uint8]:
+    return np.frombuffer("".join(strings).encode("ascii"), dtype=np.uint8).reshape(-1, cells)
+
+
+def _check_alphabet(path: Path, column: str, characters: NDArray[np.uint8], alphabet: str) -> None:
+    wrong = ~np.isin(characters, np.frombuffer(alphabet.encode("ascii"), dtype=np.uint8))
+    if wrong.any():
+        row, cell = np.argwhere(wrong)[0]
+        raise InputError(
+            f"{path}, line {row + 2}: the {column} has {chr(characters[row, cell])!r} in cell {cell}, "
+            f"but only {alphabet!r} are accepted"
+        )
