@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trm.errors import InputError
 from trm.nn.layers import Block, Linear, Rotary, truncated_normal_
 from trm.nn.puzzles import PuzzleTable
 
@@ -60,7 +61,7 @@ class TRM(nn.Module):
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
 
     Raises:
-        ValueError: if the sizes do not fit together.
+        InputError: if the sizes do not fit together.
     """
 
     y_init: Tensor
@@ -86,9 +87,9 @@ class TRM(nn.Module):
         super().__init__()
         puzzle_size = puzzle_size or hidden_size
         if mixer == "attention" and hidden_size % (2 * num_heads):
-            raise ValueError(f"hidden_size {hidden_size} must be a multiple of twice num_heads {num_heads}")
+            raise InputError(f"hidden_size {hidden_size} must be a multiple of twice num_heads {num_heads}")
         if num_puzzles and puzzle_size > puzzle_tokens * hidden_size:
-            raise ValueError(
+            raise InputError(
                 f"puzzle_size {puzzle_size} does not fit in puzzle_tokens {puzzle_tokens} x hidden_size {hidden_size}"
             )
         if not num_puzzles:

@@ -1,0 +1,213 @@
+"""The command line, used in process as a person would: every configuration, every command, every refusal."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tables import write_tables
+
+from trm.cli import main
+
+REPO = Path(__file__).parent.parent
+CONFIGS = sorted(path for path in (REPO / "configs").glob("*.yaml"))
+EXPERIMENTS = [path for path in CONFIGS if "ckpt_path" in yaml.safe_load(path.read_text())]
+OVERLAYS = [path for path in CONFIGS if path not in EXPERIMENTS]
+BOARD = "1...........2..."
+
+TINY = [
+    "--trainer.accelerator=cpu",
+    "--trainer.precision=32-true",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.max_steps=6",
+    "--trainer.limit_train_batches=2",
+    "--trainer.limit_val_batches=1",
+    "--trainer.limit_test_batches=1",
+    "--trainer.log_every_n_steps=1",
+    "--data.slots=4",
+    "--data.steps_per_batch=2",
+    "--data.workers=0",
+    "--model.hidden_size=16",
+    "--model.num_heads=2",
+    "--model.multiple_of=8",
+    "--model.cycles=2",
+    "--model.latent_steps=1",
+    "--model.supervision_steps=2",
+]
+FOUR = [*TINY, "--data.train_size=40", "--data.val_size=8", "--data.test_size=10", "--data.clues=[8,8]"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh folder to run in."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(REPO / "configs", tmp_path / "configs")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the quickstart was run, tiny."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        shutil.copytree(REPO / "configs", folder / "configs")
+        assert main(["fit", "--config", "configs/quickstart.yaml", *FOUR]) == 0
+    return folder
+
+
+CHECKPOINT = "runs/quickstart/checkpoints/last.ckpt"
+
+
+def refused(capsys: pytest.CaptureFixture[str], args: list[str]) -> str:
+    """Run a command that must fail, and return the one line it prints."""
+    capsys.readouterr()
+    before = set(Path.cwd().rglob("*"))
+    try:
+        status = main(args)
+    except SystemExit as stop:  # jsonargparse leaves this way
+        status = stop.code
+    assert status == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert set(Path.cwd().rglob("*")) == before
+    return lines[0]
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_configuration_fits_and_continues(path: Path, here: Path) -> None:
+    config = yaml.safe_load(path.read_text())
+    args = ["fit", "--config", str(path), *TINY]
+    if config["data"]["init_args"].get("source") == "hub":
+        write_tables(here / "tables", config["data"]["class_path"])
+        args += ["--data.source=tables", "--data.train_size=20", "--data.val_size=8"]
+    elif config["data"]["class_path"] == "Sudoku":
+        args = ["fit", "--config", str(path), *FOUR]
+    assert main(args) == 0
+    run = Path(config["trainer"]["logger"]["init_args"]["save_dir"])
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 6  # three batches of two steps, whatever the epochs
+    assert (run / "config.yaml").exists()
+    assert main([*args, "--trainer.max_steps=9"]) == 0
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
+    assert main(["fit", "--config", str(run / "config.yaml"), "--trainer.max_steps=10"]) == 0  # the saved one works too
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
+def test_every_overlay_goes_on_top_of_every_sudoku_configuration(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for base in (REPO / "configs").glob("sudoku*.yaml"):
+        with pytest.raises(SystemExit) as stop:
+            main(["fit", "--config", str(base), "--config", str(path), "--print_config"])
+        assert stop.value.code == 0
+        printed = yaml.safe_load(capsys.readouterr().out)
+        assert printed["trainer"]["accelerator"] == "cpu"
+        assert printed["model"]["hidden_size"] == 128
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    for command in ("fit", "validate", "test", "predict", "solve"):
+        assert f"\n    {command} " in printed
+
+
+def test_test_validate_and_predict_use_the_checkpoint(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    for command, metric in (("test", "test/solved"), ("validate", "val/solved")):
+        assert main([command, "--config", "configs/quickstart.yaml", *FOUR, f"--ckpt_path={CHECKPOINT}"]) == 0
+        assert metric in capsys.readouterr().out
+    assert main(["test", "--config", "configs/quickstart.yaml", *FOUR]) == 0  # ckpt_path: last
+    assert main(["predict", "--config", "configs/quickstart.yaml", *FOUR]) == 0
+    with Path("runs/quickstart/predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 10  # the whole split: two full batches of four, and two more
+    assert all(len(row["question"]) == len(row["answer"]) == 16 for row in rows)
+    assert {row["steps"] for row in rows} == {"2"}
+
+
+def test_solve_prints_board_verdict_steps_and_confidence(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", str(trained / CHECKPOINT), BOARD]) in (0, 1)
+    printed = capsys.readouterr().out
+    assert printed.startswith("+-----+-----+\n| ")
+    assert "2 supervision steps, confidence" in printed
+    assert "the rules" in printed
+
+
+def test_solve_reads_many_boards_and_prints_json(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{BOARD}\n\n{BOARD[::-1]}\n"))
+    status = main(["solve", str(trained / CHECKPOINT), "-", "--json", "--max_steps=1"])
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [result["question"] for result in results] == [BOARD, BOARD[::-1]]
+    assert all(result["steps"] == 1 and 0 <= result["confidence"] <= 1 for result in results)
+    assert status == (0 if all(result["valid"] for result in results) else 1)
+
+
+@pytest.mark.parametrize(
+    ("board", "message"),
+    [
+        ("11" + "." * 14, "row 1 has 1 more than once"),
+        ("12..34.........." + ".", "17 cells"),
+        ("123." + "...4" + "." * 8, "no way to fill its blanks"),
+        ("12x" + "." * 13, "'X' in row 1, column 3"),
+    ],
+)
+def test_solve_refuses_unusable_boards(
+    board: str, message: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, ["solve", str(trained / CHECKPOINT), board])
+
+
+def test_unusable_checkpoints_are_refused(trained: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (trained / CHECKPOINT).read_bytes()
+    Path("short.ckpt").write_bytes(whole[: len(whole) // 2])
+    Path("text.ckpt").write_text("not a checkpoint")
+    torch.save({"weights": torch.zeros(1)}, "foreign.ckpt")
+    torch.save({"state_dict": Path()}, "code.ckpt")
+    for name, message in {
+        "missing.ckpt": "there is no checkpoint at missing.ckpt",
+        "short.ckpt": "short.ckpt is not a whole checkpoint",
+        "text.ckpt": "text.ckpt is not a checkpoint",
+        "foreign.ckpt": "foreign.ckpt is not a checkpoint written by trm",
+        "code.ckpt": "not a checkpoint, or holds Python objects",
+    }.items():
+        assert message in refused(capsys, ["solve", name, BOARD])
+        assert message in refused(capsys, ["test", "--config", "configs/quickstart.yaml", f"--ckpt_path={name}"])
+
+
+def test_a_checkpoint_of_other_puzzles_is_refused(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["fit", "--config", "configs/quickstart.yaml", *FOUR, "--data.size=6", "--data.clues=[18,18]"]
+    shutil.copytree(trained / "data", "data")
+    main([*args, "--ckpt_path=null", "--trainer.max_steps=0", "--trainer.logger=false"])  # generates the boards
+    capsys.readouterr()
+    assert main([*args, f"--ckpt_path={trained / CHECKPOINT}"]) == 2
+    assert "vocab_size 6" in capsys.readouterr().err
+
+
+def test_evaluation_without_a_checkpoint_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", "configs/quickstart.yaml", *FOUR]
+    assert "there is no last checkpoint in" in refused(capsys, ["test", *config])
+    for command in ("test", "validate", "predict"):
+        assert f"trm {command} needs --ckpt_path" in refused(capsys, [command, *config, "--ckpt_path=null"])
+
+
+def test_unknown_keys_and_bad_data_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["fit", "--config", "configs/quickstart.yaml", *FOUR]
+    assert "hidden_sizes" in refused(capsys, [*config, "--model.hidden_sizes=3"])
+    assert "data.size" in refused(capsys, [*config, "--data.size=5"])
+    assert "nowhere/train.csv" in refused(capsys, [*config, "--data.source=nowhere"])
+    assert "must be a multiple" in refused(capsys, [*config, "--model.mixer=attention", "--model.hidden_size=15"])

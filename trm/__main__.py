@@ -1,0 +1,8 @@
+"""``python -m trm``."""
+
+import sys
+
+from trm.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The command ``trm solve``: boards in, answers out."""
+
+import json as json_format
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from trm.checkpoint import load_checkpoint
+from trm.data import PuzzleData, Verdict
+from trm.data.base import Tokens
+from trm.errors import InputError
+from trm.inference import think
+from trm.module import TRMModule
+
+BATCH = 256  # boards from standard input that are thought about together
+
+
+def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0) -> int:
+    """Solve a puzzle with a trained model.
+
+    Exits with status 0 if every answer obeys the rules, else with 1. The rules are checked on the answer itself; the
+    model's confidence is its halting probability.
+
+    Args:
+        checkpoint: a file written by ``trm fit``.
+        board: the puzzle, row by row; for Sudoku digits, and '.' or '0' for a blank. '-' reads one puzzle per line
+            from standard input.
+        json: print one JSON object per puzzle.
+        max_steps: most supervision steps to think for; 0 for as many as in training.
+    """
+    if max_steps < 0:
+        raise InputError(f"max_steps is {max_steps}, but must be 0 or more")
+    module, data = load_checkpoint(checkpoint)
+    depth = max_steps or module.hparams["supervision_steps"]
+    lines = (line.strip() for line in sys.stdin if line.strip()) if board == "-" else iter([board])
+    all_valid, count = True, 0
+    while boards := list(islice(lines, BATCH)):
+        for result in _results(module, data, [data.parse(board) for board in boards], depth):
+            print(json_format.dumps(result.as_dict(data)) if json else result.for_people(data), flush=True)
+            all_valid &= result.verdict.valid
+            count += 1
+    if not count:
+        raise InputError("standard input holds no puzzle; one per line is needed")
+    return 0 if all_valid else 1
+
+
+class Result(NamedTuple):
+    """What is known of one answer."""
+
+    question: Tokens
+    answer: Tokens
+    verdict: Verdict
+    steps: int
+    confidence: float
+
+    def as_dict(self, data: PuzzleData) -> dict[str, object]:
+        """Return the result in plain values."""
+        return {
+            "question": data.write(self.question),
+            "answer": data.write(self.answer),
+            "valid": self.verdict.valid,
+            "reason": self.verdict.reason,
+            "steps": self.steps,
+            "confidence": round(self.confidence, 4),
+        }
+
+    def for_people(self, data: PuzzleData) -> str:
+        """Return the board and a sentence about it."""
+        board = data.draw_board(self.answer, self.question, color=sys.stdout.isatty())
+        verdict = "obeys the rules" if self.verdict.valid else f"breaks the rules: {self.verdict.reason}"
+        steps = f"{self.steps} supervision step{'s' if self.steps > 1 else ''}"
+        return f"{board}\n{verdict}; {steps}, confidence {self.confidence:.1%}"
+
+
+def _results(module: TRMModule, data: PuzzleData, questions: list[Tokens], max_steps: int) -> Iterator[Result]:
+    inputs = torch.from_numpy(np.stack(questions).astype(np.int32))  # (B, L)
+    answers = think(module.core, inputs, torch.zeros(len(inputs), dtype=torch.int32), max_steps, early=True)
+    confidences = answers.halt.sigmoid().tolist()
+    for question, tokens, steps, confidence in zip(
+        questions, answers.tokens.numpy(), answers.steps.tolist(), confidences, strict=True
+    ):
+        answer = tokens.astype(np.uint8)
+        yield Result(question, answer, data.verify(question, answer), steps, confidence)
