@@ -1,0 +1,191 @@
+"""Mazes of random walls with far ends, split so that no maze of one split has the walls of another's.
+
+The procedure behind Maze-Hard (Lehnert et al. 2024, arXiv 2402.14083) draws a share of walls, walls, start and goal,
+and keeps the maze if its shortest path is long: one in 50,000. Here the goal is drawn among the cells that are far
+enough from the start, and a layout is kept with a probability that grows with the number of these cells, which makes
+the same mazes from a fifth of the layouts.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from trm.data.maze.paths import (
+    DIRECTIONS,
+    FREE,
+    GOAL,
+    PATH,
+    SIZES,
+    START,
+    WALL,
+    Bools,
+    Ints,
+    Mazes,
+    Words,
+    follow,
+    on_shortest_paths,
+    pack,
+    spread,
+    symmetry_cells,
+    unpack,
+)
+
+KINDS = ("hard", "unique")
+WALL_SHARES = (0.3, 0.5)
+"""Range that the share of walls is drawn from, evenly."""
+FAR_SHARE = 1 / 8
+"""Share of far cells from which on layouts are no longer weighted; at 30x30 fewer than 1 in 100 have as many."""
+SHARES = {"train": 5, "val": 1, "test": 4}
+"""Tenths of all wall layouts that belong to each split; Maze-Hard has as many mazes to test as to train."""
+SPLITS = [split for split, share in SHARES.items() for _ in range(share)]
+BATCH = 2048
+"""Layouts of a round: enough to hide the cost of the interpreter, few enough to stay in cache."""
+PATIENCE = 1 << 21
+"""Layouts without a new maze after which there are taken to be no more."""
+
+
+def default_min_moves(size: int, kind: str) -> int:
+    """Return the fewest moves of a maze.
+
+    For "hard" they are the 109 of Maze-Hard, scaled so that mazes of any size are as rare: near the share of walls
+    where a grid falls apart, shortest paths grow with the size to the power of 1.13.
+    """
+    return max(1, round(109 * (size / 30) ** 1.13)) if kind == "hard" else 2 * size
+
+
+def generate(
+    size: int,
+    counts: Mapping[str, int],
+    kind: str,
+    min_moves: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Mazes]:
+    """Generate splits of mazes, no two with the same walls up to symmetry.
+
+    Args:
+        size: rows and columns, 3 to 64.
+        counts: wanted mazes of "train", "val" and "test".
+        kind: "hard" as in Maze-Hard, with many shortest paths; or "unique": all but one of them are walled off.
+        min_moves: fewest moves from start to goal.
+        seed: seed of everything random.
+        progress: called after each round with the numbers of mazes found and wanted.
+
+    Returns:
+        Questions of each split, (N, size, size).
+
+    Raises:
+        ValueError: if an argument is out of its range, or there are not as many mazes.
+    """
+    _check(size, counts, kind, min_moves)
+    rng = np.random.default_rng(seed)
+    missing = dict(counts)
+    found: dict[str, list[Mazes]] = {split: [] for split in counts}
+    seen: set[bytes] = set()
+    idle = 0
+    while any(missing.values()):
+        if idle >= PATIENCE:
+            lacking = " and ".join(f"{n:,} of {counts[split]:,} for {split}" for split, n in missing.items() if n)
+            raise ValueError(
+                f"no more {size}x{size} mazes with a shortest path of {min_moves} moves or more can be found; "
+                f"missing are {lacking}; fewer moves are easier to find"
+            )
+        idle += BATCH
+        mazes = far_mazes(BATCH, size, min_moves, rng)
+        if kind == "unique":
+            mazes = wall_off_rivals(mazes, rng)
+        for maze, key in zip(mazes, layout_keys(mazes), strict=True):
+            split = split_of(key)
+            if missing.get(split) and key not in seen:
+                seen.add(key)
+                found[split].append(maze)
+                missing[split] -= 1
+                idle = 0
+        if progress:
+            progress(sum(counts.values()) - sum(missing.values()), sum(counts.values()))
+    return {split: np.array(part, dtype=np.uint8).reshape(-1, size, size) for split, part in found.items()}
+
+
+def _check(size: int, counts: Mapping[str, int], kind: str, min_moves: int) -> None:
+    if size not in SIZES:
+        raise ValueError(f"size {size} is unknown; accepted are {SIZES[0]} to {SIZES[-1]}")
+    for split, number in counts.items():
+        if split not in SHARES or number < 0:
+            raise ValueError(f"{number} mazes for {split!r} are asked for; accepted are 0 or more for {list(SHARES)}")
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r} is unknown; accepted are {', '.join(KINDS)}")
+    if not 1 <= min_moves < size * size:
+        raise ValueError(f"min_moves {min_moves} is out of range; accepted are 1 to {size * size - 1}")
+
+
+def far_mazes(count: int, size: int, min_moves: int, rng: np.random.Generator) -> Mazes:
+    """Draw layouts and return mazes of those few that have cells ``min_moves`` away, (n, size, size)."""
+    cells = size * size
+    walls = np.rint(256 * rng.uniform(*WALL_SHARES, count)).astype(np.uint8)
+    free = rng.integers(0, 256, (count, cells), dtype=np.uint8) >= walls[:, None]
+    starts = _pick(free, rng)
+    rows = np.flatnonzero(free[np.arange(count), starts])
+    free, starts = free[rows], starts[rows]
+    far, rows = _flood(free.reshape(-1, size, size), starts, min_moves)
+    weight = np.bitwise_count(far).sum(axis=0) / (FAR_SHARE * cells)
+    kept = rng.random(len(rows)) < weight
+    far_cells, rows = unpack(far[:, kept]).reshape(-1, cells), rows[kept]
+    mazes = np.where(free[rows], np.uint8(FREE), np.uint8(WALL))
+    mazes[np.arange(len(rows)), starts[rows]] = START
+    # The greatest of independent random numbers falls on each far cell with the same probability.
+    mazes[np.arange(len(rows)), (far_cells * (1 - rng.random(far_cells.shape))).argmax(axis=1)] = GOAL
+    return mazes.reshape(-1, size, size)
+
+
+def _pick(free: Bools, rng: np.random.Generator) -> Ints:
+    """Draw a free cell evenly, (N, cells) -> (N,); where 16 tries only hit walls, it is a wall."""
+    tries = rng.integers(free.shape[1], size=(len(free), 16))
+    first = np.take_along_axis(free, tries, axis=1).argmax(axis=1)
+    return np.asarray(tries[np.arange(len(free)), first])
+
+
+def _flood(free: Bools, starts: Ints, min_moves: int) -> tuple[Words, Ints]:
+    """Find the cells that are ``min_moves`` or more from the start.
+
+    Returns:
+        The cells as words (size, n) of those mazes that may have any, and which these are, (n,).
+    """
+    source = np.zeros_like(free)
+    source.reshape(len(free), -1)[np.arange(len(free)), starts] = True
+    frontier = pack(source)
+    unseen = pack(free) ^ frontier
+    rows = np.arange(len(free))
+    for moves in range(1, min_moves):
+        frontier = spread(frontier, unseen)
+        if moves % 8 == 0:  # most floods end early
+            going = np.bitwise_or.reduce(frontier, axis=0) > 0
+            frontier, unseen, rows = frontier[:, going], unseen[:, going], rows[going]
+    far = np.zeros_like(frontier)
+    while frontier.any():
+        frontier = spread(frontier, unseen)
+        far |= frontier
+    return far, rows
+
+
+def wall_off_rivals(mazes: Mazes, rng: np.random.Generator) -> Mazes:
+    """Leave one shortest path, drawn at random, by walls on the cells that only others use, (N, size, size).
+
+    Every other shortest path has such a cell, and a wall makes no path shorter.
+    """
+    order = rng.permuted(np.broadcast_to(np.arange(len(DIRECTIONS)), (len(mazes), len(DIRECTIONS))), axis=1)
+    rivals = on_shortest_paths(mazes) & (mazes == FREE) & (follow(mazes, order) != PATH)
+    return np.where(rivals, np.uint8(WALL), mazes)
+
+
+def layout_keys(mazes: Mazes) -> list[bytes]:
+    """Return a key of the walls of each maze; two have the same just if they are symmetric images."""
+    walls = (mazes == WALL).reshape(-1, mazes.shape[1] * mazes.shape[2])
+    images = np.packbits(walls[:, symmetry_cells(mazes.shape[1])], axis=2)  # (N, 8, cells / 8)
+    return [min(image.tobytes() for image in eight) for eight in images]
+
+
+def split_of(key: bytes) -> str:
+    """Return the split that mazes with this key of their walls belong to."""
+    number = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
+    return SPLITS[number % len(SPLITS)]

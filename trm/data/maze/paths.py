@@ -1,0 +1,192 @@
+"""Mazes as arrays: their tokens and symmetries, distances, label rules, and the check of an answer.
+
+Arrays of mazes are tokens, (N, size, size). Floods run on words: a row of a maze is one machine word, bit c for column
+c, and the words of a batch lie rows first, (size, N), so that one operation moves a row of every maze at once.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Mazes = NDArray[np.uint8]
+Moves = NDArray[np.int16]
+Words = NDArray[Any]  # uint32, or uint64 for rows of more than 32 cells
+
+SYMBOLS = "# SGo"
+"""Characters of the tokens 1 to 5; 0 is padding."""
+WALL, FREE, START, GOAL, PATH = range(1, 6)
+SIZES = range(3, 65)
+"""Rows have to fit into a word."""
+DIRECTIONS = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
+
+
+@cache
+def symmetry_cells(size: int) -> NDArray[np.intp]:
+    """Return, for each of the 8 symmetries of a square, the cell that each cell is taken from, (8, size * size).
+
+    Symmetry 4a + 2b + c mirrors left and right if c, then top and bottom if b, then transposes if a.
+    """
+    cells = np.arange(size * size).reshape(size, size)
+    flipped = [cells, cells[:, ::-1], cells[::-1], cells[::-1, ::-1]]
+    return np.stack([image.ravel() for image in [*flipped, *(image.T for image in flipped)]])
+
+
+# -- floods -----------------------------------------------------------------------------------------------------------
+
+
+def pack(cells: Bools) -> Words:
+    """Turn cells (N, size, size) into words, (size, N)."""
+    count, rows, columns = cells.shape
+    width = 4 if columns <= 32 else 8
+    octets = np.zeros((count, rows, width), dtype=np.uint8)
+    octets[:, :, : -(-columns // 8)] = np.packbits(cells, axis=2, bitorder="little")
+    return np.ascontiguousarray(octets.view(f"<u{width}")[:, :, 0].T)
+
+
+def unpack(words: Words) -> Bools:
+    """Turn words (size, N) back into cells, (N, size, size)."""
+    size = len(words)
+    octets = np.ascontiguousarray(words.T)[:, :, None].view(np.uint8)
+    return np.unpackbits(octets, axis=2, count=size, bitorder="little").view(np.bool_)
+
+
+def spread(frontier: Words, unseen: Words) -> Words:
+    """Return the unseen neighbours of the frontier, and take them out of ``unseen``; all are words (size, N)."""
+    reached = frontier << 1
+    reached |= frontier >> 1
+    reached[1:] |= frontier[:-1]
+    reached[:-1] |= frontier[1:]
+    reached &= unseen
+    unseen ^= reached
+    return reached
+
+
+def distances(free: Bools, goals: Bools) -> Moves:
+    """Count the moves from every cell to the nearest goal, (N, size, size) twice -> (N, size, size).
+
+    Cells from which no goal can be reached have -1. Moves go up, down, left or right, between free cells.
+    """
+    frontier = pack(goals)
+    unseen = pack(free) & ~frontier
+    planes: list[Words] = []  # plane k holds binary digit k of all distances
+    moves = 0
+    while frontier.any():
+        moves += 1
+        frontier = spread(frontier, unseen)
+        for digit in range(moves.bit_length()):
+            if digit == len(planes):
+                planes.append(np.zeros_like(frontier))
+            if moves >> digit & 1:
+                planes[digit] |= frontier
+    found = np.where((free | goals) & ~unpack(unseen), 0, -1).astype(np.int16)
+    for digit, plane in enumerate(planes):
+        found += unpack(plane).astype(np.int16) << digit
+    return found
+
+
+def goal_distances(mazes: Mazes) -> Moves:
+    """Count the moves from every cell to the goal, -1 where there is no way, (N, size, size)."""
+    return distances(mazes != WALL, mazes == GOAL)
+
+
+# -- shortest paths ---------------------------------------------------------------------------------------------------
+
+
+def follow(mazes: Mazes, order: NDArray[np.intp]) -> Mazes:
+    """Mark one shortest path: from the start, always step to a neighbour nearer to the goal.
+
+    Args:
+        mazes: questions with one start each, (N, size, size).
+        order: ``DIRECTIONS`` by preference, (4,), or those of each maze, (N, 4).
+
+    Returns:
+        Answers, (N, size, size); a maze without a path is left as it is.
+    """
+    count, size = len(mazes), mazes.shape[1] + 2
+    framed = np.pad(goal_distances(mazes), ((0, 0), (1, 1), (1, 1)), constant_values=-1).ravel()
+    maze, row, column = np.nonzero(mazes == START)
+    here = (maze * size + row + 1) * size + column + 1  # (N,): where the paths have got to
+    steps = np.array([size * down + right for down, right in DIRECTIONS.values()])[order]
+    marked = np.zeros(framed.shape, dtype=np.bool_)
+    while (going := framed[here] > 1).any():
+        neighbours = here[:, None] + steps  # (N, 4)
+        nearer = framed[neighbours] == framed[here][:, None] - 1
+        here = np.where(going, neighbours[np.arange(count), nearer.argmax(axis=1)], here)
+        marked[here] = True
+    path = marked.reshape(count, size, size)[:, 1:-1, 1:-1] & (mazes == FREE)
+    return np.where(path, np.uint8(PATH), mazes)
+
+
+LABEL_RULES: dict[str, Callable[[Mazes], Mazes]] = {
+    "-".join(np.array(list(DIRECTIONS))[list(order)]): partial(follow, order=np.array(order))
+    for order in permutations(range(4))
+}
+"""Which of its shortest paths is the answer of a maze, by name; "down-left-right-up" is the rule of Maze-Hard."""
+
+
+def on_shortest_paths(mazes: Mazes) -> Bools:
+    """Tell which cells lie on any shortest path, both ends included, (N, size, size).
+
+    There is just one shortest path where these cells are one more than its moves.
+    """
+    to_goal, to_start = goal_distances(mazes), distances(mazes != WALL, mazes == START)
+    total = to_goal.max(axis=(1, 2), where=mazes == START, initial=-1)[:, None, None]
+    return np.asarray((to_goal >= 0) & (to_start >= 0) & (to_goal + to_start == total))
+
+
+# -- rules ------------------------------------------------------------------------------------------------------------
+
+
+def find_faults(mazes: Mazes) -> list[str]:
+    """Say what keeps each maze from being a question; an empty string if nothing does."""
+    starts, goals = ((mazes == token).sum(axis=(1, 2)).tolist() for token in (START, GOAL))
+    moves = goal_distances(mazes).max(axis=(1, 2), where=mazes == START, initial=-1)
+    return [
+        _not_one("start", start) or _not_one("goal", goal) or ("" if far > 0 else "no path leads from S to G")
+        for start, goal, far in zip(starts, goals, moves, strict=True)
+    ]
+
+
+def _not_one(what: str, count: int) -> str:
+    return "" if count == 1 else f"it has {count or 'no'} {what}{'s' * (count > 1)}, but exactly one is needed"
+
+
+def find_errors(mazes: Mazes, answers: Mazes) -> list[str]:
+    """Say why each answer is no shortest path through its maze; an empty string if it is one.
+
+    Args:
+        mazes: questions without faults, (N, size, size).
+        answers: tokens, (N, size, size).
+    """
+    marked = (answers == START) | (answers == GOAL) | (answers == PATH)
+    ends = (mazes == START) | (mazes == GOAL)
+    framed = np.pad(marked, ((0, 0), (1, 1), (1, 1))).astype(np.int8)
+    neighbours = framed[:, 2:, 1:-1] + framed[:, :-2, 1:-1] + framed[:, 1:-1, 2:] + framed[:, 1:-1, :-2]
+    changed = np.where(answers == PATH, FREE, answers) != mazes
+    loose = marked & (neighbours != np.where(ends, 1, 2))
+    apart = marked & (distances(marked, mazes == GOAL) < 0)
+    moves = marked.sum(axis=(1, 2)) - 1
+    fewest = goal_distances(mazes).max(axis=(1, 2), where=mazes == START, initial=-1)
+    return [
+        _at(changed[row], "{} is not as in the question")
+        or _at(loose[row], "not a path: the marks end, branch or touch at {}")
+        or _at(apart[row], "not a path: {} is marked, but apart from S and G")
+        or ("" if length == least else f"longer than the shortest path, {length} instead of {least} moves")
+        for row, (length, least) in enumerate(zip(moves, fewest, strict=True))
+    ]
+
+
+def _at(cells: Bools, reason: str) -> str:
+    """Fill in the first of the cells (size, size); an empty string if there is none."""
+    return reason.format(name_cell(int(cells.argmax()), len(cells))) if cells.any() else ""
+
+
+def name_cell(cell: int, size: int) -> str:
+    """Name a cell for people."""
+    return f"row {cell // size + 1}, column {cell % size + 1}"

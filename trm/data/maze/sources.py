@@ -1,0 +1,80 @@
+"""Where mazes come from: the generator and its cache, or tables of mazes that are checked when read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.data.cache import made_once
+from trm.data.maze.generator import generate
+from trm.data.maze.paths import FREE, LABEL_RULES, SYMBOLS, Mazes, find_errors, find_faults
+from trm.data.tables import fetch_table, read_table
+from trm.errors import InputError
+
+MAZE_HARD = "sapientinc/maze-30x30-hard-1k"
+
+
+def generated(
+    split: str, size: int, counts: Mapping[str, int], kind: str, min_moves: int, seed: int, root: Path
+) -> Mazes:
+    """Return questions from the generator, or from ``root`` if these arguments were asked for before.
+
+    Raises:
+        InputError: if there are not as many mazes of that kind.
+    """
+    arguments = {"size": size, "counts": dict(counts), "kind": kind, "min_moves": min_moves, "seed": seed}
+    splits = made_once(
+        root,
+        f"maze-{kind}-{size}x{size}",
+        arguments,
+        lambda progress: generate(size, counts, kind, min_moves, seed, progress),
+    )
+    return splits[split]
+
+
+def tabled(
+    split: str, size: int, counts: Mapping[str, int], source: str, label_rule: str | None, seed: int, root: Path
+) -> tuple[Mazes, Mazes]:
+    """Return questions and answers of a seeded subset of a table; "val" is held out of the training file.
+
+    Every row of the file is checked: its maze, and that its answer is a shortest path, namely that of the rule.
+
+    Raises:
+        InputError: if the file is missing, a row is wrong, or there are too few.
+    """
+    file = "test.csv" if split == "test" else "train.csv"
+    path = fetch_table(MAZE_HARD, file, root / "maze-30x30-hard-1k") if source == "hub" else Path(source) / file
+    table = read_table(path, size * size, question_alphabet="# SG.", answer_alphabet="# SGo.")
+    questions, answers = (to_tokens(part).reshape(-1, size, size) for part in (table.questions, table.answers))
+    _refuse(path, "question", find_faults(questions))
+    _refuse(path, "answer", find_errors(questions, answers))
+    if label_rule is not None:
+        others = (LABEL_RULES[label_rule](questions) != answers).any(axis=(1, 2))
+        why = f"a shortest path, but not that of the label rule {label_rule}; data.label_rule null takes it as it is"
+        _refuse(path, "answer", [why if other else "" for other in others])
+    rows = np.random.default_rng((seed, split == "test")).permutation(len(questions))
+    if split == "test":
+        wanted, rows = counts["test"], rows[: counts["test"] or None]
+    else:  # the held-out rows come first, so that the size of the training set doesn't change them
+        held_out = counts["val"]
+        wanted = held_out + counts["train"]
+        rows = rows[:held_out] if split == "val" else rows[held_out : wanted if counts["train"] else None]
+    if len(questions) < wanted:
+        raise InputError(f"{path} has {len(questions):,} mazes, but {wanted:,} are asked for")
+    return questions[rows], answers[rows]
+
+
+def to_tokens(characters: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Turn ASCII codes of ``SYMBOLS``, or "." for a free cell, into tokens."""
+    token_of = np.zeros(128, dtype=np.uint8)
+    token_of[np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)] = np.arange(1, len(SYMBOLS) + 1)
+    token_of[ord(".")] = FREE
+    return token_of[characters]
+
+
+def _refuse(path: Path, column: str, faults: list[str]) -> None:
+    """Raise for the first row that has a fault; data starts in line 2."""
+    for row, fault in enumerate(faults):
+        if fault:
+            raise InputError(f"{path}, line {row + 2}: the {column} is wrong: {fault}")
