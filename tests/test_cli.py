@@ -86,7 +86,7 @@ def test_every_configuration_fits_and_continues(path: Path, here: Path) -> None:
     if config["data"]["init_args"].get("source") == "hub":
         write_tables(here / "tables", config["data"]["class_path"])
         args += ["--data.source=tables", "--data.train_size=20", "--data.val_size=8"]
-    elif config["data"]["class_path"] == "Sudoku":
+    elif path.stem == "quickstart":
         args = ["fit", "--config", str(path), *FOUR]
     assert main(args) == 0
     run = Path(config["trainer"]["logger"]["init_args"]["save_dir"])

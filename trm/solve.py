@@ -27,8 +27,8 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0) -
 
     Args:
         checkpoint: a file written by ``trm fit``.
-        board: the puzzle, row by row; for Sudoku digits, and '.' or '0' for a blank. '-' reads one puzzle per line
-            from standard input.
+        board: the puzzle, row by row. Sudoku: digits, and '.' or '0' for a blank. Maze: '#' wall, '.' free, 'S' start,
+            'G' goal, in quotes. '-' reads one puzzle per line from standard input.
         json: print one JSON object per puzzle.
         max_steps: most supervision steps to think for; 0 for as many as in training.
     """
@@ -36,7 +36,7 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0) -
         raise InputError(f"max_steps is {max_steps}, but must be 0 or more")
     module, data = load_checkpoint(checkpoint)
     depth = max_steps or module.hparams["supervision_steps"]
-    lines = (line.strip() for line in sys.stdin if line.strip()) if board == "-" else iter([board])
+    lines = (line.rstrip("\r\n") for line in sys.stdin if line.strip()) if board == "-" else iter([board])
     all_valid, count = True, 0
     while boards := list(islice(lines, BATCH)):
         for result in _results(module, data, [data.parse(board) for board in boards], depth):

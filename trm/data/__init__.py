@@ -1,6 +1,7 @@
 """Puzzle families as Lightning data modules."""
 
 from trm.data.base import PuzzleData, Rows, Verdict
+from trm.data.maze import Maze
 from trm.data.sudoku import Sudoku
 
-__all__ = ["PuzzleData", "Rows", "Sudoku", "Verdict"]
+__all__ = ["Maze", "PuzzleData", "Rows", "Sudoku", "Verdict"]

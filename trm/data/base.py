@@ -141,9 +141,9 @@ class PuzzleData(LightningDataModule):
         stream = TrainStream(self.draw, self.slots, self.steps_per_batch, rank, world)
         return self._loader(stream, BatchNumbers(self._batches_taken))
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Return the validation split in order, (B, ...)."""
-        return self._eval_loader("val")
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """Return the validation split in order, (B, ...); an empty list if it has no rows."""
+        return self._eval_loader("val") if len(self.rows("val").inputs) else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the test split in order, (B, ...)."""
@@ -163,7 +163,7 @@ class PuzzleData(LightningDataModule):
         """
         if split not in self._splits:
             rows = self.load(split)
-            if not len(rows.inputs):
+            if not len(rows.inputs) and split != "val":  # a run may go without validation
                 raise InputError(f"the {split} split of {type(self).__name__} has no rows")
             self._splits[split] = rows
         return self._splits[split]
