@@ -1,0 +1,46 @@
+"""The README's commands run, and what it names exists."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from test_cli import FOUR
+
+from trm.cli import main
+
+REPO = Path(__file__).parent.parent
+README = (REPO / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+LINES = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines()]
+COMMANDS = [line for line in LINES if line and line[0] == "trm"]
+
+
+def test_quickstart_is_six_lines() -> None:
+    assert len(BLOCKS[0].strip().splitlines()) <= 6
+
+
+def test_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(REPO / "configs", "configs")
+    assert len(COMMANDS) >= 3
+    for _, *args in COMMANDS:
+        tiny = FOUR if "quickstart" in " ".join(args) and "--config" in args else []
+        assert main([*args, *tiny]) in ((0, 1) if args[0] == "solve" else (0,)), args
+
+
+def test_make_targets_exist() -> None:
+    makefile = (REPO / "Makefile").read_text()
+    for target in re.findall(r"`?make ([a-z-]+)", README):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_every_configuration_is_listed() -> None:
+    for path in (REPO / "configs").glob("*.yaml"):
+        assert f"| `{path.name}` |" in README
+
+
+def test_files_named_exist() -> None:
+    for name in re.findall(r"trm/[\w/]+\.py", README):
+        assert (REPO / name).exists(), name

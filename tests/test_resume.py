@@ -1,0 +1,130 @@
+"""A run that stops and continues ends up where one that never stopped does, bit for bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from trm.callbacks import StepEMA
+from trm.data import Maze, PuzzleData, Sudoku
+from trm.module import TRMModule
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+]
+
+
+def sudoku(root: Path, workers: int = 0) -> PuzzleData:
+    return Sudoku(
+        4,
+        train_size=30,
+        val_size=4,
+        test_size=4,
+        clues=(8, 8),
+        root=str(root),
+        slots=4,
+        steps_per_batch=3,
+        workers=workers,
+    )
+
+
+def maze(root: Path, workers: int = 0) -> PuzzleData:
+    return Maze(
+        5,
+        train_size=30,
+        val_size=4,
+        test_size=4,
+        kind="unique",
+        min_moves=4,
+        root=str(root),
+        slots=4,
+        steps_per_batch=3,
+        workers=workers,
+    )
+
+
+def train(folder: Path, data: PuzzleData, max_steps: int, ckpt_path: str | None = None) -> dict[str, Any]:
+    """Train to ``max_steps``, in epochs of two batches of three steps, and return the last checkpoint."""
+    torch.manual_seed(0)
+    module = TRMModule(
+        data.vocab_size,
+        data.seq_len,
+        data.num_puzzles,
+        hidden_size=16,
+        num_heads=2,
+        multiple_of=8,
+        cycles=2,
+        latent_steps=1,
+        puzzle_tokens=1,
+        supervision_steps=3,
+        explore=0.5,
+        warmup_steps=5,
+    )
+    with torch.no_grad():
+        module.core.halting_head.bias.fill_(0.5)  # so that slots halt at different steps
+    checkpoint = ModelCheckpoint(folder, filename="{step}", save_last=True, save_on_train_epoch_end=True)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=-1,
+        max_steps=max_steps,
+        limit_train_batches=2,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[StepEMA(0.9, warmup=True), checkpoint],
+    )
+    trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
+    return torch.load(folder / "last.ckpt", weights_only=True)
+
+
+def assert_same(one: Any, other: Any, path: str = "") -> None:
+    """Compare two trees of values exactly."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_same(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), path
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{path}[{index}]")
+    else:
+        assert one == other, path
+
+
+STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "slots")
+
+
+@pytest.mark.parametrize("stop", [3, 4, 6, 7], ids=["batch end", "mid-batch", "epoch end", "mid-batch later"])
+@pytest.mark.parametrize("make", [sudoku, maze])
+def test_resume_is_exact(tmp_path: Path, stop: int, make: Any) -> None:
+    whole = train(tmp_path / "whole", make(tmp_path), 11)
+    train(tmp_path / "parts", make(tmp_path), stop)
+    resumed = train(tmp_path / "parts", make(tmp_path), 11, "last")
+    halted = whole["slots"][0]["steps"]
+    assert len(halted.unique()) > 1  # the test would see a slot that is out of step
+    for key in STATE:
+        assert_same(whole[key], resumed[key], key)
+
+
+def test_resume_is_exact_with_workers(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", sudoku(tmp_path), 11)
+    train(tmp_path / "parts", sudoku(tmp_path, workers=2), 4)
+    resumed = train(tmp_path / "parts", sudoku(tmp_path, workers=2), 11, "last")
+    for key in STATE:
+        assert_same(whole[key], resumed[key], key)
+
+
+def test_checkpoints_hold_the_average_as_their_state(tmp_path: Path) -> None:
+    checkpoint = train(tmp_path, sudoku(tmp_path), 6)
+    name = "core.blocks.0.mlp.down.weight"
+    assert not torch.equal(checkpoint["state_dict"][name], checkpoint["current_model_state"][name])
+    table = "core.puzzles.weights"
+    assert checkpoint["state_dict"][table].data_ptr() == checkpoint["current_model_state"][table].data_ptr()
+    assert checkpoint["state_dict"][table].any()
