@@ -35,6 +35,15 @@ def test_means_are_over_real_puzzles() -> None:
     )
 
 
+def test_valid_is_reported_where_rules_were_checked() -> None:
+    metrics = PuzzleMetrics()
+    done = torch.ones(4, dtype=torch.bool)
+    valid = torch.tensor([True, True, True, False])
+    metrics.update(PREDICTIONS, LABELS, HALT, STEPS, done, LOSSES, LOSSES, valid=valid)
+    assert metrics.compute()["valid"].item() == pytest.approx(2 / 3)
+    assert "valid" not in updated([True] * 4)
+
+
 def test_unfinished_puzzles_count_in_the_losses_only() -> None:
     means = updated([True, False, False, False])
     assert means["solved"] == means["cells"] == means["halting_accuracy"] == 1

@@ -6,7 +6,8 @@ from torchmetrics import Metric
 
 from trm.batch import IGNORE
 
-COUNTED = ("puzzles", "solved", "cells", "halting_accuracy", "supervision_steps", "answer_loss", "halting_loss")
+OVER_PUZZLES = ("solved", "cells", "halting_accuracy", "supervision_steps", "valid")
+OVER_ROWS = ("answer_loss", "halting_loss")
 
 
 class PuzzleMetrics(Metric):
@@ -18,6 +19,8 @@ class PuzzleMetrics(Metric):
     * ``cells``: mean over puzzles of the share of their labelled cells that are right (``accuracy``).
     * ``halting_accuracy``: share of puzzles whose halting logit tells rightly whether they are solved.
     * ``supervision_steps``: mean number of supervision steps taken (``steps``).
+    * ``valid``: share of puzzles whose answer obeys the rules, whether or not it is the label; left out where no
+      rules were checked.
     * ``answer_loss``, ``halting_loss``: means of the loss over every row seen, finished or not.
 
     Rows without a label are padding and count nowhere. All sums are one state, so that a step costs one addition and
@@ -29,7 +32,8 @@ class PuzzleMetrics(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("sums", torch.zeros(len(COUNTED) + 1), dist_reduce_fx="sum")
+        self.checked = False
+        self.add_state("sums", torch.zeros(2 + len(OVER_PUZZLES) + len(OVER_ROWS)), dist_reduce_fx="sum")
 
     def update(
         self,
@@ -40,6 +44,7 @@ class PuzzleMetrics(Metric):
         finished: Tensor,
         answer_loss: Tensor,
         halting_loss: Tensor,
+        valid: Tensor | None = None,
     ) -> None:
         """Count a batch.
 
@@ -51,7 +56,9 @@ class PuzzleMetrics(Metric):
             finished: which rows are done; the others count in the losses only, (B,) bool.
             answer_loss: loss of the answer per row, (B,).
             halting_loss: loss of the halting logit per row, (B,).
+            valid: which answers obey the rules, (B,) bool; None if that is not known.
         """
+        self.checked = valid is not None
         given = labels != IGNORE
         asked = given.sum(-1)  # (B,)
         real = asked > 0
@@ -65,6 +72,7 @@ class PuzzleMetrics(Metric):
                 done * right / asked.clamp(min=1),
                 done & ((halt >= 0) == solved),
                 done * steps,
+                done & valid if valid is not None else torch.zeros_like(done),
                 real * answer_loss,
                 real * halting_loss,
                 real,
@@ -75,5 +83,8 @@ class PuzzleMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Return the means; zero where nothing was counted."""
         puzzles, rows = self.sums[0].clamp(min=1), self.sums[-1].clamp(min=1)
-        means = torch.cat((self.sums[1:5] / puzzles, self.sums[5:7] / rows))
-        return dict(zip(COUNTED[1:], means, strict=True))
+        over_puzzles, over_rows = self.sums[1 : -1 - len(OVER_ROWS)], self.sums[-1 - len(OVER_ROWS) : -1]
+        means = dict(zip(OVER_PUZZLES, over_puzzles / puzzles, strict=True))
+        if not self.checked:
+            del means["valid"]
+        return {**means, **dict(zip(OVER_ROWS, over_rows / rows, strict=True))}

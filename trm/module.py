@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 import trm
-from trm.batch import Batch
+from trm.batch import IGNORE, Batch
 from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.inference import Answers, think
@@ -217,7 +217,18 @@ class TRMModule(LightningModule):
         answers = self.solve(batch.inputs, batch.puzzles, early=False)
         losses = supervision_loss(answers.logits, answers.halt, batch.labels)
         everyone = torch.ones_like(answers.halt, dtype=torch.bool)
-        metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, everyone, *losses)
+        valid = self._valid(batch, answers.tokens)
+        metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, everyone, *losses, valid=valid)
+
+    def _valid(self, batch: Batch, tokens: Tensor) -> Tensor | None:
+        """Let the family check the answers by its rules, (B,) bool; padding rows are left out."""
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, PuzzleData):
+            return None
+        real = (batch.labels != IGNORE).any(-1)
+        questions, answers = (part[real].to(torch.uint8).cpu().numpy() for part in (batch.inputs, tokens))
+        verdicts = data.valid(questions, answers)
+        return None if verdicts is None else real.masked_scatter(real, torch.from_numpy(verdicts).to(real.device))
 
     def _log_means(self, split: str, metrics: PuzzleMetrics) -> None:
         """Log means against optimizer steps; the progress bar shows solved and the loss of the answer."""

@@ -123,6 +123,11 @@ class PuzzleData(LightningDataModule):
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
         """Check an answer by the rules alone, without knowing the label."""
 
+    def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_] | None:
+        """Tell which answers ``verify`` accepts, 2 x (N, L) to (N,); None if a family has no rules to check."""
+        pairs = zip(questions, answers, strict=True)
+        return np.array([self.verify(question, answer).valid for question, answer in pairs], dtype=np.bool_)
+
     @property
     def family(self) -> dict[str, Any]:
         """What a checkpoint stores to find this family again: its class and arguments."""

@@ -127,3 +127,14 @@ def test_board_is_drawn_with_its_boxes_and_new_digits_in_color() -> None:
 def test_size_out_of_range_is_refused() -> None:
     with pytest.raises(InputError, match=r"data\.size.*5.*4, 6, 9"):
         Sudoku(size=5)
+
+
+def test_many_answers_are_checked_as_one_is() -> None:
+    data = Sudoku()
+    question, answer = data.parse(QUESTION), data.parse(ANSWER)
+    answers = np.repeat(answer[None], 4, axis=0)
+    answers[1, 10], answers[2, 0] = 1, question[0] % 9 + 2
+    answers[3, 2], answers[3, 3] = answer[3], answer[2]
+    questions = np.repeat(question[None], 4, axis=0)
+    assert data.valid(questions, answers).tolist() == [True, False, False, False]
+    assert [data.verify(question, row).valid for row in answers] == [True, False, False, False]

@@ -4,6 +4,7 @@ import reprlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict
 from trm.data.maze.generator import KINDS, default_min_moves
@@ -175,6 +176,12 @@ class Maze(PuzzleData):
         """Check that the answer marks a shortest path and changes nothing else, whichever label rule it follows."""
         reason = find_errors(self._grid(question), self._grid(answer))[0]
         return Verdict(not reason, reason)
+
+    def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        """Check many answers at once."""
+        return np.array(
+            [not error for error in find_errors(self._grid(questions), self._grid(answers))], dtype=np.bool_
+        )
 
     def _grid(self, tokens: Tokens) -> Tokens:
         return tokens.reshape(-1, self.size, self.size)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict
-from trm.data.sudoku.solver import geometry, solve
+from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.sudoku.sources import SYMBOLS, generated, tabled, to_digits
 from trm.errors import InputError
 
@@ -159,6 +159,11 @@ class Sudoku(PuzzleData):
             return Verdict(False, f"{self._place(int(changed.argmax()))} is not the given digit")
         broken = self._broken_rule(answer - np.uint8(1))
         return Verdict(not broken, broken)
+
+    def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        """Check many answers at once."""
+        kept = ((questions == 1) | (questions == answers)).all(axis=1)
+        return np.asarray(kept & is_valid_grid(answers - np.uint8(1), self.size))
 
     def _broken_rule(self, board: NDArray[np.uint8]) -> str:
         """Name the first digit that stands twice in a row, column or box; an empty string if none does."""
