@@ -1,4 +1,4 @@
-"""Lightning callbacks: the moving average of the weights, the speed of training, and written predictions."""
+"""Lightning callbacks: the moving average of the weights, the speed of training, and written answers."""
 
 import csv
 import time
@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter, Callback, WeightAveraging
+from lightning_utilities.core.rank_zero import rank_zero_info
 
-from trm.data import PuzzleData
+from trm.data import ARC, PuzzleData
+from trm.data.arc.submission import write_submission
+from trm.data.arc.votes import Votes
 from trm.errors import InputError
 from trm.inference import Answers
 
@@ -150,3 +153,27 @@ class PredictionWriter(BasePredictionWriter):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the file."""
         self._file.close()
+
+
+class SubmissionWriter(Callback):
+    """Writes the answers that ``trm test`` elects on ARC to Kaggle's ``submission.json``, two attempts each.
+
+    Args:
+        path: file to write; it appears whole or not at all.
+    """
+
+    def __init__(self, path: str = "submission.json") -> None:
+        self.path = path
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse other families before anything has been evaluated."""
+        if not isinstance(trainer.datamodule, ARC):  # type: ignore[attr-defined]
+            raise InputError("SubmissionWriter is for the ARC family; take it out of trainer.callbacks")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the votes of all ranks, before the module forgets them, and write on the first."""
+        assert isinstance(pl_module.scorer, Votes)
+        submission, unanswered = pl_module.scorer.submission()
+        if trainer.is_global_zero:
+            write_submission(Path(self.path), submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
+        rank_zero_info(f"Wrote {self.path}: {len(submission)} tasks, {unanswered} test inputs without an answer.")

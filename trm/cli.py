@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import trm
-from trm.callbacks import PredictionWriter, Speed, StepEMA  # noqa: F401 - short names in a configuration
+from trm.callbacks import PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
 from trm.checkpoint import read_checkpoint
 from trm.data import PuzzleData
 from trm.errors import InputError

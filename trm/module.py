@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import Metric
 
 import trm
 from trm.batch import IGNORE, Batch
@@ -119,6 +120,7 @@ class TRMModule(LightningModule):
             puzzle_size=puzzle_size,
         )
         self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
+        self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
         self.slots: Slots | None = None
         self._saved_slots: list[dict[str, Tensor]] = []
         # The table is the same on all ranks by its own update: DDP need not send it at every step.
@@ -135,7 +137,10 @@ class TRMModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule)}}
 
     def setup(self, stage: str) -> None:
-        """Compile the network in place, so that the keys of its state stay as they are."""
+        """Get the family's scorer, and compile the network in place, so that the keys of its state stay as they are."""
+        data = getattr(self.trainer, "datamodule", None)
+        split = {"fit": "val", "validate": "val", "test": "test"}.get(stage)
+        self.scorer = data.scorer(split) if isinstance(data, PuzzleData) and split else None
         if self.hparams["compile"]:
             self.core.compile()
 
@@ -207,11 +212,11 @@ class TRMModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation split."""
-        self._log_means("val", self.val_metrics)
+        self._log_means("val", self.val_metrics, self.scorer)
 
     def on_test_epoch_end(self) -> None:
         """Log the means over the test split."""
-        self._log_means("test", self.test_metrics)
+        self._log_means("test", self.test_metrics, self.scorer)
 
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
         answers = self.solve(batch.inputs, batch.puzzles, early=False)
@@ -219,6 +224,8 @@ class TRMModule(LightningModule):
         everyone = torch.ones_like(answers.halt, dtype=torch.bool)
         valid = self._valid(batch, answers.tokens)
         metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, everyone, *losses, valid=valid)
+        if self.scorer is not None:
+            self.scorer.update(answers.tokens, answers.halt, batch)
 
     def _valid(self, batch: Batch, tokens: Tensor) -> Tensor | None:
         """Let the family check the answers by its rules, (B,) bool; padding rows are left out."""
@@ -230,12 +237,12 @@ class TRMModule(LightningModule):
         verdicts = data.valid(questions, answers)
         return None if verdicts is None else real.masked_scatter(real, torch.from_numpy(verdicts).to(real.device))
 
-    def _log_means(self, split: str, metrics: PuzzleMetrics) -> None:
+    def _log_means(self, split: str, *metrics: Metric | None) -> None:
         """Log means against optimizer steps; the progress bar shows solved and the loss of the answer."""
-        means = {f"{split}/{name}": value for name, value in metrics.compute().items()}
-        metrics.reset()
-        for name, value in means.items():
-            self.log(name, value, prog_bar=name.endswith(("/solved", "/answer_loss")))
+        for metric in filter(None, metrics):
+            for name, value in metric.compute().items():
+                self.log(f"{split}/{name}", value, prog_bar=name in ("solved", "answer_loss"))
+            metric.reset()
         self.log("step", float(self.global_step))  # the x axis of the loggers
 
     # -- checkpoints --------------------------------------------------------------------------------------------------

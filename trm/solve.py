@@ -71,7 +71,8 @@ class Result(NamedTuple):
     def for_people(self, data: PuzzleData) -> str:
         """Return the board and a sentence about it."""
         board = data.draw_board(self.answer, self.question, color=sys.stdout.isatty())
-        verdict = "obeys the rules" if self.verdict.valid else f"breaks the rules: {self.verdict.reason}"
+        reason = self.verdict.reason
+        verdict = reason or "obeys the rules" if self.verdict.valid else f"breaks the rules: {reason}"
         steps = f"{self.steps} supervision step{'s' if self.steps > 1 else ''}"
         return f"{board}\n{verdict}; {steps}, confidence {self.confidence:.1%}"
 

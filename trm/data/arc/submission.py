@@ -1,0 +1,72 @@
+"""Kaggle's ``submission.json``: two attempts for each test input of each task."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trm.data.arc.grids import Grid
+from trm.data.arc.tasks import Puzzle, to_grid
+from trm.errors import InputError
+
+ATTEMPTS = 2
+Attempts = dict[str, list[list[int]]]
+Submission = dict[str, list[Attempts]]
+"""From task names to the attempts for each of their test inputs, in order."""
+
+
+def to_attempts(answers: Sequence[Grid]) -> Attempts:
+    """Name up to two answers, the best first; Kaggle wants both and none empty, so gaps are filled.
+
+    The best answer stands in for a second one, and [[0]] for none or for an empty grid.
+    """
+    grids = [answer.tolist() for answer in answers[:ATTEMPTS]]
+    grids += grids[:1] * (ATTEMPTS - len(grids)) or [[[0]]] * ATTEMPTS
+    return {f"attempt_{number}": grid or [[0]] for number, grid in enumerate(grids[:ATTEMPTS], 1)}
+
+
+def check_submission(submission: Any, puzzles: Sequence[Puzzle]) -> None:
+    """Check that a submission has what Kaggle asks for, no more and no less.
+
+    Args:
+        submission: the decoded JSON.
+        puzzles: the tasks; those with test inputs must be answered.
+
+    Raises:
+        InputError: naming the first thing that is missing or wrong.
+    """
+    wanted = {puzzle.name: len(puzzle.asked) for puzzle in puzzles if puzzle.asked}
+    if not isinstance(submission, dict):
+        raise InputError(f"the submission is a {type(submission).__name__}, but must be an object from tasks to lists")
+    for name in wanted.keys() ^ submission.keys():
+        has, lacks = ("tests", "submission") if name in wanted else ("submission", "tests")
+        raise InputError(f"task {name} is in the {has}, but not in the {lacks}")
+    names = {f"attempt_{number}" for number in range(1, ATTEMPTS + 1)}
+    for name, count in wanted.items():
+        entries = submission[name]
+        if not isinstance(entries, list) or len(entries) != count:
+            found = len(entries) if isinstance(entries, list) else 0
+            raise InputError(f"the submission answers {found} test inputs of task {name}, which has {count}")
+        for number, entry in enumerate(entries, 1):
+            where = f"the submission, task {name}, test input {number}"
+            if not isinstance(entry, dict) or entry.keys() != names:
+                raise InputError(f"{where} must have exactly {' and '.join(sorted(names))}")
+            for attempt in sorted(names):
+                to_grid(entry[attempt], f"{where}: {attempt}")
+
+
+def write_submission(path: Path, submission: Submission, puzzles: Sequence[Puzzle]) -> None:
+    """Check a submission and write it in one step, so that nobody ever reads half a file.
+
+    Raises:
+        InputError: if it is not complete or the file can't be written.
+    """
+    check_submission(submission, puzzles)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
+            json.dump(submission, file)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error

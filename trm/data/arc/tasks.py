@@ -1,0 +1,177 @@
+"""Tasks of ARC: what they are, what counts as one, and which part of them may be trained on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from trm.data.arc.grids import COLOURS, SIDE, Grid
+from trm.errors import InputError
+
+PUBLISHED_TWICE = {"40853293", "070dd51e"}
+"""One task under two names, in ARC-AGI-1's training and evaluation subsets; the official recipe trains on both."""
+
+
+class Pair(NamedTuple):
+    """An example of a task; where only Kaggle knows the output, it is None."""
+
+    input: Grid
+    output: Grid | None
+
+
+class Task(NamedTuple):
+    """A task as it is published."""
+
+    name: str
+    train: list[Pair]
+    test: list[Pair]
+
+
+class Puzzle(NamedTuple):
+    """What may be seen of a task: the only thing that training, augmentation and puzzle ids are made from."""
+
+    name: str
+    shown: list[tuple[Grid, Grid]]
+    """Inputs and outputs to train on."""
+    asked: list[Grid]
+    """Test inputs to answer; none if the task is only trained on."""
+
+
+class Solutions(dict[str, list[Grid | None]]):
+    """The outputs that were withheld, by task and in the order of ``Puzzle.asked``; only for scoring and labels."""
+
+
+def withhold(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> tuple[list[Puzzle], Solutions]:
+    """Take the test outputs of the test subset out of the tasks, and show all pairs of the others.
+
+    Raises:
+        InputError: if another subset would give them away, or lacks the outputs of its own test pairs.
+    """
+    _refuse_overlap(subsets, test_subset)
+    puzzles, solutions = [], Solutions()
+    for subset, tasks in subsets.items():
+        for name, train, test in tasks:
+            if subset == test_subset:
+                puzzles.append(Puzzle(name, _shown(subset, name, train), [pair.input for pair in test]))
+                solutions[name] = [pair.output for pair in test]
+            else:
+                puzzles.append(Puzzle(name, _shown(subset, name, [*train, *test]), []))
+    _refuse_leaks(puzzles, solutions, test_subset)
+    return puzzles, solutions
+
+
+def to_task(name: str, value: Any, where: str) -> Task:
+    """Check a task as JSON holds it, ``{"train": [{"input", "output"}, ...], "test": [...]}``.
+
+    Args:
+        name: name of the task.
+        value: the decoded JSON.
+        where: the file, for messages.
+
+    Raises:
+        InputError: if a part is missing or a grid is none.
+    """
+    where = f"{where}, task {name}"
+    if not (
+        isinstance(value, Mapping) and isinstance(value.get("train"), list) and isinstance(value.get("test"), list)
+    ):
+        raise InputError(f"{where} is no task: an object with the lists 'train' and 'test' is needed")
+    for part in ("train", "test"):
+        if not value[part]:
+            raise InputError(f"{where} has no {part} pair, but at least one is needed")
+    train = [_to_pair(pair, f"train pair {number}", where, True) for number, pair in enumerate(value["train"], 1)]
+    test = [_to_pair(pair, f"test pair {number}", where, False) for number, pair in enumerate(value["test"], 1)]
+    return Task(name, train, test)
+
+
+def to_grid(value: Any, what: str) -> Grid:
+    """Check a grid, rows of colours.
+
+    Args:
+        value: lists of lists, or an array.
+        what: what it is, for messages.
+
+    Raises:
+        InputError: if the rows differ in length, or a size or colour is out of range.
+    """
+    rows = value.tolist() if isinstance(value, np.ndarray) else value
+    if not (isinstance(rows, list) and rows and all(isinstance(row, list) and row for row in rows)):
+        raise InputError(f"{what} is {_short(rows)}, but a grid is a list of rows, each a list of colours")
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        raise InputError(f"{what} has rows of {min(lengths)} and of {max(lengths)} cells, but all must be equally long")
+    if max(len(rows), *lengths) > SIDE:
+        raise InputError(f"{what} is {len(rows)}x{lengths.pop()}, but grids have at most {SIDE} rows and columns")
+    for row, cells in enumerate(rows, 1):
+        for column, colour in enumerate(cells, 1):
+            if type(colour) is not int or not 0 <= colour < COLOURS:
+                raise InputError(
+                    f"{what} has {_short(colour)} in row {row}, column {column}; colours are the numbers 0 to 9"
+                )
+    return np.array(rows, dtype=np.uint8)
+
+
+def _to_pair(value: Any, what: str, where: str, solved: bool) -> Pair:
+    if not (isinstance(value, Mapping) and "input" in value and ("output" in value or not solved)):
+        raise InputError(f"{where}: {what} is {_short(value)}, but an object with an input and an output is needed")
+    output = to_grid(value["output"], f"{where}: the output of {what}") if "output" in value else None
+    return Pair(to_grid(value["input"], f"{where}: the input of {what}"), output)
+
+
+def _short(value: Any) -> str:
+    try:
+        text = json.dumps(value)
+    except TypeError:
+        text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _shown(subset: str, name: str, pairs: Sequence[Pair]) -> list[tuple[Grid, Grid]]:
+    shown = [(pair.input, pair.output) for pair in pairs if pair.output is not None]
+    if len(shown) < len(pairs):
+        raise InputError(f"task {name} of {subset} has no test outputs; only the test subset can do without")
+    return shown
+
+
+def _refuse_overlap(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> None:
+    """Refuse a task in two subsets: trained on in one and asked in the other, or with two rows of the table."""
+    for first, second in combinations(sorted(subsets, key=lambda subset: subset == test_subset), 2):
+        shared = sorted({task.name for task in subsets[first]} & {task.name for task in subsets[second]})
+        if not shared:
+            continue
+        tasks = f"{len(shared)} task{'s' if len(shared) > 1 else ''} of {second}, such as {shared[0]}"
+        if second == test_subset:
+            raise InputError(
+                f"{first} holds {tasks}: training on it would leak answers of the test subset; leave it out"
+            )
+        raise InputError(f"{first} holds {tasks}: a task can be trained on once only; leave out one of the two subsets")
+
+
+def _refuse_leaks(puzzles: Sequence[Puzzle], solutions: Solutions, test_subset: str) -> None:
+    """Refuse a test pair that stands among the shown pairs of a task under another name.
+
+    The one such task of the official data is kept, so that scores compare with published ones, but not silently.
+    """
+
+    def key(question: Grid, answer: Grid) -> tuple[Any, ...]:
+        return question.shape, question.tobytes(), answer.shape, answer.tobytes()
+
+    withheld = {
+        key(question, answer): puzzle.name
+        for puzzle in puzzles
+        for question, answer in zip(puzzle.asked, solutions.get(puzzle.name, []), strict=False)
+        if answer is not None
+    }
+    for puzzle in puzzles:
+        for pair in puzzle.shown:
+            name = withheld.get(key(*pair), puzzle.name)
+            if {name, puzzle.name} == PUBLISHED_TWICE:
+                rank_zero_info(f"ARC as published: task {name} of {test_subset} is trained on as task {puzzle.name}.")
+            elif name != puzzle.name:
+                raise InputError(
+                    f"a test pair of task {name} of {test_subset} is also in task {puzzle.name}: training on it would "
+                    "leak an answer of the test subset; leave one of the two out"
+                )

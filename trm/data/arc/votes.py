@@ -1,0 +1,178 @@
+"""Scoring ARC by votes: all augmentations of a test input answer, and what most of them agree on goes first.
+
+Letters in shape comments: B rows of a batch, J test inputs, N ballots, V distinct answers, L grid cells.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from trm.batch import Batch
+from trm.data.arc.augment import Augmentations
+from trm.data.arc.grids import FIRST_COLOUR, Grid, Grids, Hashes, Integers, crop
+from trm.data.arc.submission import ATTEMPTS, Submission, to_attempts
+from trm.data.arc.tasks import Puzzle, Solutions
+
+KS = (1, 2, 5, 10, 100, 1000)
+CONFIDENCE = 2**50
+"""Confidence 1 as an integer: sums of integers don't depend on the order, so neither do close calls on the ranks."""
+
+
+class Votes(Metric):
+    """Collects the answers of an evaluation and elects the best for each test input.
+
+    An answer is cropped out of its tokens, its augmentation is undone, and it gets a vote. Answers to the same test
+    input are ranked by votes, then by mean confidence, the sigmoid of the halting logit (then by hash, so that the
+    order never depends on the ranks). ``compute`` returns a dictionary:
+
+    * ``pass@K``: mean over tasks of the share of their test inputs whose right answer is among the first K. An
+      unanswered test input counts as wrong.
+    * ``tasks_solved``: share of tasks with every test input right in two attempts.
+    * ``unanimous``: share of tasks with all augmentations of one mind on every test input; it needs no solutions.
+
+    Ballots belong to one evaluation: ``reset`` forgets them, where the official code goes on adding them up.
+
+    Args:
+        puzzles: all puzzles, in the order of their ids.
+        solutions: the withheld outputs; without them only ``unanimous`` is computed.
+        augmentations: the symmetries of the ids.
+        counted: which of the J test inputs are evaluated, (J,) bool; all by default.
+    """
+
+    full_state_update = False
+    ballots: list[Tensor]
+    cells: list[Tensor]
+
+    def __init__(
+        self,
+        puzzles: Sequence[Puzzle],
+        solutions: Solutions,
+        augmentations: Augmentations,
+        counted: NDArray[np.bool_] | None = None,
+    ) -> None:
+        super().__init__()
+        self.augmentations = augmentations
+        self.names = [puzzle.name for puzzle in puzzles]
+        self.tasks = np.repeat(np.arange(len(puzzles)), [len(puzzle.asked) for puzzle in puzzles])  # (J,)
+        self.counted = np.ones(len(self.tasks), dtype=np.bool_) if counted is None else counted
+        asked = Grids.stack([question for puzzle in puzzles for question in puzzle.asked])
+        # A box for each distinct test input of a task; the ballots say in which of them they are.
+        self.keys, self.boxes = np.unique(_keys(self.tasks, asked.hashes()), return_inverse=True)
+        answers = [answer for puzzle in puzzles if puzzle.asked for answer in solutions[puzzle.name]]
+        known = [answer for answer in answers if answer is not None]
+        self.answers = Grids.stack(known).hashes() if len(known) == len(self.tasks) else None  # (J,)
+        # A ballot is (box, hash of the answer, votes, sum of confidences, height, width), int64; the cells of all
+        # answers lie behind each other, colour + 2.
+        self.add_state("ballots", [], dist_reduce_fx="cat")
+        self.add_state("cells", [], dist_reduce_fx="cat")
+
+    def update(self, tokens: Tensor, halt: Tensor, batch: Batch) -> None:
+        """Count the answers to a batch; rows whose question is no test input, such as padding, are passed over.
+
+        Args:
+            tokens: tokens of the answers, (B, L).
+            halt: halting logits, (B,).
+            batch: the questions.
+        """
+        ids = batch.puzzles.cpu().numpy()
+        questions = self.augmentations.undo(crop(batch.inputs.to(torch.uint8).cpu().numpy()), ids)
+        keys = _keys(self.augmentations.tasks[ids], questions.hashes())
+        boxes = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        known = self.keys[boxes] == keys
+        answers = self.augmentations.undo(crop(tokens.to(torch.uint8).cpu().numpy()[known]), ids[known])
+        confidence = (halt.cpu().double().sigmoid().numpy()[known] * CONFIDENCE).astype(np.int64)
+        cast = np.stack([boxes[known], answers.hashes().view(np.int64)], axis=1)
+        distinct, first, voted = np.unique(cast, axis=0, return_index=True, return_inverse=True)
+        votes, sums = (np.zeros(len(distinct), dtype=np.int64) for _ in range(2))
+        np.add.at(votes, voted, 1)
+        np.add.at(sums, voted, confidence)
+        answers = answers.take(first)
+        ballots = np.column_stack([distinct, votes, sums, answers.heights, answers.widths])  # (N, 6)
+        self.ballots.append(torch.from_numpy(ballots).to(self.device))
+        self.cells.append(torch.from_numpy(answers.cells[answers.cells >= FIRST_COLOUR]).to(self.device))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the shares; see the class."""
+        tally = self._tally()
+        places = np.full(len(self.tasks), np.iinfo(np.int64).max)  # of the right answer in the ranking, (J,)
+        alike = np.zeros(len(self.tasks), dtype=np.bool_)
+        for test, box in enumerate(self.boxes):
+            ranked = tally.hashes[tally.starts[box] : tally.starts[box + 1]]
+            alike[test] = len(ranked) == 1
+            if self.answers is not None and self.answers[test] in ranked:
+                places[test] = (ranked == self.answers[test]).argmax()
+        shares = {"unanimous": self._of_tasks(alike) == 1}
+        if self.answers is not None:
+            shares |= {f"pass@{k}": self._of_tasks(places < k) for k in KS}
+            shares["tasks_solved"] = shares["pass@2"] == 1
+        return {name: torch.tensor(share.mean(), dtype=torch.float32) for name, share in shares.items()}
+
+    def submission(self) -> tuple[Submission, int]:
+        """Return two attempts per test input, gathered from all ranks, and how many test inputs nothing answered.
+
+        All ranks must call it. Those without an answer get the attempt [[0]]; where there is only one, it is both.
+        """
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            tally = self._tally()
+        elected: Submission = {self.names[task]: [] for task in self.tasks[self.counted]}
+        unanswered = 0
+        for test in np.flatnonzero(self.counted):
+            start, stop = tally.starts[self.boxes[test] : self.boxes[test] + 2]
+            best = [tally.answer(index) for index in range(start, min(stop, start + ATTEMPTS))]
+            unanswered += not best
+            elected[self.names[self.tasks[test]]].append(to_attempts(best))
+        return elected, unanswered
+
+    def _of_tasks(self, right: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return for each evaluated task the share of its evaluated test inputs that are right."""
+        tasks = self.tasks[self.counted]
+        counts = np.bincount(tasks)
+        sums = np.bincount(tasks, weights=right[self.counted])
+        return np.asarray(sums[counts > 0] / counts[counts > 0])
+
+    def _tally(self) -> "_Tally":
+        """Add up the ballots for the same answer, and rank the answers in each box."""
+        if not len(self.ballots):  # a list of batches, or one tensor if it comes from several ranks
+            self.ballots, self.cells = [torch.zeros(0, 6, dtype=torch.int64)], [torch.zeros(0, dtype=torch.uint8)]
+        ballots, cells = (dim_zero_cat(state).cpu().numpy() for state in (self.ballots, self.cells))
+        ends = (ballots[:, 4] * ballots[:, 5]).cumsum()
+        order = np.lexsort((ballots[:, 1], ballots[:, 0]))
+        same = ballots[order]
+        begins = np.flatnonzero(np.any(np.diff(same[:, :2], axis=0, prepend=-1) != 0, axis=1))
+        votes, sums = np.add.reduceat(same[:, 2:4], begins, axis=0).T  # (V,) each
+        boxes, hashes = same[begins, :2].T
+        ranking = np.lexsort((hashes, -sums / votes, -votes, boxes))
+        starts = np.searchsorted(boxes, np.arange(len(self.keys) + 1))
+        chosen = order[begins][ranking]
+        return _Tally(starts, hashes[ranking].view(np.uint64), ballots[chosen, 4:], ends[chosen], cells)
+
+
+class _Tally(NamedTuple):
+    """The distinct answers, box by box and the best first."""
+
+    starts: Integers
+    """Where each box begins, and V, (boxes + 1,)."""
+    hashes: Hashes
+    """(V,)."""
+    shapes: Integers
+    """(V, 2)."""
+    ends: Integers
+    """Where the cells of each answer end, (V,)."""
+    cells: NDArray[np.uint8]
+
+    def answer(self, index: int) -> Grid:
+        """Return an answer in colours."""
+        height, width = self.shapes[index]
+        end = self.ends[index]
+        return (self.cells[end - height * width : end] - np.uint8(FIRST_COLOUR)).reshape(height, width)
+
+
+def _keys(tasks: Integers, hashes: Hashes) -> Hashes:
+    """Return 64 bits that tell the test inputs of all tasks apart."""
+    return hashes ^ (tasks.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
