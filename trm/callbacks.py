@@ -40,10 +40,11 @@ class StepEMA(WeightAveraging):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Follow the model to its device, share its buffers, and follow every step of its optimizer."""
         assert self._average_model is not None
-        averaged = self._average_model.module.to(pl_module.device)
+        averaged = self._average_model.module
         for name, buffer in pl_module.named_buffers():
             owner, _, leaf = name.rpartition(".")
             setattr(averaged.get_submodule(owner), leaf, buffer)  # one puzzle table in memory and in a checkpoint
+        averaged.to(pl_module.device)
         pairs = list(zip(averaged.parameters(), pl_module.parameters(), strict=True))
 
         @torch.no_grad()

@@ -22,6 +22,12 @@ class PuzzleTable(nn.Module):
         self.register_buffer("weights", torch.zeros(num_puzzles, size))
         self._drawn: tuple[Tensor, Tensor] | None = None  # ids and rows handed out since the last update
 
+    def __deepcopy__(self, memo: dict[int, object]) -> "PuzzleTable":
+        """Return a copy that shares the rows: a moving average of the model must not hold gigabytes twice."""
+        copy = PuzzleTable(0, self.weights.shape[1])
+        copy.weights = self.weights
+        return copy.train(self.training)
+
     def forward(self, ids: Tensor) -> Tensor:
         """Look up the rows of ``ids``, (B,) to (B, E); in training they collect gradient for ``update``."""
         rows = self.weights[ids]

