@@ -124,6 +124,7 @@ def test_test_validate_and_predict_use_the_checkpoint(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(trained)
+    saved = Path("runs/quickstart/config.yaml").read_bytes()
     for command, metric in (("test", "test/solved"), ("validate", "val/solved")):
         assert main([command, "--config", "configs/quickstart.yaml", *FOUR, f"--ckpt_path={CHECKPOINT}"]) == 0
         assert metric in capsys.readouterr().out
@@ -131,6 +132,7 @@ def test_test_validate_and_predict_use_the_checkpoint(
     assert main(["predict", "--config", "configs/quickstart.yaml", *FOUR]) == 0
     with Path("runs/quickstart/predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
+    assert Path("runs/quickstart/config.yaml").read_bytes() == saved  # of the training run
     assert len(rows) == 10  # the whole split: two full batches of four, and two more
     assert all(len(row["question"]) == len(row["answer"]) == 16 for row in rows)
     assert {row["steps"] for row in rows} == {"2"}

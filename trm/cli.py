@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from jsonargparse import DefaultHelpFormatter, auto_cli
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 import trm
 from trm.callbacks import PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
@@ -28,6 +29,15 @@ FUNCTIONS: dict[str, Any] = {"solve": solve}
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
 
 Start with: trm fit --config configs/quickstart.yaml"""
+
+
+class SaveFitConfig(SaveConfigCallback):
+    """Saves the configuration of a training run, and leaves it alone when that run is evaluated later."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Save ``config.yaml`` beside the log."""
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
 
 
 class TRMCLI(LightningCLI):
@@ -88,6 +98,7 @@ def main(args: Sequence[str] | None = None) -> int:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,
+            save_config_callback=SaveFitConfig,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={
                 "prog": "trm",

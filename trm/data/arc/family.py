@@ -84,7 +84,11 @@ class ARC(PuzzleData):
         super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
         if test_subset not in subsets:
             raise InputError(f"data.test_subset is {test_subset!r}, but must be one of data.subsets: {list(subsets)}")
-        for name, value in (("augmentations", augmentations), ("tasks_per_subset", tasks_per_subset), ("val_size", val_size)):
+        for name, value in (
+            ("augmentations", augmentations),
+            ("tasks_per_subset", tasks_per_subset),
+            ("val_size", val_size),
+        ):
             if value < 0:
                 raise InputError(f"data.{name} is {value}, but must be at least 0")
         self.save_hyperparameters()
