@@ -1,4 +1,4 @@
-"""The one exception that ``trm`` raises for input it cannot use."""
+"""The one exception that ``trm`` raises for input it cannot use, and the commonest check behind it."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,15 @@ class InputError(ValueError):
     The message is one sentence that names the value, where it came from and what is accepted. The command line
     prints it and exits with status 2; nothing has been written by then.
     """
+
+
+def check_range(prefix: str, least: float, most: float = float("inf"), **values: float) -> None:
+    """Refuse arguments out of their range; ``prefix`` says whose they are, such as ``model``.
+
+    Raises:
+        InputError: naming the first that is less than ``least``, more than ``most`` or not a number.
+    """
+    for name, value in values.items():
+        if not least <= value <= most:
+            accepted = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
+            raise InputError(f"{prefix}.{name} is {value}, but must be {accepted}")

@@ -15,7 +15,7 @@ from torchmetrics import Metric
 import trm
 from trm.batch import IGNORE, Batch
 from trm.data import PuzzleData
-from trm.errors import InputError
+from trm.errors import InputError, check_range
 from trm.inference import Answers, think
 from trm.metrics import PuzzleMetrics
 from trm.nn import TRM, supervision_loss
@@ -101,6 +101,10 @@ class TRMModule(LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
+        check_range("model", 1, supervision_steps=supervision_steps)
+        check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
+        check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
+        check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay, explore_seed=explore_seed)
         self.automatic_optimization = False
         self.save_hyperparameters()
         self.core = TRM(

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics import Metric
 
 from trm.batch import IGNORE, Batch
-from trm.errors import InputError
+from trm.errors import InputError, check_range
 
 Tokens = NDArray[np.uint8]
 
@@ -74,15 +74,8 @@ class PuzzleData(LightningDataModule):
         self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("slots", slots, 1),
-            ("steps_per_batch", steps_per_batch, 1),
-            ("eval_batch_size", eval_batch_size, 0),
-            ("workers", workers, 0),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise InputError(f"data.{name} is {value}, but must be at least {least}")
+        check_range("data", 1, slots=slots, steps_per_batch=steps_per_batch)
+        check_range("data", 0, eval_batch_size=eval_batch_size, workers=workers, seed=seed)
         self.slots = slots
         self.steps_per_batch = steps_per_batch
         self.eval_batch_size = eval_batch_size or slots

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trm.errors import InputError
+from trm.errors import InputError, check_range
 from trm.nn.layers import Block, Linear, Rotary, truncated_normal_
 from trm.nn.puzzles import PuzzleTable
 
@@ -61,7 +61,7 @@ class TRM(nn.Module):
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
 
     Raises:
-        InputError: if the sizes do not fit together.
+        InputError: if a value is out of its range, or the sizes do not fit together.
     """
 
     y_init: Tensor
@@ -85,6 +85,10 @@ class TRM(nn.Module):
         puzzle_size: int = 0,
     ) -> None:
         super().__init__()
+        check_range("model", 1, vocab_size=vocab_size, seq_len=seq_len, hidden_size=hidden_size, num_layers=num_layers)
+        check_range("model", 1, num_heads=num_heads, multiple_of=multiple_of, cycles=cycles, latent_steps=latent_steps)
+        check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
+        check_range("model", 0, expansion=expansion)
         puzzle_size = puzzle_size or hidden_size
         if mixer == "attention" and hidden_size % (2 * num_heads):
             raise InputError(f"hidden_size {hidden_size} must be a multiple of twice num_heads {num_heads}")

@@ -16,7 +16,7 @@ from trm.data.arc.tasks import Puzzle, Solutions, withhold
 from trm.data.arc.text import draw_grids, parse_grid, write_grid
 from trm.data.arc.votes import Votes
 from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, to_batch
-from trm.errors import InputError
+from trm.errors import InputError, check_range
 
 
 class Resolved(NamedTuple):
@@ -84,13 +84,7 @@ class ARC(PuzzleData):
         super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
         if test_subset not in subsets:
             raise InputError(f"data.test_subset is {test_subset!r}, but must be one of data.subsets: {list(subsets)}")
-        for name, value in (
-            ("augmentations", augmentations),
-            ("tasks_per_subset", tasks_per_subset),
-            ("val_size", val_size),
-        ):
-            if value < 0:
-                raise InputError(f"data.{name} is {value}, but must be at least 0")
+        check_range("data", 0, augmentations=augmentations, tasks_per_subset=tasks_per_subset, val_size=val_size)
         self.save_hyperparameters()
         self.subsets = tuple(subsets)
         self.test_subset = test_subset

@@ -20,7 +20,7 @@ from trm.data.maze.paths import (
     symmetry_cells,
 )
 from trm.data.maze.sources import generated, tabled, to_tokens
-from trm.errors import InputError
+from trm.errors import InputError, check_range
 
 SYMMETRIES = ("relabel", "official", "none")
 
@@ -93,9 +93,7 @@ class Maze(PuzzleData):
     def _check_arguments(self, min_moves: int | None) -> None:
         if self.size not in SIZES:
             raise InputError(f"data.size is {self.size}; accepted are {SIZES[0]} to {SIZES[-1]}")
-        for split, count in self.counts.items():
-            if count < 0:
-                raise InputError(f"data.{split}_size is {count}, but must be at least 0")
+        check_range("data", 0, **{f"{split}_size": count for split, count in self.counts.items()})
         if min_moves is not None and not 1 <= min_moves < self.seq_len:
             raise InputError(f"data.min_moves is {min_moves}; accepted are 1 to {self.seq_len - 1}, and null")
         for name, value, accepted in (("kind", self.kind, KINDS), ("symmetries", self.symmetries, SYMMETRIES)):

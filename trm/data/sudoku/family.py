@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.sudoku.sources import SYMBOLS, generated, tabled, to_digits
-from trm.errors import InputError
+from trm.errors import InputError, check_range
 
 
 class Sudoku(PuzzleData):
@@ -69,6 +69,7 @@ class Sudoku(PuzzleData):
         self.seq_len = size * size
         self.source = source
         self.counts = {"train": train_size, "val": val_size, "test": test_size}
+        check_range("data", 0, **{f"{split}_size": count for split, count in self.counts.items()})
         self.clues = clues
         self.min_rating = min_rating
         self.symmetries = symmetries
