@@ -39,8 +39,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return dict(checkpoint)
 
 
-def load_checkpoint(path: str | Path) -> tuple[TRMModule, PuzzleData]:
+def load_checkpoint(path: str | Path, family: str = "") -> tuple[TRMModule, PuzzleData]:
     """Load a trained model, with the averaged weights, and the family of puzzles it was trained on.
+
+    Args:
+        path: a file written by ``trm fit``.
+        family: the family's class, such as "my_puzzles.Futoshiki", if it is not one of this package. A checkpoint
+            alone never makes a module be imported.
 
     Returns:
         The module in evaluation mode on the CPU, and the data module; no data is read.
@@ -58,17 +63,19 @@ def load_checkpoint(path: str | Path) -> tuple[TRMModule, PuzzleData]:
         raise InputError(
             f"{path}, written by trm {checkpoint['trm_version']}, does not fit this version of the network: {reason}"
         ) from error
-    return module.eval(), _family(path, checkpoint.get("family"))
+    return module.eval(), _family(path, checkpoint.get("family"), family)
 
 
-def _family(path: str | Path, family: dict[str, Any] | None) -> PuzzleData:
-    """Build the data module that a checkpoint names; only classes of ``trm`` or of imported modules are taken."""
+def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> PuzzleData:
+    """Build the data module that a checkpoint names: of ``trm``, of an imported module, or named by the user."""
     if family is None:
         raise InputError(f"{path} does not say what family of puzzles it was trained on")
     class_path = family["class_path"]
     module_name, _, class_name = class_path.rpartition(".")
-    if module_name not in sys.modules and module_name.split(".")[0] != "trm":
-        raise InputError(f"{path} was trained on {class_path}; import {module_name} first")
+    if named and named != class_path:
+        raise InputError(f"{path} was trained on {class_path}, not on {named}")
+    if not named and module_name not in sys.modules and module_name.split(".")[0] != "trm":
+        raise InputError(f"{path} was trained on {class_path}, which is not part of trm: pass --family {class_path}")
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:

@@ -87,6 +87,8 @@ class TRMCLI(LightningCLI):
 def main(args: Sequence[str] | None = None) -> int:
     """Run the ``trm`` command and return its exit status: 0 for success, 2 for bad input."""
     _quiet()
+    if "" not in sys.path:
+        sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
     argv = sys.argv[1:] if args is None else list(args)
     try:
         if argv and argv[0] in FUNCTIONS:

@@ -19,7 +19,7 @@ from trm.module import TRMModule
 BATCH = 256  # boards from standard input that are thought about together
 
 
-def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0) -> int:
+def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, family: str = "") -> int:
     """Solve a puzzle with a trained model.
 
     Exits with status 0 if every answer obeys the rules, else with 1. The rules are checked on the answer itself; the
@@ -31,10 +31,11 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0) -
             'G' goal, in quotes. '-' reads one puzzle per line from standard input.
         json: print one JSON object per puzzle.
         max_steps: most supervision steps to think for; 0 for as many as in training.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
     """
     if max_steps < 0:
         raise InputError(f"max_steps is {max_steps}, but must be 0 or more")
-    module, data = load_checkpoint(checkpoint)
+    module, data = load_checkpoint(checkpoint, family)
     depth = max_steps or module.hparams["supervision_steps"]
     lines = (line.rstrip("\r\n") for line in sys.stdin if line.strip()) if board == "-" else iter([board])
     all_valid, count = True, 0

@@ -55,8 +55,8 @@ class PuzzleData(LightningDataModule):
     s * slots * ranks .. (s + 1) * slots * ranks, so a run resumes at any step, and neither the number of workers nor
     that of ranks changes the data.
 
-    A subclass sets the three sizes and implements ``load``, ``augment``, ``parse``, ``write``, ``draw_board`` and
-    ``verify``.
+    A subclass sets the three sizes and implements ``load``, ``parse``, ``write`` and ``verify``. ``augment`` makes more of
+    its puzzles, ``draw_board`` shows answers nicer, ``valid`` checks them faster.
 
     Args:
         slots: puzzles being thought about at once, per device; the batch size of a supervision step.
@@ -74,6 +74,7 @@ class PuzzleData(LightningDataModule):
         self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0
     ) -> None:
         super().__init__()
+        self.save_hyperparameters()  # those of the family, which a checkpoint needs to find it again
         check_range("data", 1, slots=slots, steps_per_batch=steps_per_batch)
         check_range("data", 0, eval_batch_size=eval_batch_size, workers=workers, seed=seed)
         self.slots = slots
@@ -109,9 +110,12 @@ class PuzzleData(LightningDataModule):
     def write(self, tokens: Tokens) -> str:
         """Write tokens (L,) on one line, the way ``parse`` reads them."""
 
-    @abstractmethod
     def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
-        """Draw tokens (L,) for people; with ``color``, what the answer adds to the question stands out."""
+        """Draw tokens (L,) for people; with ``color``, what the answer adds to the question may stand out.
+
+        By default it is the line that ``write`` writes, question first.
+        """
+        return "\n".join(self.write(tokens) for tokens in (question, answer) if tokens is not None)
 
     @abstractmethod
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:

@@ -85,7 +85,6 @@ class ARC(PuzzleData):
         if test_subset not in subsets:
             raise InputError(f"data.test_subset is {test_subset!r}, but must be one of data.subsets: {list(subsets)}")
         check_range("data", 0, augmentations=augmentations, tasks_per_subset=tasks_per_subset, val_size=val_size)
-        self.save_hyperparameters()
         self.subsets = tuple(subsets)
         self.test_subset = test_subset
         self.source = source

@@ -78,7 +78,6 @@ class Maze(PuzzleData):
         seed: int = 0,
     ) -> None:
         super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
-        self.save_hyperparameters()
         self.size = size
         self.seq_len = size * size
         self.source = source

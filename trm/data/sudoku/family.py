@@ -63,7 +63,6 @@ class Sudoku(PuzzleData):
             self.geometry = geometry(size)
         except ValueError as error:
             raise InputError(f"data.size: {error}") from error
-        self.save_hyperparameters()
         self.size = size
         self.vocab_size = size + 2
         self.seq_len = size * size

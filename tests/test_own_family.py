@@ -1,0 +1,124 @@
+"""A family of one's own: forty lines outside the package, trained, tested and solved with the same commands."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from trm.checkpoint import load_checkpoint
+from trm.cli import main
+from trm.data import Sudoku
+from trm.errors import InputError
+
+LIGHTS_OUT = '''
+"""Lights Out on 3x3: which buttons turn all lights off? Each toggles its own light and those beside it."""
+
+import numpy as np
+
+from trm.data import PuzzleData, Rows, Verdict
+from trm.errors import InputError
+
+NEAR = np.abs(np.indices((3, 3)).reshape(2, 9, 1) - np.indices((3, 3)).reshape(2, 1, 9)).sum(0) <= 1
+
+
+class LightsOut(PuzzleData):
+    """Token 1 is off or not pressed, token 2 on or pressed; all 512 boards have one solution.
+
+    Args:
+        held_out: boards for validation and for testing, each.
+        kwargs: arguments of PuzzleData.
+    """
+
+    vocab_size, seq_len, num_puzzles = 3, 9, 0
+
+    def __init__(self, held_out: int = 50, slots: int = 16, steps_per_batch: int = 4, workers: int = 0) -> None:
+        super().__init__(slots=slots, steps_per_batch=steps_per_batch, workers=workers)
+        self.held_out = held_out
+
+    def load(self, split):
+        presses = np.random.default_rng(self.seed).permutation(512)[:, None] >> np.arange(9) & 1
+        first = {"val": 0, "test": self.held_out, "train": 2 * self.held_out}[split]
+        presses = presses[first : None if split == "train" else first + self.held_out]
+        lights = presses @ NEAR % 2
+        return Rows(*((board + 1).astype(np.uint8) for board in (lights, presses)), np.zeros(len(presses), np.int32))
+
+    def parse(self, text):
+        if len(text) != 9 or set(text) - set("01"):
+            raise InputError(f"the board {text!r} is not nine lights, each 0 or 1")
+        return np.array([int(light) + 1 for light in text], dtype=np.uint8)
+
+    def write(self, tokens):
+        return "".join("?01"[token] for token in tokens)
+
+    def verify(self, question, answer):
+        dark = not ((question - 1) + (answer - 1) @ NEAR & 1).any()
+        return Verdict(dark, "" if dark else "some lights stay on")
+'''
+
+CONFIG = """
+trainer:
+  accelerator: cpu
+  max_epochs: -1
+  max_steps: 12
+  limit_train_batches: 2
+  log_every_n_steps: 1
+  use_distributed_sampler: false
+  enable_progress_bar: false
+  logger: false
+  callbacks:
+    - class_path: ModelCheckpoint
+      init_args: {dirpath: checkpoints, filename: "{step}", save_last: true, save_on_train_epoch_end: true}
+data: my_puzzles.LightsOut
+model: {mixer: mlp, positions: none, hidden_size: 16, multiple_of: 8, cycles: 1, latent_steps: 1, supervision_steps: 2}
+ckpt_path: last
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_puzzles", raising=False)
+    (tmp_path / "my_puzzles.py").write_text(LIGHTS_OUT)
+    (tmp_path / "lights.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_an_own_family_is_trained_tested_and_solved(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["fit", "--config", "lights.yaml", "--data.held_out=40"]) == 0
+    assert main(["test", "--config", "lights.yaml", "--data.held_out=40"]) == 0
+    assert "test/valid" in capsys.readouterr().out
+    family = torch.load("checkpoints/last.ckpt", weights_only=True)["family"]
+    assert family["class_path"] == "my_puzzles.LightsOut"
+    assert family["init_args"]["held_out"] == 40
+
+    monkeypatch.delitem(sys.modules, "my_puzzles")  # as in a process of its own
+    solve = ["solve", "checkpoints/last.ckpt", "010111010", "--json"]
+    assert main(solve) == 2
+    assert "pass --family my_puzzles.LightsOut" in capsys.readouterr().err
+    assert main([*solve, "--family=my_puzzles.Other"]) == 2
+    assert "not on my_puzzles.Other" in capsys.readouterr().err
+    status = main([*solve, "--family=my_puzzles.LightsOut"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["question"] == "010111010"
+    assert status == (0 if result["valid"] else 1)
+    assert main([*solve[:2], "01011101x", "--family=my_puzzles.LightsOut"]) == 2
+    assert "'01011101x' is not nine lights" in capsys.readouterr().err
+
+
+def test_a_checkpoint_cannot_name_a_class_that_is_no_family(here: Path) -> None:
+    assert main(["fit", "--config", "lights.yaml"]) == 0
+    checkpoint = torch.load("checkpoints/last.ckpt", weights_only=True)
+    checkpoint["family"]["class_path"] = "trm.errors.InputError"
+    torch.save(checkpoint, "other.ckpt")
+    with pytest.raises(InputError, match="which is not a PuzzleData"):
+        load_checkpoint("other.ckpt")
+
+
+def test_a_family_remembers_its_arguments_by_itself() -> None:
+    assert dict(Sudoku(size=4, clues=(8, 8)).hparams)["size"] == 4
+    assert Sudoku(size=4, slots=3).family["init_args"]["slots"] == 3
