@@ -4,19 +4,24 @@ import json as json_format
 import sys
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from trm.checkpoint import load_checkpoint
-from trm.data import PuzzleData, Verdict
-from trm.data.base import Tokens
+from trm.data import ARC, PuzzleData, Verdict
+from trm.data.arc.ask import ask
+from trm.data.arc.sources import read_task
+from trm.data.arc.text import draw_grids
+from trm.data.base import Rows, Tokens, to_batch
 from trm.errors import InputError
 from trm.inference import think
 from trm.module import TRMModule
 
 BATCH = 256  # boards from standard input that are thought about together
+VIEWS = 64  # symmetries of an ARC task that vote on its answers
 
 
 def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, family: str = "") -> int:
@@ -28,7 +33,8 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, f
     Args:
         checkpoint: a file written by ``trm fit``.
         board: the puzzle, row by row. Sudoku: digits, and '.' or '0' for a blank. Maze: '#' wall, '.' free, 'S' start,
-            'G' goal, in quotes. '-' reads one puzzle per line from standard input.
+            'G' goal, in quotes. ARC: a task file (.json), whose test inputs get two attempts each. '-' reads one puzzle
+            per line from standard input.
         json: print one JSON object per puzzle.
         max_steps: most supervision steps to think for; 0 for as many as in training.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
@@ -37,6 +43,8 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, f
         raise InputError(f"max_steps is {max_steps}, but must be 0 or more")
     module, data = load_checkpoint(checkpoint, family)
     depth = max_steps or module.hparams["supervision_steps"]
+    if isinstance(data, ARC) and board.endswith(".json"):
+        return _solve_task(module, data, Path(board), depth, json)
     lines = (line.rstrip("\r\n") for line in sys.stdin if line.strip()) if board == "-" else iter([board])
     all_valid, count = True, 0
     while boards := list(islice(lines, BATCH)):
@@ -47,6 +55,34 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, f
     if not count:
         raise InputError("standard input holds no puzzle; one per line is needed")
     return 0 if all_valid else 1
+
+
+def _solve_task(module: TRMModule, data: ARC, path: Path, depth: int, json: bool) -> int:
+    """Ask all test inputs of a task under ``VIEWS`` symmetries, let the answers vote, and print two attempts each."""
+    task = read_task(path)
+    question = ask(data, task, VIEWS)
+    if not question.known:
+        print(f"{path}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
+    for first in range(0, len(question.ids), BATCH):
+        part = slice(first, first + BATCH)
+        batch = to_batch(Rows(question.rows.inputs[part], question.rows.labels[part], question.rows.puzzles[part]))
+        answers = think(module.core, batch.inputs, batch.puzzles, depth, early=True)
+        counted_as = torch.from_numpy(question.ids[part])
+        question.votes.update(answers.tokens, answers.halt, batch._replace(puzzles=counted_as))
+    submission, unanswered = question.votes.submission()
+    scores = {name: round(float(share), 4) for name, share in question.votes.compute().items()}
+    if json:
+        print(json_format.dumps({**submission, "known": question.known, "unanswered": unanswered, "scores": scores}))
+    else:
+        for number, (pair, attempts) in enumerate(zip(task.test, submission[task.name], strict=True), 1):
+            grids = [pair.input, *(np.array(attempts[name], dtype=np.uint8) for name in sorted(attempts))]
+            print(f"test input {number} and two attempts\n{draw_grids(grids, sys.stdout.isatty())}")
+        print(
+            ", ".join(
+                f"{name} {share:.0%}" for name, share in scores.items() if name in ("pass@1", "pass@2", "unanimous")
+            )
+        )
+    return 1 if unanswered else 0
 
 
 class Result(NamedTuple):

@@ -55,8 +55,8 @@ class PuzzleData(LightningDataModule):
     s * slots * ranks .. (s + 1) * slots * ranks, so a run resumes at any step, and neither the number of workers nor
     that of ranks changes the data.
 
-    A subclass sets the three sizes and implements ``load``, ``parse``, ``write`` and ``verify``. ``augment`` makes more of
-    its puzzles, ``draw_board`` shows answers nicer, ``valid`` checks them faster.
+    A subclass sets the three sizes and implements ``load``, ``parse``, ``write`` and ``verify``. ``augment`` makes more
+    of its puzzles, ``draw_board`` shows answers nicer, ``valid`` checks them faster.
 
     Args:
         slots: puzzles being thought about at once, per device; the batch size of a supervision step.

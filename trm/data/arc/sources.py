@@ -95,10 +95,19 @@ def read_folder(folder: Path) -> list[Task]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is missing; a folder of ARC task files (*.json) is needed there")
-    tasks = [to_task(path.stem, _read_json(path), str(path)) for path in sorted(folder.glob("*.json"))]
+    tasks = [read_task(path) for path in sorted(folder.glob("*.json"))]
     if not tasks:
         raise InputError(f"{folder} has no task files (*.json)")
     return _in_order(tasks)
+
+
+def read_task(path: Path) -> Task:
+    """Return the task of one official file; its test outputs may be missing.
+
+    Raises:
+        InputError: if it is no task file.
+    """
+    return to_task(path.stem, _read_json(path), str(path))
 
 
 def read_kaggle(challenges: Path, solutions: Path) -> list[Task]:

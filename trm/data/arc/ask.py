@@ -1,0 +1,63 @@
+"""Asking a trained model about one task: its test inputs as many puzzles show them, and the votes on the answers."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.data.arc.augment import draw_augmentations
+from trm.data.arc.examples import Examples
+from trm.data.arc.family import ARC
+from trm.data.arc.grids import Grid
+from trm.data.arc.tasks import Puzzle, Solutions, Task
+from trm.data.arc.votes import Votes
+from trm.data.base import Rows
+
+
+class Question(NamedTuple):
+    """What to ask a model about a task, and where to count its answers."""
+
+    rows: Rows
+    """Test inputs under each symmetry, with the puzzles to ask the model as, (N, ...)."""
+    ids: NDArray[np.int32]
+    """Puzzles to count the answers as, (N,): those of ``votes``."""
+    votes: Votes
+    known: bool
+    """Whether the model was trained on this task; if not, it is asked as the blank puzzle."""
+
+
+def ask(data: ARC, task: Task, views: int) -> Question:
+    """Prepare the questions of a task: every test input under at most ``views`` of its symmetries.
+
+    A task counts as known by its name or by its train pairs. Outputs of its test pairs are used to count right answers
+    alone.
+    """
+    inputs, outputs = [pair.input for pair in task.test], [pair.output for pair in task.test]
+    index = _find(data, task)
+    if index is None:
+        shown = [(pair.input, pair.output) for pair in task.train if pair.output is not None]
+        puzzles = [Puzzle(task.name, shown, inputs)]
+        symmetries = draw_augmentations(puzzles, views - 1, data.seed)
+    else:
+        puzzles = [Puzzle(puzzle.name, [], []) for puzzle in data.puzzles]
+        puzzles[index] = Puzzle(task.name, [], inputs)
+        symmetries = data.symmetries
+    first, last = symmetries.first[(index or 0) : (index or 0) + 2]
+    ids = np.arange(first, min(first + views, last))
+    tests = np.repeat(np.arange(len(inputs)), len(ids))
+    ids = np.tile(ids, len(inputs)).astype(np.int32)
+    answers: list[tuple[Grid, Grid | None]] = list(zip(inputs, outputs, strict=True))
+    rows = Examples.collect([answers]).rows(tests, ids, symmetries)
+    if index is None:
+        rows = rows._replace(puzzles=np.zeros_like(ids))
+    return Question(rows, ids, Votes(puzzles, Solutions({task.name: outputs}), symmetries), index is not None)
+
+
+def _find(data: ARC, task: Task) -> int | None:
+    """Return the index of the task among those trained on."""
+    pairs = {(pair.input.tobytes(), pair.input.shape) for pair in task.train}
+    for index, puzzle in enumerate(data.puzzles):
+        shown = {(grid.tobytes(), grid.shape) for grid, _ in puzzle.shown}
+        if puzzle.name == task.name or (pairs <= shown and len(pairs) > 1):
+            return index
+    return None
