@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 import trm
 from trm.callbacks import PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
+from trm.check import check
 from trm.checkpoint import read_checkpoint
 from trm.data import PuzzleData
 from trm.errors import InputError
@@ -93,7 +94,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         if argv and argv[0] in FUNCTIONS:
             return int(auto_cli(FUNCTIONS, args=_with_flags(argv), prog="trm", formatter_class=_Help))
-        functions = "\n".join(f"    {name:<20}{(f.__doc__ or '').splitlines()[0]}" for name, f in FUNCTIONS.items())
+        if argv[:2] == ["data", "check"]:
+            return check(argv[2:])
+        others = {**FUNCTIONS, "data check": check}
+        lines = (f"    {name:<20}{(f.__doc__ or '').splitlines()[0]}" for name, f in others.items())
         TRMCLI(
             TRMModule,
             PuzzleData,
@@ -105,7 +109,7 @@ def main(args: Sequence[str] | None = None) -> int:
             parser_kwargs={
                 "prog": "trm",
                 "description": DESCRIPTION,
-                "epilog": f"on a checkpoint, without a configuration:\n{functions}",
+                "epilog": "\n".join(["other commands:", *lines]),
                 "formatter_class": _Help,
                 "version": trm.__version__,
             },

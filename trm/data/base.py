@@ -3,8 +3,9 @@
 Letters in shape comments: N rows, L grid cells, B slots, K supervision steps per Lightning batch.
 """
 
+import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -125,6 +126,19 @@ class PuzzleData(LightningDataModule):
         """Tell which answers ``verify`` accepts, 2 x (N, L) to (N,); None if a family has no rules to check."""
         pairs = zip(questions, answers, strict=True)
         return np.array([self.verify(question, answer).valid for question, answer in pairs], dtype=np.bool_)
+
+    def published(self, split: str) -> Rows:
+        """Return the rows of a split that ``trm data check`` looks at: all, without augmentation."""
+        return self.rows(split)
+
+    def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
+        """Return a hash of each row's puzzle, (N,), equal for symmetric ones; by default of the question as it is."""
+        return hash_bytes(map(bytes, rows.inputs))
+
+    def faults(self, rows: Rows) -> dict[str, int]:
+        """Count the rows with each fault that a row can have by itself."""
+        valid = self.valid(rows.inputs, rows.labels) if len(rows.inputs) else None
+        return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
 
     def scorer(self, split: str) -> Metric | None:
         """Return a metric of the family's own for the evaluation of a split; by default there is none.
@@ -319,6 +333,12 @@ class Noise:
 def permutation(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
     """Return the order of rows in pass ``epoch`` over a split of ``size`` rows."""
     return np.random.default_rng((seed, epoch)).permutation(size)
+
+
+def hash_bytes(strings: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Return 64 bits for each string, (N,)."""
+    digests = (hashlib.blake2b(string, digest_size=8).digest() for string in strings)
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def to_batch(rows: Rows) -> Batch:

@@ -15,6 +15,7 @@ from trm.data import PuzzleData
 from trm.data.arc import ARC
 from trm.data.arc.grids import SIDE, Grids, crop, encode
 from trm.data.base import EvalBatches, TrainStream
+from trm.data.check import check_data
 from trm.errors import InputError
 
 Files = dict[str, dict[str, Any]]
@@ -223,3 +224,9 @@ def test_only_the_form_of_an_answer_is_verified() -> None:
     scribbled[2] = 0  # beside the first row
     assert "not closed off" in data.verify(question, scribbled).reason
     assert not data.verify(question, np.zeros(900, dtype=np.uint8)).valid
+
+
+def test_arc_asks_nothing_that_training_shows(small: Build) -> None:
+    report = check_data(small())
+    assert report.clean
+    assert report.rows == {"train": 10, "val": 0, "test": 3}

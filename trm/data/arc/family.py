@@ -225,6 +225,13 @@ class ARC(PuzzleData):
             return self._shown.rows(np.arange(len(tasks)), self.symmetries.first[tasks], self.symmetries)
         return self.eval_rows(split, 0, self.eval_size(split))
 
+    def published(self, split: str) -> Rows:
+        """Return the tasks as published; validation asks what the test does, so it has no rows of its own."""
+        if split == "train":
+            return self.load("train")
+        tests = np.arange(len(self._asked.tasks) if split == "test" else 0)
+        return self._asked.rows(tests, self.symmetries.first[self._asked.tasks[tests]], self.symmetries)
+
     # -- text ---------------------------------------------------------------------------------------------------------
 
     def parse(self, text: str) -> Tokens:

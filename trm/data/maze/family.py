@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict
-from trm.data.maze.generator import KINDS, default_min_moves
+from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, hash_bytes
+from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
 from trm.data.maze.paths import (
     DIRECTIONS,
     LABEL_RULES,
@@ -179,6 +179,17 @@ class Maze(PuzzleData):
         return np.array(
             [not error for error in find_errors(self._grid(questions), self._grid(answers))], dtype=np.bool_
         )
+
+    def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
+        """Return a hash of each maze's walls that no symmetry of the square changes."""
+        return hash_bytes(layout_keys(self._grid(rows.inputs)))
+
+    def faults(self, rows: Rows) -> dict[str, int]:
+        """Count wrong answers, and those that another rule than ``label_rule`` has picked."""
+        others = 0
+        if self.label_rule is not None and len(rows.inputs):
+            others = int((self._label(rows.inputs).reshape(rows.labels.shape) != rows.labels).any(axis=1).sum())
+        return super().faults(rows) | {"answers that do not follow the label rule": others}
 
     def _grid(self, tokens: Tokens) -> Tokens:
         return tokens.reshape(-1, self.size, self.size)

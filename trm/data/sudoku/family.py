@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict
+from trm.data.sudoku.generator import fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.sudoku.sources import SYMBOLS, generated, tabled, to_digits
 from trm.errors import InputError, check_range
@@ -164,6 +165,20 @@ class Sudoku(PuzzleData):
         """Check many answers at once."""
         kept = ((questions == 1) | (questions == answers)).all(axis=1)
         return np.asarray(kept & is_valid_grid(answers - np.uint8(1), self.size))
+
+    def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
+        """Return a hash of clues and solution that no symmetry of the board changes."""
+        return fingerprint(rows.inputs - np.uint8(1), rows.labels - np.uint8(1), self.size, grid_only=False)
+
+    def faults(self, rows: Rows) -> dict[str, int]:
+        """Count wrong answers, and questions that are not proven to have exactly one solution."""
+        counts = solve(rows.inputs - np.uint8(1), self.size).counts
+        unsolvable, several, open_ = (int((counts == count).sum()) for count in (0, 2, -1))
+        return super().faults(rows) | {
+            "questions without a solution": unsolvable,
+            "questions with several solutions": several,
+            "questions too hard to prove": open_,
+        }
 
     def _broken_rule(self, board: NDArray[np.uint8]) -> str:
         """Name the first digit that stands twice in a row, column or box; an empty string if none does."""

@@ -205,18 +205,19 @@ def split_of(fingerprints: Hashes) -> NDArray[np.str_]:
     return np.take(SPLIT_OF_TENTH, fingerprints % np.uint64(10))
 
 
-def fingerprint(questions: Digits, answers: Digits, size: int) -> Hashes:
+def fingerprint(questions: Digits, answers: Digits, size: int, grid_only: bool | None = None) -> Hashes:
     """Hash puzzles so that symmetric ones are alike, 2 x (N, cells) -> (N,).
 
     Symmetries relabel the digits, permute bands, stacks, rows of a band and columns of a stack, and transpose where
     boxes are square. Equivalent puzzles always have equal fingerprints. Others rarely collide, and then just belong to
-    the same split. At 9x9 and 16x16 the answer alone counts, so that all puzzles of one solution grid are alike too.
+    the same split. At 9x9 and 16x16 the answer alone counts, so that all puzzles of one solution grid are alike too,
+    unless ``grid_only`` says otherwise.
 
     Raises:
         ValueError: if the size is unknown.
     """
     geo = geometry(size)
-    given = (questions > 0) & (size not in GRID_SIZES)
+    given = (questions > 0) & (not (size in GRID_SIZES if grid_only is None else grid_only))
     hashes = _hash_upright(given, answers, geo)
     if geo.box_rows == geo.box_cols:
         flip = np.arange(geo.cells).reshape(size, size).T.ravel()
