@@ -148,6 +148,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*there is no last checkpoint available")
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # the data resumes by global_step
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", message="It is recommended to use .self.log.*sync_dist")  # the metrics are synced
     warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")  # no validation rows
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")
     warnings.filterwarnings("ignore", message=".*does not have many workers")

@@ -59,9 +59,8 @@ def test_labels_of_another_rule_are_counted(tmp_path: Path) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "config.yaml"
-    config.write_text(
-        "model: {lr: 1}\ndata:\n  class_path: Sudoku\n  init_args: {size: 4, clues: [8, 8], train_size: 20, source: generate}\n"
-    )
+    arguments = "{size: 4, clues: [8, 8], train_size: 20, source: generate}"
+    config.write_text(f"model: {{lr: 1}}\ndata:\n  class_path: Sudoku\n  init_args: {arguments}\n")
     sizes = ["--data.val_size=4", "--data.test_size=4"]
     assert main(["data", "check", "--config", str(config), *sizes]) == 0
     assert "nothing is wrong" in capsys.readouterr().out

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lightning.pytorch import Trainer
 
 from trm.data.arc import ARC
+from trm.module import TRMModule
 
 Files = dict[str, dict[str, Any]]
 
@@ -56,3 +58,35 @@ def small(files: Files, write: Callable[[Files], Path]) -> Callable[..., ARC]:
         return ARC(subsets=("training", "evaluation"), source=str(source), **{**defaults, **arguments})
 
     return build
+
+
+@pytest.fixture
+def checkpoint(small: Callable[..., ARC], tmp_path: Path) -> Path:
+    """A model that has been trained on them for two steps."""
+    data = small(val_size=0)
+    module = TRMModule(
+        12,
+        900,
+        data.num_puzzles,
+        16,
+        num_heads=2,
+        multiple_of=8,
+        cycles=1,
+        latent_steps=1,
+        supervision_steps=1,
+        puzzle_tokens=1,
+    )
+    trainer = Trainer(
+        accelerator="cpu",
+        max_steps=2,
+        max_epochs=1,
+        limit_train_batches=1,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, data)
+    trainer.save_checkpoint(tmp_path / "arc.ckpt")
+    return tmp_path / "arc.ckpt"

@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
 
 from trm.cli import main
 from trm.data.arc import ARC
 from trm.data.arc.ask import ask
 from trm.data.arc.sources import read_task
 from trm.data.base import to_batch
-from trm.module import TRMModule
 
 
 def test_right_answers_win_under_every_symmetry(small: Callable[..., ARC], tmp_path: Path) -> None:
@@ -41,37 +39,6 @@ def test_a_renamed_task_is_known_by_its_pairs_and_a_new_one_is_not(small: Callab
     assert not question.known
     assert not question.rows.puzzles.any()
     assert question.ids.tolist() == [1, 2, 3] * 2
-
-
-@pytest.fixture
-def checkpoint(small: Callable[..., ARC], tmp_path: Path) -> Path:
-    data = small(val_size=0)
-    module = TRMModule(
-        12,
-        900,
-        data.num_puzzles,
-        16,
-        num_heads=2,
-        multiple_of=8,
-        cycles=1,
-        latent_steps=1,
-        supervision_steps=1,
-        puzzle_tokens=1,
-    )
-    trainer = Trainer(
-        accelerator="cpu",
-        max_steps=2,
-        max_epochs=1,
-        limit_train_batches=1,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, data)
-    trainer.save_checkpoint(tmp_path / "arc.ckpt")
-    return tmp_path / "arc.ckpt"
 
 
 def test_solve_takes_a_task_file(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
