@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,35 @@ def read_table(path: Path, cells: int, question_alphabet: str, answer_alphabet: 
     _check_alphabet(path, "question", table.questions, question_alphabet)
     _check_alphabet(path, "answer", table.answers, answer_alphabet)
     return table
+
+
+def find_table(split: str, source: str, repo: str, root: Path) -> Path:
+    """Return the file that holds a split: in the folder ``source``, or downloaded if that is "hub".
+
+    Raises:
+        InputError: if the download fails.
+    """
+    file = "test.csv" if split == "test" else "train.csv"
+    return fetch_table(repo, file, root / repo.rpartition("/")[2]) if source == "hub" else Path(source) / file
+
+
+def choose_rows(
+    path: Path, split: str, rows: NDArray[np.int64], counts: Mapping[str, int], seed: int
+) -> NDArray[np.int64]:
+    """Return a seeded subset of the ``rows`` of a file that may be used; "val" is held out of the training file.
+
+    The held-out rows come first, so that the size of the training set doesn't change them; a count of 0 takes all that
+    are left.
+
+    Raises:
+        InputError: if there are too few.
+    """
+    first = counts["val"] if split == "train" else 0
+    last = first + counts[split] if counts[split] or split == "val" else len(rows)
+    wanted = counts["test"] if split == "test" else counts["val"] + counts["train"]
+    if len(rows) < wanted:
+        raise InputError(f"{path} has {len(rows):,} rows to choose from, but {wanted:,} are asked for")
+    return np.random.default_rng((seed, split == "test")).permutation(rows)[first:last]
 
 
 def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Path:

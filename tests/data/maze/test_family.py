@@ -150,9 +150,9 @@ def test_answers_of_another_rule_are_refused_unless_taken_as_they_are(folder: Pa
 
 
 def test_more_rows_than_there_are_are_refused(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"test\.csv has 5 mazes, but 6 are asked for"):
+    with pytest.raises(InputError, match=r"test\.csv has 5 rows to choose from, but 6 are asked for"):
         from_table(folder, test_size=6).rows("test")
-    with pytest.raises(InputError, match=r"train\.csv has 5 mazes, but 7 are asked for"):
+    with pytest.raises(InputError, match=r"train\.csv has 5 rows to choose from, but 7 are asked for"):
         from_table(folder, train_size=5).rows("train")
     with pytest.raises(InputError, match=r"cannot read .*nowhere"):
         from_table(folder / "nowhere").rows("train")

@@ -68,7 +68,7 @@ def test_easy_puzzles_can_be_left_out(folder: Path) -> None:
 
 @pytest.mark.parametrize("sizes", [{"train_size": 26}, {"val_size": 31}, {"min_rating": 9}])
 def test_more_rows_than_there_are_are_refused(folder: Path, sizes: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"train\.csv has \d+ rows rated"):
+    with pytest.raises(InputError, match=r"train\.csv has \d+ rows to choose from"):
         sudoku(folder, **sizes).rows("train")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from trm.data.cache import made_once
 from trm.data.maze.generator import generate
 from trm.data.maze.paths import FREE, LABEL_RULES, SYMBOLS, Mazes, find_errors, find_faults
-from trm.data.tables import fetch_table, read_table
+from trm.data.tables import choose_rows, find_table, read_table
 from trm.errors import InputError
 
 MAZE_HARD = "sapientinc/maze-30x30-hard-1k"
@@ -43,8 +43,7 @@ def tabled(
     Raises:
         InputError: if the file is missing, a row is wrong, or there are too few.
     """
-    file = "test.csv" if split == "test" else "train.csv"
-    path = fetch_table(MAZE_HARD, file, root / "maze-30x30-hard-1k") if source == "hub" else Path(source) / file
+    path = find_table(split, source, MAZE_HARD, root)
     table = read_table(path, size * size, question_alphabet="# SG.", answer_alphabet="# SGo.")
     questions, answers = (to_tokens(part).reshape(-1, size, size) for part in (table.questions, table.answers))
     _refuse(path, "question", find_faults(questions))
@@ -53,15 +52,7 @@ def tabled(
         others = (LABEL_RULES[label_rule](questions) != answers).any(axis=(1, 2))
         why = f"a shortest path, but not that of the label rule {label_rule}; data.label_rule null takes it as it is"
         _refuse(path, "answer", [why if other else "" for other in others])
-    rows = np.random.default_rng((seed, split == "test")).permutation(len(questions))
-    if split == "test":
-        wanted, rows = counts["test"], rows[: counts["test"] or None]
-    else:  # the held-out rows come first, so that the size of the training set doesn't change them
-        held_out = counts["val"]
-        wanted = held_out + counts["train"]
-        rows = rows[:held_out] if split == "val" else rows[held_out : wanted if counts["train"] else None]
-    if len(questions) < wanted:
-        raise InputError(f"{path} has {len(questions):,} mazes, but {wanted:,} are asked for")
+    rows = choose_rows(path, split, np.arange(len(questions)), counts, seed)
     return questions[rows], answers[rows]
 
 

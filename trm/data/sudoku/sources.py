@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trm.data.cache import Progress, made_once
 from trm.data.sudoku.generator import generate
 from trm.data.sudoku.solver import is_valid_grid, solve
-from trm.data.tables import fetch_table, read_table
+from trm.data.tables import choose_rows, find_table, read_table
 from trm.errors import InputError
 
 SYMBOLS = "123456789ABCDEFG"
@@ -53,24 +53,13 @@ def tabled(
     Raises:
         InputError: if the file is missing, a row is wrong, or there are too few.
     """
-    file = "test.csv" if split == "test" else "train.csv"
-    path = fetch_table(SUDOKU_EXTREME, file, root / "sudoku-extreme") if source == "hub" else Path(source) / file
+    path = find_table(split, source, SUDOKU_EXTREME, root)
     digits = SYMBOLS[:size]
     table = read_table(path, size * size, question_alphabet="." + digits, answer_alphabet=digits)
     questions, answers = to_digits(table.questions), to_digits(table.answers)
     _refuse(path, ~is_valid_grid(answers, size), "the answer breaks the rules of Sudoku")
     _refuse(path, ((questions != 0) & (questions != answers)).any(axis=1), "the question contradicts its answer")
-    rows = np.flatnonzero(table.ratings >= min_rating)
-    rows = np.random.default_rng((seed, split == "test")).permutation(rows)
-    if split == "test":
-        wanted, rows = counts["test"], rows[: counts["test"] or None]
-    else:  # the held-out rows come first, so that the size of the training set doesn't change them
-        held_out = counts["val"]
-        wanted = held_out + counts["train"]
-        rows = rows[:held_out] if split == "val" else rows[held_out : wanted if counts["train"] else None]
-    available = int((table.ratings >= min_rating).sum())
-    if available < wanted:
-        raise InputError(f"{path} has {available:,} rows rated {min_rating} or more, but {wanted:,} are asked for")
+    rows = choose_rows(path, split, np.flatnonzero(table.ratings >= min_rating), counts, seed)
     _prove(path, questions, rows[:PROVEN_ROWS], size)
     return questions[rows], answers[rows]
 
