@@ -122,3 +122,15 @@ def test_a_checkpoint_cannot_name_a_class_that_is_no_family(here: Path) -> None:
 def test_a_family_remembers_its_arguments_by_itself() -> None:
     assert dict(Sudoku(size=4, clues=(8, 8)).hparams)["size"] == 4
     assert Sudoku(size=4, slots=3).family["init_args"]["slots"] == 3
+
+
+def test_a_family_is_built_again_from_its_own_arguments_alone() -> None:
+    class Four(Sudoku):
+        def __init__(self, half: int = 1, **kwargs: int) -> None:
+            half = 2 * half
+            super().__init__(size=2 * half, symmetries=False, **kwargs)
+
+    data = Four(seed=3)
+    assert data.family["init_args"] == {"half": 1, "seed": 3}
+    again = Four(**data.family["init_args"])
+    assert (again.size, again.seed, again.symmetries) == (4, 3, False)

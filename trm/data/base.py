@@ -4,6 +4,7 @@ Letters in shape comments: N rows, L grid cells, B slots, K supervision steps pe
 """
 
 import hashlib
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -48,7 +49,28 @@ class Verdict(NamedTuple):
     """Which rule is broken, or an empty string."""
 
 
-class PuzzleData(LightningDataModule):
+class Remembering(type):
+    """Saves the arguments of every family as its hyper-parameters, from which a checkpoint builds it again.
+
+    Lightning would guess them from the frames of all constructors in between, and so take what a family hands to its
+    base for an argument of the family.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Build a family and note how."""
+        data = super().__call__(*args, **kwargs)
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]  # of this very class
+        bound = signature.bind(data, *args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])  # without self
+        for name, parameter in signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments |= arguments.pop(name)
+        data.save_hyperparameters(arguments)
+        return data
+
+
+class PuzzleData(LightningDataModule, metaclass=Remembering):
     """Base of the puzzle families.
 
     Training never repeats a stored batch: draw number d names a row (by a fresh permutation for every pass over the
@@ -75,7 +97,6 @@ class PuzzleData(LightningDataModule):
         self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()  # those of the family, which a checkpoint needs to find it again
         check_range("data", 1, slots=slots, steps_per_batch=steps_per_batch)
         check_range("data", 0, eval_batch_size=eval_batch_size, workers=workers, seed=seed)
         self.slots = slots
