@@ -13,8 +13,10 @@ import torch
 from trm.checkpoint import load_checkpoint
 from trm.data import ARC, PuzzleData, Verdict
 from trm.data.arc.ask import ask
+from trm.data.arc.grids import Grid
 from trm.data.arc.sources import read_task
 from trm.data.arc.text import draw_grids
+from trm.data.arc.votes import Elected
 from trm.data.base import Rows, Tokens, to_batch
 from trm.errors import InputError
 from trm.inference import think
@@ -60,6 +62,11 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, f
 def _solve_task(module: TRMModule, data: ARC, path: Path, depth: int, json: bool) -> int:
     """Ask all test inputs of a task under ``VIEWS`` symmetries, let the answers vote, and print two attempts each."""
     task = read_task(path)
+    if data.num_puzzles != module.hparams["num_puzzles"]:  # the rows of the table would stand for other puzzles
+        raise InputError(
+            f"the tasks of {data.source} make {data.num_puzzles} puzzles, but the checkpoint was trained on "
+            f"{module.hparams['num_puzzles']}: they have changed since"
+        )
     question = ask(data, task, VIEWS)
     if not question.known:
         print(f"{path}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
@@ -70,19 +77,42 @@ def _solve_task(module: TRMModule, data: ARC, path: Path, depth: int, json: bool
         counted_as = torch.from_numpy(question.ids[part])
         question.votes.update(answers.tokens, answers.halt, batch._replace(puzzles=counted_as))
     submission, unanswered = question.votes.submission()
+    elected = question.votes.elected()
     scores = {name: round(float(share), 4) for name, share in question.votes.compute().items()}
     if json:
-        print(json_format.dumps({**submission, "known": question.known, "unanswered": unanswered, "scores": scores}))
+        print(
+            json_format.dumps(
+                {
+                    **submission,
+                    "votes": [[answer.votes for answer in best] for best in elected],
+                    "confidence": [[round(answer.confidence, 4) for answer in best] for best in elected],
+                    "known": question.known,
+                    "unanswered": unanswered,
+                    "scores": scores,
+                }
+            )
+        )
     else:
-        for number, (pair, attempts) in enumerate(zip(task.test, submission[task.name], strict=True), 1):
+        tests = zip(task.test, submission[task.name], elected, strict=True)
+        for number, (pair, attempts, best) in enumerate(tests, 1):
             grids = [pair.input, *(np.array(attempts[name], dtype=np.uint8) for name in sorted(attempts))]
             print(f"test input {number} and two attempts\n{draw_grids(grids, sys.stdout.isatty())}")
+            for place, answer in enumerate(best, 1):
+                print(f"attempt {place}: {_describe(answer, pair.output)}")
         print(
             ", ".join(
                 f"{name} {share:.0%}" for name, share in scores.items() if name in ("pass@1", "pass@2", "unanimous")
             )
         )
-    return 1 if unanswered else 0
+    return 0 if all(best and all(answer.grid.size for answer in best) for best in elected) else 1
+
+
+def _describe(answer: Elected, solution: Grid | None) -> str:
+    """Say how an answer was elected and, if the solution is known, whether it is right."""
+    form = "" if answer.grid.size else "no grid, "
+    mark = "" if solution is None else ", right" if np.array_equal(answer.grid, solution) else ", wrong"
+    votes = f"{answer.votes} vote{'s' if answer.votes > 1 else ''}"
+    return f"{form}{votes}, confidence {answer.confidence:.1%}{mark}"
 
 
 class Result(NamedTuple):

@@ -13,6 +13,8 @@ from trm.data.arc import ARC
 from trm.data.arc.ask import ask
 from trm.data.arc.sources import read_task
 from trm.data.base import to_batch
+from trm.inference import Answers
+from trm.nn import TRM
 
 
 def test_right_answers_win_under_every_symmetry(small: Callable[..., ARC], tmp_path: Path) -> None:
@@ -47,6 +49,8 @@ def test_solve_takes_a_task_file(checkpoint: Path, tmp_path: Path, capsys: pytes
     printed = json.loads(capsys.readouterr().out)
     assert len(printed["four"]) == 2
     assert printed["known"]
+    assert [sum(votes) <= 6 for votes in printed["votes"]] == [True, True]
+    assert all(0 <= value <= 1 for values in printed["confidence"] for value in values)
     assert set(printed["scores"]) >= {"pass@1", "pass@2", "unanimous"}
 
     stranger = json.loads(task.read_text())
@@ -56,6 +60,31 @@ def test_solve_takes_a_task_file(checkpoint: Path, tmp_path: Path, capsys: pytes
     output = capsys.readouterr()
     assert "not trained on this task" in output.err
     assert output.out.count("and two attempts") == 3
+    assert output.out.count("attempt 1: ") == 3
+    assert "right" not in output.out
+    assert "wrong" not in output.out
+    main(["solve", str(checkpoint), str(task)])
+    assert ", wrong" in capsys.readouterr().out
+
+
+def test_an_attempt_without_a_grid_is_told_by_the_exit_status(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(core: TRM, inputs: torch.Tensor, *rest: object, early: bool) -> Answers:
+        return Answers(torch.eye(12)[torch.zeros_like(inputs)], torch.zeros(len(inputs)), torch.ones(len(inputs)))
+
+    monkeypatch.setattr("trm.solve.think", nothing)
+    assert main(["solve", str(checkpoint), str(tmp_path / "evaluation" / "four.json")]) == 1
+    assert "attempt 1: no grid, 6 votes, confidence 50.0%, wrong" in capsys.readouterr().out
+
+
+def test_tasks_that_changed_since_training_are_refused(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = tmp_path / "evaluation" / "four.json"
+    task.with_name("five.json").write_text(task.read_text().replace("0", "7"))
+    assert main(["solve", str(checkpoint), str(task)]) == 2
+    assert "they have changed since" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_task_is_refused(
@@ -66,3 +95,12 @@ def test_a_file_that_is_no_task_is_refused(
     assert "is no task" in capsys.readouterr().err
     assert main(["solve", str(checkpoint), str(tmp_path / "missing.json")]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_the_name_decides_before_the_pairs_and_the_outputs_count(small: Callable[..., ARC], tmp_path: Path) -> None:
+    data = small()
+    one, four = (read_task(tmp_path / path) for path in ("training/one.json", "evaluation/four.json"))
+    named = ask(data, four._replace(train=one.train), views=1)  # its pairs are those of an earlier puzzle
+    assert named.ids.tolist() == ask(data, four, views=1).ids.tolist()
+    other = [pair._replace(output=pair.output + np.uint8(1)) for pair in four.train if pair.output is not None]
+    assert not ask(data, four._replace(name="other", train=other), views=1).known

@@ -55,9 +55,15 @@ def ask(data: ARC, task: Task, views: int) -> Question:
 
 def _find(data: ARC, task: Task) -> int | None:
     """Return the index of the task among those trained on."""
-    pairs = {(pair.input.tobytes(), pair.input.shape) for pair in task.train}
+
+    def key(question: Grid, answer: Grid | None) -> tuple[object, ...]:
+        return question.tobytes(), question.shape, None if answer is None else (answer.tobytes(), answer.shape)
+
     for index, puzzle in enumerate(data.puzzles):
-        shown = {(grid.tobytes(), grid.shape) for grid, _ in puzzle.shown}
-        if puzzle.name == task.name or (pairs <= shown and len(pairs) > 1):
+        if puzzle.name == task.name:
+            return index
+    pairs = {key(*pair) for pair in task.train}
+    for index, puzzle in enumerate(data.puzzles):
+        if pairs <= {key(*pair) for pair in puzzle.shown}:
             return index
     return None

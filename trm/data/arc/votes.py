@@ -24,6 +24,16 @@ CONFIDENCE = 2**50
 """Confidence 1 as an integer: sums of integers don't depend on the order, so neither do close calls on the ranks."""
 
 
+class Elected(NamedTuple):
+    """An answer to a test input that got votes."""
+
+    grid: Grid
+    """In colours; 0x0 if the voters' answers held no grid."""
+    votes: int
+    confidence: float
+    """Mean over its voters."""
+
+
 class Votes(Metric):
     """Collects the answers of an evaluation and elects the best for each test input.
 
@@ -118,16 +128,21 @@ class Votes(Metric):
 
         All ranks must call it. Those without an answer get the attempt [[0]]; where there is only one, it is both.
         """
+        tasks, winners = self.tasks[self.counted], self.elected()
+        submission: Submission = {self.names[task]: [] for task in tasks}
+        for task, best in zip(tasks, winners, strict=True):
+            submission[self.names[task]].append(to_attempts([answer.grid for answer in best]))
+        return submission, sum(not best for best in winners)
+
+    def elected(self) -> list[list[Elected]]:
+        """Return up to two answers per evaluated test input, the best first, gathered from all ranks.
+
+        All ranks must call it.
+        """
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
             tally = self._tally()
-        elected: Submission = {self.names[task]: [] for task in self.tasks[self.counted]}
-        unanswered = 0
-        for test in np.flatnonzero(self.counted):
-            start, stop = tally.starts[self.boxes[test] : self.boxes[test] + 2]
-            best = [tally.answer(index) for index in range(start, min(stop, start + ATTEMPTS))]
-            unanswered += not best
-            elected[self.names[self.tasks[test]]].append(to_attempts(best))
-        return elected, unanswered
+        ranges = (tally.starts[box : box + 2] for box in self.boxes[self.counted])
+        return [[tally.answer(index) for index in range(a, min(b, a + ATTEMPTS))] for a, b in ranges]
 
     def _of_tasks(self, right: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return for each evaluated task the share of its evaluated test inputs that are right."""
@@ -150,7 +165,15 @@ class Votes(Metric):
         ranking = np.lexsort((hashes, -sums / votes, -votes, boxes))
         starts = np.searchsorted(boxes, np.arange(len(self.keys) + 1))
         chosen = order[begins][ranking]
-        return _Tally(starts, hashes[ranking].view(np.uint64), ballots[chosen, 4:], ends[chosen], cells)
+        return _Tally(
+            starts,
+            hashes[ranking].view(np.uint64),
+            votes[ranking],
+            sums[ranking] / votes[ranking] / CONFIDENCE,
+            ballots[chosen, 4:],
+            ends[chosen],
+            cells,
+        )
 
 
 class _Tally(NamedTuple):
@@ -160,17 +183,22 @@ class _Tally(NamedTuple):
     """Where each box begins, and V, (boxes + 1,)."""
     hashes: Hashes
     """(V,)."""
+    votes: Integers
+    """(V,)."""
+    confidences: NDArray[np.float64]
+    """Mean over the votes, (V,)."""
     shapes: Integers
     """(V, 2)."""
     ends: Integers
     """Where the cells of each answer end, (V,)."""
     cells: NDArray[np.uint8]
 
-    def answer(self, index: int) -> Grid:
+    def answer(self, index: int) -> Elected:
         """Return an answer in colours."""
         height, width = self.shapes[index]
         end = self.ends[index]
-        return (self.cells[end - height * width : end] - np.uint8(FIRST_COLOUR)).reshape(height, width)
+        grid = (self.cells[end - height * width : end] - np.uint8(FIRST_COLOUR)).reshape(height, width)
+        return Elected(grid, int(self.votes[index]), float(self.confidences[index]))
 
 
 def _keys(tasks: Integers, hashes: Hashes) -> Hashes:
