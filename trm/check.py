@@ -1,5 +1,6 @@
 """The command ``trm data check``."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -20,12 +21,13 @@ def check(argv: list[str]) -> int:
         0 if nothing is wrong, else 1.
     """
     parser = ArgumentParser(prog="trm data check", description=(check.__doc__ or "").splitlines()[0])
-    parser.add_argument("-c", "--config", type=list[str], default=[], help="configuration whose data part is checked")
+    parser.add_argument("-c", "--config", metavar="FILE", help="configuration whose data part is checked")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_subclass_arguments(PuzzleData, "data", required=True)
-    files = [after for before, after in zip(["", *argv], argv, strict=False) if before in ("-c", "--config")]
-    own = [argument for argument in argv if argument not in (*files, "-c", "--config")]
-    arguments = parser.parse_args([*_data_arguments(files), *own])
+    configs = argparse.ArgumentParser(prog=parser.prog, usage="%(prog)s --help", add_help=False, allow_abbrev=False)
+    configs.add_argument("-c", "--config", action="append", default=[])
+    given, others = configs.parse_known_args(argv)
+    arguments = parser.parse_args([*_data_arguments(given.config), *others])
     report = check_data(parser.instantiate_classes(arguments).data)
     print(json.dumps(report._asdict()) if arguments.json else _for_people(report))
     return 0 if report.clean else 1
@@ -40,13 +42,13 @@ def _data_arguments(files: list[str]) -> list[str]:
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(f"cannot read the configuration {file}: {error}") from error
         data = config.get("data") if isinstance(config, dict) else None
-        if not data:
-            raise InputError(f"the configuration {file} has no data part")
-        if isinstance(data, str):
+        if isinstance(data, str) and data:
             data = {"class_path": data}
+        if not (isinstance(data, dict) and data):
+            raise InputError(f"the configuration {file} has no data part")
         if "class_path" in data:
             options.append(f"--data={data['class_path']}")
-        for name, value in data.get("init_args", {}).items():
+        for name, value in (data.get("init_args") or {}).items():
             options.append(f"--data.{name}={value if isinstance(value, str) else json.dumps(value)}")
     return options
 

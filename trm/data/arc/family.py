@@ -15,7 +15,7 @@ from trm.data.arc.sources import read_subsets
 from trm.data.arc.tasks import Puzzle, Solutions, withhold
 from trm.data.arc.text import draw_grids, parse_grid, write_grid
 from trm.data.arc.votes import Votes
-from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, to_batch
+from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, hash_bytes, to_batch
 from trm.errors import InputError, check_range
 
 
@@ -231,6 +231,10 @@ class ARC(PuzzleData):
             return self.load("train")
         tests = np.arange(len(self._asked.tasks) if split == "test" else 0)
         return self._asked.rows(tests, self.symmetries.first[self._asked.tasks[tests]], self.symmetries)
+
+    def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
+        """Return a hash of each pair: two tasks may ask the same input and want different outputs."""
+        return hash_bytes(map(bytes, np.column_stack([rows.inputs, rows.labels])))
 
     # -- text ---------------------------------------------------------------------------------------------------------
 

@@ -185,11 +185,17 @@ class Maze(PuzzleData):
         return hash_bytes(layout_keys(self._grid(rows.inputs)))
 
     def faults(self, rows: Rows) -> dict[str, int]:
-        """Count wrong answers, and those that another rule than ``label_rule`` has picked."""
+        """Count mazes that cannot be solved, wrong answers, and those that ``label_rule`` would not have picked."""
+        solvable = np.array([not fault for fault in find_faults(self._grid(rows.inputs))], dtype=np.bool_)
+        rows = Rows(rows.inputs[solvable], rows.labels[solvable], rows.puzzles[solvable])
         others = 0
         if self.label_rule is not None and len(rows.inputs):
             others = int((self._label(rows.inputs).reshape(rows.labels.shape) != rows.labels).any(axis=1).sum())
-        return super().faults(rows) | {"answers that do not follow the label rule": others}
+        return {
+            "questions without a solution": int((~solvable).sum()),
+            **super().faults(rows),
+            "answers that do not follow the label rule": others,
+        }
 
     def _grid(self, tokens: Tokens) -> Tokens:
         return tokens.reshape(-1, self.size, self.size)

@@ -167,8 +167,12 @@ class Sudoku(PuzzleData):
         return np.asarray(kept & is_valid_grid(answers - np.uint8(1), self.size))
 
     def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
-        """Return a hash of clues and solution that no symmetry of the board changes."""
-        return fingerprint(rows.inputs - np.uint8(1), rows.labels - np.uint8(1), self.size, grid_only=False)
+        """Return a hash of clues and solution that no symmetry changes; of the question if its answer is wrong."""
+        questions, answers = rows.inputs - np.uint8(1), rows.labels - np.uint8(1)
+        keys = super().symmetry_keys(rows).copy()
+        complete = is_valid_grid(answers, self.size)
+        keys[complete] = fingerprint(questions[complete], answers[complete], self.size, grid_only=False)
+        return keys
 
     def faults(self, rows: Rows) -> dict[str, int]:
         """Count wrong answers, and questions that are not proven to have exactly one solution."""
