@@ -105,7 +105,7 @@ class PredictionWriter(BasePredictionWriter):
     """Writes what ``trm predict`` answers to a CSV file, one line per puzzle.
 
     Columns: question, answer, steps (supervision steps taken), confidence (halting probability), valid (by the
-    family's rules), correct (equal to the label).
+    family's rules), correct (equal to the label; empty where there is none).
 
     Args:
         path: file to write; under DDP each rank but the first adds its number to the name.
@@ -141,12 +141,11 @@ class PredictionWriter(BasePredictionWriter):
         questions, answers = batch.inputs.cpu().numpy(), prediction.tokens.cpu().numpy()
         labels, confidence = batch.labels.cpu().numpy(), prediction.halt.sigmoid().tolist()
         for row, steps in enumerate(prediction.steps.tolist()):
-            given = labels[row] >= 0
-            if not given.any():
+            question, answer, given = questions[row].astype("uint8"), answers[row].astype("uint8"), labels[row] >= 0
+            if not question.any():
                 continue
-            question, answer = questions[row].astype("uint8"), answers[row].astype("uint8")
             valid = data.verify(question, answer).valid
-            correct = bool((answer == labels[row])[given].all())
+            correct = bool((answer == labels[row])[given].all()) if given.any() else ""
             self._writer.writerow(
                 [data.write(question), data.write(answer), steps, f"{confidence[row]:.4f}", valid, correct]
             )
