@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
+from training import quiet_trainer
 
 from trm.batch import Batch
 from trm.callbacks import StepEMA
@@ -66,16 +67,7 @@ def test_training_steps_match_official(name: str, steps_per_batch: int) -> None:
         for first in range(0, 3, steps_per_batch)
     ]
     recorder, ema = Recorder(), StepEMA(decay=optim["ema_mu"])
-    trainer = Trainer(
-        accelerator="cpu",
-        max_steps=3,
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[recorder, ema],
-    )
+    trainer = quiet_trainer(max_steps=3, max_epochs=1, callbacks=[recorder, ema])
     trainer.fit(module, DataLoader(batches, batch_size=None))
 
     assert trainer.global_step == 3
@@ -115,14 +107,6 @@ def test_moving_average_matches_official() -> None:
                 self.optimizers().step()
 
     module = Follows()
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[StepEMA(decay=0.999)],
-    )
+    trainer = quiet_trainer(max_epochs=1, callbacks=[StepEMA(decay=0.999)])
     trainer.fit(module, DataLoader(torch.stack(values)[None], batch_size=None))
     torch.testing.assert_close(module.p.detach(), golden["ema_s3"], atol=1e-7, rtol=1e-6)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from training import quiet_trainer
 
 from trm.callbacks import StepEMA
 from trm.data import Maze, PuzzleData, Sudoku
@@ -67,15 +67,10 @@ def train(folder: Path, data: PuzzleData, max_steps: int, ckpt_path: str | None 
     with torch.no_grad():
         module.core.halting_head.bias.fill_(0.5)  # so that slots halt at different steps
     checkpoint = ModelCheckpoint(folder, filename="{step}", save_last=True, save_on_train_epoch_end=True)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=-1,
+    trainer = quiet_trainer(
         max_steps=max_steps,
         limit_train_batches=2,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        enable_checkpointing=True,
         callbacks=[StepEMA(0.9, warmup=True), checkpoint],
     )
     trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)

@@ -82,4 +82,4 @@ def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> Puzz
         raise InputError(f"{path} was trained on {class_path}, which does not exist here: {error}") from error
     if not (isinstance(cls, type) and issubclass(cls, PuzzleData)):
         raise InputError(f"{path} was trained on {class_path}, which is not a PuzzleData")
-    return cls(**{name: value for name, value in family["init_args"].items() if name[0] != "_"})
+    return cls(**family["init_args"])

@@ -12,12 +12,13 @@ import torch
 
 from trm.checkpoint import load_checkpoint
 from trm.data import ARC, PuzzleData, Verdict
-from trm.data.arc.ask import ask
+from trm.data.arc.ask import Question, ask
 from trm.data.arc.grids import Grid
 from trm.data.arc.sources import read_task
+from trm.data.arc.tasks import Task
 from trm.data.arc.text import draw_grids
 from trm.data.arc.votes import Elected
-from trm.data.base import Rows, Tokens, to_batch
+from trm.data.base import Tokens, to_batch
 from trm.errors import InputError
 from trm.inference import think
 from trm.module import TRMModule
@@ -72,39 +73,41 @@ def _solve_task(module: TRMModule, data: ARC, path: Path, depth: int, json: bool
         print(f"{path}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
     for first in range(0, len(question.ids), BATCH):
         part = slice(first, first + BATCH)
-        batch = to_batch(Rows(question.rows.inputs[part], question.rows.labels[part], question.rows.puzzles[part]))
+        batch = to_batch(question.rows.take(part))
         answers = think(module.core, batch.inputs, batch.puzzles, depth, early=True)
         counted_as = torch.from_numpy(question.ids[part])
         question.votes.update(answers.tokens, answers.halt, batch._replace(puzzles=counted_as))
-    submission, unanswered = question.votes.submission()
     elected = question.votes.elected()
-    scores = {name: round(float(share), 4) for name, share in question.votes.compute().items()}
-    if json:
-        print(
-            json_format.dumps(
-                {
-                    **submission,
-                    "votes": [[answer.votes for answer in best] for best in elected],
-                    "confidence": [[round(answer.confidence, 4) for answer in best] for best in elected],
-                    "known": question.known,
-                    "unanswered": unanswered,
-                    "scores": scores,
-                }
-            )
-        )
-    else:
-        tests = zip(task.test, submission[task.name], elected, strict=True)
-        for number, (pair, attempts, best) in enumerate(tests, 1):
-            grids = [pair.input, *(np.array(attempts[name], dtype=np.uint8) for name in sorted(attempts))]
-            print(f"test input {number} and two attempts\n{draw_grids(grids, sys.stdout.isatty())}")
-            for place, answer in enumerate(best, 1):
-                print(f"attempt {place}: {_describe(answer, pair.output)}")
-        print(
-            ", ".join(
-                f"{name} {share:.0%}" for name, share in scores.items() if name in ("pass@1", "pass@2", "unanimous")
-            )
-        )
+    print(_task_as_json(question, elected) if json else _task_for_people(task, question, elected))
     return 0 if all(best and all(answer.grid.size for answer in best) for best in elected) else 1
+
+
+def _task_as_json(question: Question, elected: list[list[Elected]]) -> str:
+    """Return the attempts in Kaggle's form, and beside them what is known of them."""
+    submission, unanswered = question.votes.submission()
+    return json_format.dumps(
+        {
+            **submission,
+            "votes": [[answer.votes for answer in best] for best in elected],
+            "confidence": [[round(answer.confidence, 4) for answer in best] for best in elected],
+            "known": question.known,
+            "unanswered": unanswered,
+            "scores": {name: round(float(share), 4) for name, share in question.votes.compute().items()},
+        }
+    )
+
+
+def _task_for_people(task: Task, question: Question, elected: list[list[Elected]]) -> str:
+    """Return each test input beside its attempts, a line about each attempt, and the scores."""
+    submission, _ = question.votes.submission()
+    lines = []
+    for number, (pair, attempts, best) in enumerate(zip(task.test, submission[task.name], elected, strict=True), 1):
+        grids = [pair.input, *(np.array(attempts[name], dtype=np.uint8) for name in sorted(attempts))]
+        lines.append(f"test input {number} and two attempts\n{draw_grids(grids, sys.stdout.isatty())}")
+        lines += [f"attempt {place}: {_describe(answer, pair.output)}" for place, answer in enumerate(best, 1)]
+    scores = question.votes.compute()
+    shown = [name for name in ("unanimous", "pass@1", "pass@2") if name in scores]
+    return "\n".join([*lines, ", ".join(f"{name} {float(scores[name]):.0%}" for name in shown)])
 
 
 def _describe(answer: Elected, solution: Grid | None) -> str:

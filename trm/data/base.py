@@ -40,6 +40,10 @@ class Rows(NamedTuple):
     puzzles: NDArray[np.int32]
     """Rows of the puzzle table, (N,)."""
 
+    def take(self, which: slice | NDArray[Any]) -> "Rows":
+        """Return some of the rows."""
+        return Rows(self.inputs[which], self.labels[which], self.puzzles[which])
+
 
 class Verdict(NamedTuple):
     """What the rules of a family say of an answer."""
@@ -223,8 +227,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         for epoch in range(first // size, (first + count - 1) // size + 1):
             here = numbers // size == epoch
             index[here] = permutation(self.seed, epoch, size)[numbers[here] % size]
-        picked = Rows(rows.inputs[index], rows.labels[index], rows.puzzles[index])
-        return to_batch(self.augment(picked, Noise(self.seed, first, count)))
+        return to_batch(self.augment(rows.take(index), Noise(self.seed, first, count)))
 
     def eval_size(self, split: str) -> int:
         """Return the number of rows of a split in evaluation."""
@@ -232,8 +235,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
 
     def eval_rows(self, split: str, first: int, count: int) -> Rows:
         """Return up to ``count`` rows of a split from row ``first`` on; a family may make them only now."""
-        rows, part = self.rows(split), slice(first, first + count)
-        return Rows(rows.inputs[part], rows.labels[part], rows.puzzles[part])
+        return self.rows(split).take(slice(first, first + count))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the trainer behind when a worker process receives this object."""

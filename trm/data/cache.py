@@ -1,9 +1,7 @@
 """Generated puzzles on disk: made once, then read back."""
 
-import contextlib
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
+from trm.data.files import whole_file
 from trm.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -38,10 +37,11 @@ def made_once(
     if not path.exists():
         rank_zero_info(f"Generating {path}, once")
         try:
-            arrays = make(_log_tenths(path))
+            made = make(_log_tenths(path))
         except ValueError as error:
             raise InputError(f"cannot generate {name}: {error}") from error
-        _save(path, arrays)
+        with whole_file(path, "wb", "data.root must be a writable folder") as file:
+            np.savez_compressed(file, **made)
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             return dict(file)
@@ -60,17 +60,3 @@ def _log_tenths(path: Path) -> Progress:
             rank_zero_info(f"{path.name}: {done:,} of {wanted:,}")
 
     return log
-
-
-def _save(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write the file in one step, so that a reader never sees half of it."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise InputError(f"cannot write {path}: {error.strerror}; data.root must be a writable folder") from error

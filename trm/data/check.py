@@ -51,8 +51,7 @@ def _examine(data: PuzzleData, split: str, rows: Rows) -> tuple[Mapping[str, int
     counts: Counter[str] = Counter()
     keys = []
     for first in range(0, max(size, 1), CHUNK):
-        chunk = slice(first, first + CHUNK)
-        part = Rows(rows.inputs[chunk], rows.labels[chunk], rows.puzzles[chunk])
+        part = rows.take(slice(first, first + CHUNK))
         counts.update(data.faults(part))
         keys.append(data.symmetry_keys(part))
         if size > CHUNK:

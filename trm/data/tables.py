@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.data.files import whole_file
 from trm.errors import InputError
 
 COLUMNS = ["source", "question", "answer", "rating"]
@@ -120,7 +121,8 @@ def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Pat
         raise InputError(f"{path} has the SHA-256 {digest}, but {lock_path} records {known}; delete one of the two")
     if lock.get("sha256", {}).get(file) is None:
         lock = {"repo": repo, "commit": commit, "sha256": {**lock.get("sha256", {}), file: digest}}
-        lock_path.write_text(json.dumps(lock, indent=2) + "\n")
+        with whole_file(lock_path, "w") as stream:
+            json.dump(lock, stream, indent=2)
     return path
 
 

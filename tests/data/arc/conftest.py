@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lightning.pytorch import Trainer
+from training import quiet_trainer
 
 from trm.data.arc import ARC
 from trm.module import TRMModule
@@ -76,17 +76,7 @@ def checkpoint(small: Callable[..., ARC], tmp_path: Path) -> Path:
         supervision_steps=1,
         puzzle_tokens=1,
     )
-    trainer = Trainer(
-        accelerator="cpu",
-        max_steps=2,
-        max_epochs=1,
-        limit_train_batches=1,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet_trainer(max_steps=2, max_epochs=1, limit_train_batches=1)
     trainer.fit(module, data)
     trainer.save_checkpoint(tmp_path / "arc.ckpt")
     return tmp_path / "arc.ckpt"

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lightning.pytorch import Trainer
+from training import quiet_trainer
 
 from trm.callbacks import SubmissionWriter
 from trm.data import Sudoku
@@ -32,22 +31,10 @@ def tiny(data: ARC) -> TRMModule:
     )
 
 
-def trainer(**arguments: Any) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        max_epochs=-1,
-        **arguments,
-    )
-
-
 def test_fit_validates_by_votes_and_test_writes_a_submission(small: Callable[..., ARC], tmp_path: Path) -> None:
     data = small(val_size=5, eval_batch_size=4)
     module = tiny(data)
-    fit = trainer(max_steps=4, limit_train_batches=2)
+    fit = quiet_trainer(max_steps=4, limit_train_batches=2)
     fit.fit(module, datamodule=data)
     assert fit.global_step == 4
     assert module.core.puzzles is not None
@@ -57,7 +44,7 @@ def test_fit_validates_by_votes_and_test_writes_a_submission(small: Callable[...
     assert {"val/solved", "val/pass@1", "val/unanimous"} <= set(fit.callback_metrics)
 
     path = tmp_path / "submission.json"
-    test = trainer(callbacks=[SubmissionWriter(str(path))])
+    test = quiet_trainer(callbacks=[SubmissionWriter(str(path))])
     scores = test.test(module, datamodule=data, verbose=False)[0]
     assert {"test/solved", "test/pass@2", "test/tasks_solved"} <= set(scores)
     submission = json.loads(path.read_text())

@@ -1,13 +1,13 @@
 """Kaggle's ``submission.json``: two attempts for each test input of each task."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trm.data.arc.grids import Grid
 from trm.data.arc.tasks import Puzzle, to_grid
+from trm.data.files import whole_file
 from trm.errors import InputError
 
 ATTEMPTS = 2
@@ -63,10 +63,5 @@ def write_submission(path: Path, submission: Submission, puzzles: Sequence[Puzzl
         InputError: if it is not complete or the file can't be written.
     """
     check_submission(submission, puzzles)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
-            json.dump(submission, file)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    with whole_file(path, "w") as file:
+        json.dump(submission, file)

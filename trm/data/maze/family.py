@@ -187,7 +187,7 @@ class Maze(PuzzleData):
     def faults(self, rows: Rows) -> dict[str, int]:
         """Count mazes that cannot be solved, wrong answers, and those that ``label_rule`` would not have picked."""
         solvable = np.array([not fault for fault in find_faults(self._grid(rows.inputs))], dtype=np.bool_)
-        rows = Rows(rows.inputs[solvable], rows.labels[solvable], rows.puzzles[solvable])
+        rows = rows.take(solvable)
         others = 0
         if self.label_rule is not None and len(rows.inputs):
             others = int((self._label(rows.inputs).reshape(rows.labels.shape) != rows.labels).any(axis=1).sum())

@@ -1,0 +1,36 @@
+"""A file appears whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from trm.data.files import whole_file
+from trm.errors import InputError
+
+
+def test_the_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    with whole_file(path, "w") as file:
+        file.write("first")
+        assert not path.exists()
+    assert path.read_text() == "first"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole_file(path, "w") as file:
+        file.write("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(InputError, match=r"cannot write .*; choose another"),
+        whole_file(tmp_path / "file" / "x", "w", "choose another"),
+    ):
+        pass

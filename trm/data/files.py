@@ -1,0 +1,34 @@
+"""Files that appear whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from trm.errors import InputError
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, mode: str, hint: str = "") -> Iterator[IO[Any]]:
+    """Open a file to write; it takes its name when the block ends, so that nobody ever reads half of it.
+
+    Args:
+        path: the file; its folder is made.
+        mode: "w" or "wb".
+        hint: what to say beside the reason if it cannot be written.
+
+    Raises:
+        InputError: if it cannot be written; nothing is left behind.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open(mode) as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}{hint and '; ' + hint}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
