@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from training import quiet_trainer
 
 from trm.callbacks import StepEMA
+from trm.checkpoint import Checkpoints
 from trm.data import Maze, PuzzleData, Sudoku
 from trm.module import TRMModule
 
@@ -66,7 +66,7 @@ def train(folder: Path, data: PuzzleData, max_steps: int, ckpt_path: str | None 
     )
     with torch.no_grad():
         module.core.halting_head.bias.fill_(0.5)  # so that slots halt at different steps
-    checkpoint = ModelCheckpoint(folder, filename="{step}", save_last=True, save_on_train_epoch_end=True)
+    checkpoint = Checkpoints(str(folder))
     trainer = quiet_trainer(
         max_steps=max_steps,
         limit_train_batches=2,

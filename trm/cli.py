@@ -14,17 +14,20 @@ from jsonargparse import DefaultHelpFormatter, auto_cli
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins import CheckpointIO
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 import trm
 from trm.callbacks import PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
 from trm.check import check
-from trm.checkpoint import read_checkpoint
+from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
 from trm.data import PuzzleData
-from trm.errors import InputError
+from trm.errors import DivergedError, InputError, Stopped, check_range
+from trm.info import info
 from trm.module import TRMModule
 from trm.solve import solve
 
-FUNCTIONS: dict[str, Any] = {"solve": solve}
+FUNCTIONS: dict[str, Any] = {"solve": solve, "info": info}
 """Commands that need a checkpoint and no configuration."""
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
@@ -53,13 +56,30 @@ class TRMCLI(LightningCLI):
         """Refuse a checkpoint that is missing or broken while nothing has been done yet."""
         super().parse_arguments(parser, args)
         subcommand = self.config.subcommand
+        seed = self.config[subcommand].get("seed_everything")
+        if not isinstance(seed, bool):
+            check_range(subcommand, 0, 2**32 - 1, seed_everything=seed)
         checkpoint = self.config[subcommand].get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
             read_checkpoint(checkpoint)
 
+    def _parse_ckpt_path(self) -> None:
+        """Keep what the user configured: Lightning would put a checkpoint's hyper-parameters over the command line.
+
+        ``TRMModule.on_load_checkpoint`` refuses a checkpoint of another network.
+        """
+
     def before_instantiate_classes(self) -> None:
         """Use the fast matrix products of GPUs that have them (TF32)."""
         torch.set_float32_matmul_precision("high")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Let checkpoints be written whole, unless the configuration brings its own way of writing them."""
+        plugins = self._get(self.config_init, "trainer", default={}).get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, CheckpointFiles()]
+        return super().instantiate_trainer(plugins=plugins, **kwargs)
 
     def before_validate(self) -> None:
         """Refuse to evaluate random weights."""
@@ -86,7 +106,11 @@ class TRMCLI(LightningCLI):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the ``trm`` command and return its exit status: 0 for success, 2 for bad input."""
+    """Run the ``trm`` command and return its exit status.
+
+    0 is success, 1 an answer that breaks the rules or a run that diverged, 2 bad input, and 128 + n a run that signal
+    n stopped after it had saved its state.
+    """
     _quiet()
     if "" not in sys.path:
         sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
@@ -115,6 +139,14 @@ def main(args: Sequence[str] | None = None) -> int:
             },
             args=None if args is None else argv,
         )
+    except Stopped as stopped:
+        if rank_zero_only.rank:  # type: ignore[attr-defined]
+            return 0  # Lightning kills the first process as soon as another fails, and with it the report
+        print(f"trm: {stopped}", file=sys.stderr)
+        return stopped.exit_status
+    except DivergedError as error:
+        print(f"trm: error: {error}", file=sys.stderr)
+        return 1
     except ValueError as error:
         if (bad_input := _bad_input(error)) is None:
             raise
@@ -143,7 +175,6 @@ def _bad_input(error: BaseException | None) -> InputError | None:
 
 def _quiet() -> None:
     """Silence what Lightning says about choices made here on purpose."""
-    warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated")
     warnings.filterwarnings("ignore", message=".*there is no last checkpoint available")
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # the data resumes by global_step

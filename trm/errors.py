@@ -1,4 +1,6 @@
-"""The one exception that ``trm`` raises for input it cannot use, and the commonest check behind it."""
+"""The exceptions of ``trm``: for input it cannot use, and for the two ways in which a run ends early."""
+
+import signal
 
 
 class InputError(ValueError):
@@ -7,6 +9,27 @@ class InputError(ValueError):
     The message is one sentence that names the value, where it came from and what is accepted. The command line
     prints it and exits with status 2; nothing has been written by then.
     """
+
+
+class DivergedError(RuntimeError):
+    """Gradients or weights are no longer finite numbers.
+
+    Args:
+        message: one sentence for people.
+        before: the weights are still those before the step at fault, so that a checkpoint saved now leads to it again.
+    """
+
+    def __init__(self, message: str, before: bool) -> None:
+        super().__init__(message)
+        self.before = before
+
+
+class Stopped(RuntimeError):  # noqa: N818 - nothing went wrong
+    """A signal ended the run, and what it had reached is saved."""
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(f"{signal.Signals(signum).name}: {message}")
+        self.exit_status = 128 + signum
 
 
 def check_range(prefix: str, least: float, most: float = float("inf"), **values: float) -> None:

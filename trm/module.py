@@ -1,5 +1,6 @@
 """``TRMModule``: the network in Lightning, trained by deep supervision with several optimizer steps per batch."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, cast
 
 import torch
@@ -15,7 +16,7 @@ from torchmetrics import Metric
 import trm
 from trm.batch import IGNORE, Batch
 from trm.data import PuzzleData
-from trm.errors import InputError, check_range
+from trm.errors import DivergedError, InputError, check_range
 from trm.inference import Answers, think
 from trm.metrics import PuzzleMetrics
 from trm.nn import TRM, supervision_loss
@@ -70,6 +71,9 @@ class TRMModule(LightningModule):
         puzzle_weight_decay: weight decay of the puzzle table.
         warmup_steps: steps over which both learning rates rise linearly.
         min_lr_ratio: share of the learning rate that a cosine leaves at ``max_steps``; 1 keeps it constant.
+        check_finite: how often to look for weights that are no longer finite numbers, which ends the run: after every
+            batch, or before every step, which costs a GPU a synchronisation but saves the state that leads there.
+        gradient_checkpointing: keep less for the backward pass and compute it again there: memory for time.
         compile: compile the network with ``torch.compile``.
     """
 
@@ -98,13 +102,16 @@ class TRMModule(LightningModule):
         puzzle_weight_decay: float = 0.1,
         warmup_steps: int = 2000,
         min_lr_ratio: float = 1.0,
+        check_finite: Literal["batch", "step", "never"] = "batch",
+        gradient_checkpointing: bool = False,
         compile: bool = False,
     ) -> None:
         super().__init__()
         check_range("model", 1, supervision_steps=supervision_steps)
         check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
         check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
-        check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay, explore_seed=explore_seed)
+        check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay)
+        check_range("model", 0, 2**32 - 1, explore_seed=explore_seed)
         self.automatic_optimization = False
         self.save_hyperparameters()
         self.core = TRM(
@@ -122,10 +129,12 @@ class TRMModule(LightningModule):
             latent_steps=latent_steps,
             puzzle_tokens=puzzle_tokens,
             puzzle_size=puzzle_size,
+            gradient_checkpointing=gradient_checkpointing,
         )
         self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
         self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
         self.slots: Slots | None = None
+        self.stopping = False  # asks the loops to end after the step at hand
         self._saved_slots: list[dict[str, Tensor]] = []
         # The table is the same on all ranks by its own update: DDP need not send it at every step.
         self._ddp_params_and_buffers_to_ignore = ["core.puzzles.weights"]
@@ -150,11 +159,13 @@ class TRMModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take one optimizer step per chunk of the batch, (K, B, ...); after a resume, those still to be taken."""
-        chunks = len(batch.inputs)
-        for chunk in range(self.global_step % chunks, chunks):
-            if 0 <= self.trainer.max_steps <= self.global_step:
+        chunks, first = len(batch.inputs), self.global_step
+        for chunk in range(first % chunks, chunks):
+            if self.stopping or 0 <= self.trainer.max_steps <= self.global_step:
                 break
             self.supervision_step(Batch(*(field[chunk] for field in batch)))
+        if self.hparams["check_finite"] == "batch":
+            self._need_finite("weights", self.core.parameters(), first, batch.puzzles.shape[1])
         self._log_means("train", self.train_metrics)
         self.log("lr", self.hparams["lr"] * self.schedule(self.global_step))
 
@@ -167,6 +178,9 @@ class TRMModule(LightningModule):
         optimizer = cast(LightningOptimizer, self.optimizers())
         scheduler = cast(LambdaLR, self.lr_schedulers())
         self.manual_backward(losses.total())  # averaged over ranks by DDP: the mean over all their slots
+        if self.hparams["check_finite"] == "step":
+            gradients = [p.grad for p in self.core.parameters()]
+            self._need_finite("gradients", gradients, self.global_step, len(slots.halted))
         if self.core.puzzles is not None:
             lr = self.hparams["puzzle_lr"] * self.schedule(self.global_step)
             self.core.puzzles.update(lr, self.hparams["puzzle_weight_decay"])
@@ -182,6 +196,22 @@ class TRMModule(LightningModule):
             self.slots.steps,
             self.slots.halted,
             *(loss.detach() for loss in losses),
+        )
+
+    def _need_finite(self, what: str, tensors: Iterable[Tensor | None], first: int, slots: int) -> None:
+        """Raise a ``DivergedError`` unless all numbers are finite; if they are not, they are not on any rank."""
+        norms = torch._foreach_norm([tensor for tensor in tensors if tensor is not None], ord=float("inf"))
+        if bool(torch.stack(norms).isfinite().all()):
+            return
+        last, before = max(first, self.global_step - 1), what == "gradients"
+        offered = slots * self.trainer.world_size
+        raise DivergedError(
+            f"the {what} are no longer finite numbers in supervision steps {first} to {last}, which were offered the "
+            f"draws {first * offered} to {(last + 1) * offered - 1}"
+            + (
+                "" if before else "; continue from the last checkpoint with --model.check_finite step to find out where"
+            ),
+            before,
         )
 
     def _refilled(self, fresh: Batch) -> Slots:
@@ -200,7 +230,8 @@ class TRMModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Think for all supervision steps and count what the last one answers."""
-        self._evaluate(self.val_metrics, batch)
+        if not self.stopping:
+            self._evaluate(self.val_metrics, batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Think for all supervision steps and count what the last one answers."""
@@ -215,8 +246,9 @@ class TRMModule(LightningModule):
         return think(self.core, inputs, puzzles, self.hparams["supervision_steps"], early)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means over the validation split."""
-        self._log_means("val", self.val_metrics, self.scorer)
+        """Log the means over the validation split, unless it was cut short."""
+        if not self.stopping:
+            self._log_means("val", self.val_metrics, self.scorer)
 
     def on_test_epoch_end(self) -> None:
         """Log the means over the test split."""
@@ -252,11 +284,12 @@ class TRMModule(LightningModule):
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the family of puzzles and the slots of all ranks.
+        """Add the family of puzzles, the latest metrics and the slots of all ranks.
 
         After a crash under DDP the ranks are not in step, so nothing can be gathered; the slots then start afresh.
         """
         checkpoint["trm_version"] = trm.__version__
+        checkpoint["metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, PuzzleData):
             checkpoint["family"] = data.family
@@ -288,6 +321,7 @@ class TRMModule(LightningModule):
 
     def on_fit_start(self) -> None:
         """Begin with the slots of the checkpoint, or with empty ones."""
+        self.stopping = False
         saved, self._saved_slots, self.slots = self._saved_slots, [], None
         if not saved:
             return

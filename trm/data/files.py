@@ -26,6 +26,8 @@ def whole_file(path: Path, mode: str, hint: str = "") -> Iterator[IO[Any]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open(mode) as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # a machine that goes down now must not find the name without the content
         part.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}{hint and '; ' + hint}") from error

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from trm.errors import InputError, check_range
 from trm.nn.layers import Block, Linear, Rotary, truncated_normal_
@@ -59,6 +60,8 @@ class TRM(nn.Module):
         latent_steps: updates n of the latent per cycle.
         puzzle_tokens: tokens P put before the grid to hold the puzzle's vector; 0 for none.
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
+        gradient_checkpointing: keep only what goes into each application of the network for the backward pass, and
+            compute the rest again there: less memory for about a third more time.
 
     Raises:
         InputError: if a value is out of its range, or the sizes do not fit together.
@@ -83,6 +86,7 @@ class TRM(nn.Module):
         latent_steps: int = 6,
         puzzle_tokens: int = 16,
         puzzle_size: int = 0,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         check_range("model", 1, vocab_size=vocab_size, seq_len=seq_len, hidden_size=hidden_size, num_layers=num_layers)
@@ -103,6 +107,7 @@ class TRM(nn.Module):
         self.puzzle_tokens = puzzle_tokens
         self.cycles = cycles
         self.latent_steps = latent_steps
+        self.gradient_checkpointing = gradient_checkpointing
         self.scale = math.sqrt(hidden_size)
 
         std = hidden_size**-0.5
@@ -156,6 +161,13 @@ class TRM(nn.Module):
     def network(self, hidden: Tensor, injection: Tensor) -> Tensor:
         """Apply the blocks to (B, S, D) plus an injection of the same shape."""
         hidden = hidden + injection
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(self.apply_blocks, hidden, use_reentrant=False, preserve_rng_state=False)
+            return recomputed
+        return self.apply_blocks(hidden)
+
+    def apply_blocks(self, hidden: Tensor) -> Tensor:
+        """Apply the blocks to (B, S, D)."""
         for block in self.blocks:
             hidden = block(hidden)
         return hidden
