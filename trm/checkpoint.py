@@ -134,6 +134,9 @@ class Checkpoints(ModelCheckpoint):
         if isinstance(exception, DivergedError) and exception.before:
             trainer.save_checkpoint(self._path.with_name("diverged.ckpt"))
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take nothing over: the one file is always the same."""
+
     @property
     def _path(self) -> Path:
         return Path(str(self.dirpath), "last.ckpt")
