@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from tasks import random_tasks, write_tasks
 from training import quiet_trainer
 
 from trm.callbacks import StepEMA
 from trm.checkpoint import Checkpoints
-from trm.data import Maze, PuzzleData, Sudoku
+from trm.data import ARC, Maze, PuzzleData, Sudoku
 from trm.module import TRMModule
 
 pytestmark = [
@@ -41,6 +42,18 @@ def maze(root: Path, workers: int = 0) -> PuzzleData:
         kind="unique",
         min_moves=4,
         root=str(root),
+        slots=4,
+        steps_per_batch=3,
+        workers=workers,
+    )
+
+
+def arc(root: Path, workers: int = 0) -> PuzzleData:
+    return ARC(
+        subsets=("training", "evaluation"),
+        source=str(write_tasks(random_tasks(), root / "tasks")),
+        augmentations=5,
+        val_size=4,
         slots=4,
         steps_per_batch=3,
         workers=workers,
@@ -97,7 +110,7 @@ STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states",
 
 
 @pytest.mark.parametrize("stop", [3, 4, 6, 7], ids=["batch end", "mid-batch", "epoch end", "mid-batch later"])
-@pytest.mark.parametrize("make", [sudoku, maze])
+@pytest.mark.parametrize("make", [sudoku, maze, arc])
 def test_resume_is_exact(tmp_path: Path, stop: int, make: Any) -> None:
     whole = train(tmp_path / "whole", make(tmp_path), 11)
     train(tmp_path / "parts", make(tmp_path), stop)
@@ -108,10 +121,11 @@ def test_resume_is_exact(tmp_path: Path, stop: int, make: Any) -> None:
         assert_same(whole[key], resumed[key], key)
 
 
-def test_resume_is_exact_with_workers(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole", sudoku(tmp_path), 11)
-    train(tmp_path / "parts", sudoku(tmp_path, workers=2), 4)
-    resumed = train(tmp_path / "parts", sudoku(tmp_path, workers=2), 11, "last")
+@pytest.mark.parametrize("make", [sudoku, maze, arc])
+def test_resume_is_exact_with_workers(make: Any, tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", make(tmp_path), 11)
+    train(tmp_path / "parts", make(tmp_path, workers=2), 4)
+    resumed = train(tmp_path / "parts", make(tmp_path, workers=2), 11, "last")
     for key in STATE:
         assert_same(whole[key], resumed[key], key)
 

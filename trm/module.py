@@ -313,6 +313,11 @@ class TRMModule(LightningModule):
                     f"the checkpoint was trained with {name} {theirs.get(name)!r}, but the configuration has "
                     f"{self.hparams[name]!r}; both must be the same network on the same family of puzzles"
                 )
+        changed = [name for name in self.hparams if name in theirs and theirs[name] != self.hparams[name]]
+        for name in changed:
+            rank_zero_info(
+                f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {self.hparams[name]!r}."
+            )
         data = getattr(self._trainer, "datamodule", None)
         family = checkpoint.get("family", {}).get("class_path")
         if isinstance(data, PuzzleData) and family != data.family["class_path"]:

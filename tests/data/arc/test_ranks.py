@@ -9,9 +9,11 @@ import yaml
 from trm.checkpoint import load_checkpoint
 from trm.data.arc import ARC
 
+FROM_DATA = ("vocab_size", "seq_len", "num_puzzles")
+
 
 def test_two_ranks_submit_what_one_does(checkpoint: Path, tmp_path: Path) -> None:
-    _, data = load_checkpoint(checkpoint)
+    module, data = load_checkpoint(checkpoint)
     assert isinstance(data, ARC)
     config = {
         "trainer": {
@@ -22,7 +24,7 @@ def test_two_ranks_submit_what_one_does(checkpoint: Path, tmp_path: Path) -> Non
             "callbacks": [{"class_path": "SubmissionWriter"}],
         },
         "data": {"class_path": "ARC", "init_args": {**data.family["init_args"], "subsets": list(data.subsets)}},
-        "model": {"hidden_size": 16},
+        "model": {name: value for name, value in module.hparams.items() if name not in FROM_DATA},
         "ckpt_path": str(checkpoint),
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
