@@ -119,3 +119,25 @@ def test_the_command_reports_and_exits_as_a_shell_expects(tmp_path: Path) -> Non
     assert done.stderr.splitlines()[-1].startswith("trm: SIGTERM: stopped after step 8; ")
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.rglob("*.ckpt")] == ["last.ckpt"]
+
+
+def test_the_slurm_script_queues_a_stopped_run_again_and_it_goes_on(tmp_path: Path) -> None:
+    commands = {
+        "srun": 'exec "$@"',
+        "trm": f'exec {sys.executable} -c "$LOOP" "$@"',
+        "scontrol": 'echo "$@" >> queue.txt',
+    }
+    for name, body in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_NTASKS_PER_NODE": "1", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_ID": "4711"}
+    configs = Path(__file__).parent.parent / "configs"
+    small = ["--data.train_size=30", "--data.val_size=4", "--data.test_size=4", "--data.slots=4"]
+    command = [str(configs / "slurm.sh"), str(configs / "quickstart.yaml"), *small, "--trainer.max_steps=12"]
+    environment = {**os.environ, **slurm, "LOOP": LOOP, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    statuses = [
+        subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=240, check=False).returncode
+        for _ in range(2)
+    ]
+    assert statuses == [143, 0]  # the second run begins after the step that is signalled
+    assert (tmp_path / "queue.txt").read_text() == "requeue 4711\n"
