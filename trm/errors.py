@@ -1,4 +1,6 @@
-"""The one exception that ``trm`` raises for input it cannot use, and the commonest check behind it."""
+"""The one exception that ``trm`` raises for input it cannot use, and the commonest checks behind it."""
+
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -19,3 +21,14 @@ def check_range(prefix: str, least: float, most: float = float("inf"), **values:
         if not least <= value <= most:
             accepted = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
             raise InputError(f"{prefix}.{name} is {value}, but must be {accepted}")
+
+
+def check_choice(prefix: str, choices: Iterable[str], **values: str) -> None:
+    """Refuse arguments that are none of ``choices``; ``prefix`` says whose they are, such as ``model``.
+
+    Raises:
+        InputError: naming the first that is none of them.
+    """
+    for name, value in values.items():
+        if value not in choices:
+            raise InputError(f"{prefix}.{name} is {value!r}, but must be one of {', '.join(choices)}")
