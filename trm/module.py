@@ -55,7 +55,6 @@ class TRMModule(LightningModule):
         vocab_size: number of tokens, from the data.
         seq_len: number of grid cells, from the data.
         num_puzzles: rows of the puzzle table, from the data.
-        network: the Tiny Recursive Model or what it is compared with, see ``trm/nn/variants.py``.
         hidden_size: channels of the answer y and the latent z.
         num_layers: layers of the one network.
         num_heads: attention heads of hidden_size // num_heads channels each; unused by the mlp mixer.
@@ -67,6 +66,7 @@ class TRMModule(LightningModule):
         latent_steps: n, updates of the latent per cycle.
         puzzle_tokens: tokens in front of the grid that hold the puzzle's vector; 0 for no puzzle table.
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
+        network: the Tiny Recursive Model or what it is compared with, see ``trm/nn/variants.py``.
         loss: what turns logits into probabilities in the loss of the answer.
         continue_loss: teach the halting head what going on is worth too, by one more step without gradient, and halt
             when stopping is worth more, as in HRM.
@@ -87,7 +87,6 @@ class TRMModule(LightningModule):
         vocab_size: int,
         seq_len: int,
         num_puzzles: int = 0,
-        network: NetworkName = "trm",
         hidden_size: int = 512,
         num_layers: int = 2,
         num_heads: int = 8,
@@ -99,6 +98,7 @@ class TRMModule(LightningModule):
         latent_steps: int = 4,
         puzzle_tokens: int = 16,
         puzzle_size: int = 0,
+        network: NetworkName = "trm",
         loss: Literal["stablemax", "softmax"] = "stablemax",
         continue_loss: bool = False,
         supervision_steps: int = 16,
