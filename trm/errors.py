@@ -1,6 +1,6 @@
 """The one exception that ``trm`` raises for input it cannot use, and the commonest checks behind it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 
 class InputError(ValueError):
@@ -23,7 +23,7 @@ def check_range(prefix: str, least: float, most: float = float("inf"), **values:
             raise InputError(f"{prefix}.{name} is {value}, but must be {accepted}")
 
 
-def check_choice(prefix: str, choices: Iterable[str], **values: str) -> None:
+def check_choice(prefix: str, choices: Collection[str], **values: str) -> None:
     """Refuse arguments that are none of ``choices``; ``prefix`` says whose they are, such as ``model``.
 
     Raises:

@@ -25,7 +25,7 @@ class State(NamedTuple):
     y: Tensor
     """Current answer, (B, S, D)."""
     z: Tensor
-    """Latent scratchpad, (B, S, D)."""
+    """Latent scratchpad, (B, S, D); variants may have more channels, or none."""
 
 
 class Thought(NamedTuple):
@@ -101,8 +101,8 @@ class TRM(nn.Module):
         head_size = hidden_size // num_heads
         if mixer == "attention" and (head_size == 0 or head_size % 2):
             raise InputError(
-                f"hidden_size {hidden_size} over num_heads {num_heads} gives heads of {head_size} channels, but the "
-                "number must be even"
+                f"hidden_size {hidden_size} over num_heads {num_heads} gives heads of {head_size} channels, but each "
+                "needs an even number, at least 2"
             )
         if num_puzzles and puzzle_size > puzzle_tokens * hidden_size:
             raise InputError(
