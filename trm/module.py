@@ -207,7 +207,7 @@ class TRMModule(LightningModule):
         return Slots.fill(fresh, start) if self.slots is None else self.slots.refill(fresh, start)
 
     def _continue_loss(self, slots: Slots, thought: Thought, rows: Tensor | None) -> Tensor:
-        """Look one supervision step ahead, also where slots halt now, and return the mean loss of going on, a scalar."""
+        """Look one supervision step ahead, also where slots halt now; return the mean loss of going on."""
         with torch.no_grad():
             later = self.core(thought.state, slots.batch.inputs, rows)
         last = slots.steps + 1 >= self.hparams["supervision_steps"]
