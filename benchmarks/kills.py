@@ -1,9 +1,9 @@
 """Kill a training run again and again, at random moments, and see that nothing is lost: ``make kills``.
 
-A real ``trm fit`` that writes checkpoints most of the time is killed with SIGKILL after a random delay and started again
-by the same command. After every kill the last checkpoint must be readable and never older than the one before. At last
-the run is left alone, and its weights, average, optimizer, slots and schedule must equal those of a run that was never
-killed, bit for bit.
+A real ``trm fit`` that writes a checkpoint every few steps is killed with SIGKILL after a random delay and started
+again by the same command. After every kill the last checkpoint must be readable and never older than the one before.
+At last the run is left alone, and its weights, average, optimizer, slots and schedule must equal those of a run that
+was never killed, bit for bit.
 """
 
 import json
@@ -22,7 +22,7 @@ import torch
 from trm.checkpoint import read_checkpoint
 from trm.cli import main as trm
 
-KILLS, MAX_STEPS, LONGEST = 60, 12000, 4.0  # kills; steps of the run; most seconds from a start to a kill
+KILLS, MAX_STEPS, LONGEST = 60, 16000, 3.0  # kills; steps of the run; most seconds from a start to a kill
 RESULT = Path(__file__).with_suffix(".json")
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
 STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "slots")

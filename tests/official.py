@@ -33,8 +33,16 @@ RENAMES = [
 ]
 
 
-def our_name(official: str) -> str:
-    """Translate a key of the official state dict."""
+VARIANT_RENAMES = {
+    "trm_singlez_mlp": ("L_init", "y_init"),
+    "hrm": ("H_level.layers.", "answer_blocks."),
+    "transformer_baseline": ("H_level.layers.", "blocks."),
+}
+
+
+def our_name(official: str, network: str = "") -> str:
+    """Translate a key of the official state dict; the official name of a variant of the network may change it."""
+    official = official.replace(*VARIANT_RENAMES.get(network, ("", "")))
     for pattern, replacement in RENAMES:
         official = re.sub(pattern, replacement, official)
     return official
@@ -70,8 +78,8 @@ def weights(name: str) -> dict[str, Tensor]:
     return {our_name(key): tensor.float() for key, tensor in stored.items()}
 
 
-def model(name: str) -> TRM:
-    core = TRM(**hyper_parameters(config(name)["model"]))
+def model(name: str, continue_loss: bool = False) -> TRM:
+    core = TRM(**hyper_parameters(config(name)["model"]), continue_loss=continue_loss)
     core.load_state_dict(weights(name))
     return core
 

@@ -108,7 +108,7 @@ class PredictionWriter(BasePredictionWriter):
     family's rules), correct (equal to the label; empty where there is none).
 
     Args:
-        path: file to write; under DDP each rank but the first adds its number to the name.
+        path: file to write, in the run's folder; under DDP each rank but the first adds its number to the name.
     """
 
     def __init__(self, path: str = "predictions.csv") -> None:
@@ -117,7 +117,7 @@ class PredictionWriter(BasePredictionWriter):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the file."""
-        path = Path(self.path)
+        path = Path(trainer.log_dir or "", self.path)
         if trainer.global_rank:
             path = path.with_stem(f"{path.stem}-{trainer.global_rank}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ class SubmissionWriter(Callback):
     """Writes the answers that ``trm test`` elects on ARC to Kaggle's ``submission.json``, two attempts each.
 
     Args:
-        path: file to write; it appears whole or not at all.
+        path: file to write, in the run's folder; it appears whole or not at all.
     """
 
     def __init__(self, path: str = "submission.json") -> None:
@@ -174,6 +174,7 @@ class SubmissionWriter(Callback):
         """Gather the votes of all ranks, before the module forgets them, and write on the first."""
         assert isinstance(pl_module.scorer, Votes)
         submission, unanswered = pl_module.scorer.submission()
+        path = Path(trainer.log_dir or "", self.path)
         if trainer.is_global_zero:
-            write_submission(Path(self.path), submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
-        rank_zero_info(f"Wrote {self.path}: {len(submission)} tasks, {unanswered} test inputs without an answer.")
+            write_submission(path, submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
+        rank_zero_info(f"Wrote {path}: {len(submission)} tasks, {unanswered} test inputs without an answer.")

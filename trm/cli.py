@@ -100,7 +100,8 @@ class TRMCLI(LightningCLI):
             raise InputError(f"trm {subcommand} needs --ckpt_path: a file written by trm fit, or 'last'")
         if checkpoint == "last":
             callbacks = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
-            folders = [Path(callback.dirpath) for callback in callbacks if callback.dirpath]
+            inside = Path(self.trainer.log_dir or "", "checkpoints")  # where Lightning puts what has no place
+            folders = [Path(callback.dirpath or inside) for callback in callbacks]
             if not any(path for folder in folders for path in folder.glob("last*.ckpt")):
                 raise InputError(f"there is no last checkpoint in {', '.join(map(str, folders))}; run trm fit first")
 

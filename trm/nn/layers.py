@@ -84,14 +84,18 @@ class Rotary(nn.Module):
 
 
 class Attention(nn.Module):
-    """Full self-attention over puzzle tokens and cells: no mask, padding attends like any other cell."""
+    """Full self-attention over puzzle tokens and cells: no mask, padding attends like any other cell.
+
+    Heads have hidden_size // num_heads channels; what the division leaves over has no part in the attention.
+    """
 
     def __init__(self, hidden_size: int, num_heads: int, rotary: Rotary | None) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.rotary = rotary
-        self.qkv = Linear(hidden_size, 3 * hidden_size)
-        self.out = Linear(hidden_size, hidden_size)
+        width = hidden_size // num_heads * num_heads
+        self.qkv = Linear(hidden_size, 3 * width)
+        self.out = Linear(width, hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, D) to (B, S, D)."""
