@@ -25,6 +25,7 @@ from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, Stopped, check_range
 from trm.info import info
 from trm.module import TRMModule
+from trm.reproduce import reproduce
 from trm.solve import solve
 
 FUNCTIONS: dict[str, Any] = {"solve": solve, "info": info}
@@ -121,7 +122,9 @@ def main(args: Sequence[str] | None = None) -> int:
             return int(auto_cli(FUNCTIONS, args=_with_flags(argv), prog="trm", formatter_class=_Help))
         if argv[:2] == ["data", "check"]:
             return check(argv[2:])
-        others = {**FUNCTIONS, "data check": check}
+        if argv[:1] == ["reproduce"]:
+            return reproduce(argv[1:])
+        others = {**FUNCTIONS, "reproduce": reproduce, "data check": check}
         lines = (f"    {name:<20}{(f.__doc__ or '').splitlines()[0]}" for name, f in others.items())
         TRMCLI(
             TRMModule,
