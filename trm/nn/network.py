@@ -7,13 +7,14 @@ Letters in shape comments: B batch, L grid cells, P puzzle tokens, S = P + L, D 
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from trm.errors import InputError, check_range
-from trm.nn.layers import Block, Linear, Rotary, truncated_normal_
+from trm.nn.layers import Block, Linear, Rotary, truncated_normal_, widen
 from trm.nn.puzzles import PuzzleTable
 
 HALT_BIAS = -5.0  # an untrained model halts with probability sigmoid(-5) = 0.7 %, that is, it uses all its steps
@@ -36,9 +37,9 @@ class Thought(NamedTuple):
     logits: Tensor
     """Answer logits, (B, L, V)."""
     halt: Tensor
-    """Halting logit, (B,) float32: above zero the model holds its answer for solved."""
+    """Halting logit, (B,), float32 or wider: above zero the model holds its answer for solved."""
     proceed: Tensor
-    """Logit of going on, (B,) float32: the second output of the halting head, trained in HRM only."""
+    """Logit of going on, (B,), likewise: the second output of the halting head, trained in HRM only."""
 
 
 class TRM(nn.Module):
@@ -144,7 +145,7 @@ class TRM(nn.Module):
             for _ in range(self.cycles - 1):
                 y, z = self.cycle(x, y, z)
         y, z = self.cycle(x, y, z)
-        halting = self.halting_head(y[:, 0]).float()  # (B, 2)
+        halting = widen(self.halting_head(y[:, 0]))  # (B, 2)
         return Thought(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halting[:, 0], halting[:, 1])
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,6 +173,19 @@ class TRM(nn.Module):
             x = math.sqrt(0.5) * (x + self.positions.weight.to(x.dtype))
         scaled: Tensor = x * self.scale
         return scaled
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TRM":
+        """Convert or move the weights; buffers move along, but stay in float32 when the weights become bfloat16.
+
+        It would round off the steps of the puzzle table and the angles of far positions.
+        """
+        wide = dict(self.named_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in self.named_buffers():
+            if buffer.is_floating_point() and buffer.itemsize < 4:
+                owner, _, leaf = name.rpartition(".")
+                setattr(self.get_submodule(owner), leaf, wide[name].to(buffer.device))
+        return self
 
     @property
     def dtype(self) -> torch.dtype:
