@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
-from test_resume import STATE, assert_same
-from training import quiet_trainer
+from training import STATE, assert_same, quiet_trainer
 
 from trm.batch import Batch
 from trm.callbacks import StepEMA

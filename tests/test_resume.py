@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from tasks import random_tasks, write_tasks
-from training import quiet_trainer
+from training import STATE, assert_same, quiet_trainer
 
 from trm.callbacks import StepEMA
 from trm.checkpoint import Checkpoints, load_checkpoint
@@ -83,25 +83,6 @@ def train(
     )
     trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
     return torch.load(folder / "last.ckpt", weights_only=True)
-
-
-def assert_same(one: Any, other: Any, path: str = "") -> None:
-    """Compare two trees of values exactly."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), path
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one:
-            assert_same(one[key], other[key], f"{path}.{key}")
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other), path
-        for index, pair in enumerate(zip(one, other, strict=True)):
-            assert_same(*pair, f"{path}[{index}]")
-    else:
-        assert one == other, path
-
-
-STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "slots")
 
 
 @pytest.mark.parametrize("stop", [3, 4, 6, 7], ids=["batch end", "mid-batch", "epoch end", "mid-batch later"])

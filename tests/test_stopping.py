@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_resume import STATE, assert_same
-from training import quiet_trainer
+from training import STATE, assert_same, quiet_trainer
 
 from trm.callbacks import StepEMA
 from trm.checkpoint import CheckpointFiles, Checkpoints

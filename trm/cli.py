@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 import warnings
 from argparse import RawDescriptionHelpFormatter
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from jsonargparse import DefaultHelpFormatter, auto_cli
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -82,17 +84,18 @@ class TRMCLI(LightningCLI):
             plugins = [*plugins, CheckpointFiles()]
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
+    def before_fit(self) -> None:
+        """Read the data before there are other ranks, which a refusal would leave waiting."""
+        environment = getattr(self.trainer.strategy, "cluster_environment", None)
+        if environment is None or not environment.creates_processes_externally:
+            self.datamodule.prepare(self.config.subcommand)
+
     def before_validate(self) -> None:
         """Refuse to evaluate random weights."""
         self._need_checkpoint()
+        self.before_fit()
 
-    def before_test(self) -> None:
-        """Refuse to evaluate random weights."""
-        self._need_checkpoint()
-
-    def before_predict(self) -> None:
-        """Refuse to evaluate random weights."""
-        self._need_checkpoint()
+    before_test = before_predict = before_validate
 
     def _need_checkpoint(self) -> None:
         subcommand = self.config.subcommand
@@ -154,7 +157,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except ValueError as error:
         if (bad_input := _bad_input(error)) is None:
             raise
-        print(f"trm: error: {bad_input}", file=sys.stderr)
+        if _speaks():
+            print(f"trm: error: {bad_input}", file=sys.stderr)
         return 2
     return 0
 
@@ -175,6 +179,16 @@ def _bad_input(error: BaseException | None) -> InputError | None:
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _speaks() -> bool:
+    """Tell whether this rank reports what was refused: the first to fail, for the others mostly fail alike."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return os.environ.get("LOCAL_RANK", "0") == "0"
+    try:
+        return bool(dist.distributed_c10d._get_default_store().add("refused", 1) == 1)
+    except dist.DistError:  # the store has ended with rank 0, which has said why
+        return False
 
 
 def _quiet() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -24,6 +24,7 @@ from trm.nn import NETWORKS, Thought, continue_loss, supervision_loss
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
 from trm.nn.variants import NetworkName
 from trm.optim import AdamATan2, warmup_cosine
+from trm.precision import check_precision
 from trm.supervision import Slots, explore_halting
 
 ARCHITECTURE = (
@@ -164,11 +165,18 @@ class TRMModule(LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule)}}
 
+    def configure_callbacks(self) -> list[Callback]:
+        """Return none; this hook is the first of all, so a precision that is refused leaves nothing behind."""
+        check_precision(self.trainer)
+        return []
+
     def setup(self, stage: str) -> None:
         """Get the family's scorer, and compile the network in place, so that the keys of its state stay as they are."""
         data = getattr(self.trainer, "datamodule", None)
         split = {"fit": "val", "validate": "val", "test": "test"}.get(stage)
         self.scorer = data.scorer(split) if isinstance(data, PuzzleData) and split else None
+        if self.trainer.precision == "64-true":
+            self.double()  # Lightning would do it only after it has read a checkpoint, and round what is read
         if self.hparams["compile"]:
             self.core.compile()
 

@@ -78,6 +78,6 @@ def explore_halting(count: int, probability: float, max_steps: int, generator: t
     Without it a model that halts early never learns what more thinking would have brought.
     """
     device = generator.device
-    explores = torch.rand(count, generator=generator, device=device) < probability
+    explores = torch.rand(count, generator=generator, device=device, dtype=torch.float32) < probability
     least = torch.randint(2, max(3, max_steps + 1), (count,), generator=generator, device=device)
     return least * explores

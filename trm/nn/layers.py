@@ -40,6 +40,11 @@ def rms_norm(x: Tensor) -> Tensor:
     return F.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
 
 
+def widen(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, or as it is if it is wider than that."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class SwiGLU(nn.Module):
     """down(silu(gate(x)) * up(x)).
 
@@ -77,10 +82,10 @@ class Rotary(nn.Module):
         self.register_buffer("sin", angle.sin(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rotate (B, H, S, D / H) by position, in float32, and return it in its own dtype."""
-        first, second = x.float().chunk(2, dim=-1)
+        """Rotate (B, H, S, D / H) by position, in float32 or wider, and return it in its own dtype."""
+        first, second = widen(x).chunk(2, dim=-1)
         rotated = torch.cat((-second, first), dim=-1)
-        return (x * self.cos.float() + rotated * self.sin.float()).to(x.dtype)
+        return (x * self.cos + rotated * self.sin).to(x.dtype)
 
 
 class Attention(nn.Module):

@@ -7,6 +7,7 @@ Letters in shape comments: B batch, L grid cells, P puzzle tokens, S = P + L, D 
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trm.errors import InputError, check_range
-from trm.nn.layers import Block, Linear, Rotary, truncated_normal_
+from trm.nn.layers import Block, Linear, Rotary, truncated_normal_, widen
 from trm.nn.puzzles import PuzzleTable
 
 HALT_BIAS = -5.0  # an untrained model halts with probability sigmoid(-5) = 0.7 %, that is, it uses all its steps
@@ -38,9 +39,9 @@ class Thought(NamedTuple):
     logits: Tensor
     """Answer logits, (B, L, V)."""
     halt: Tensor
-    """Halting logit, (B,) float32: above zero the model holds its answer for solved."""
+    """Halting logit, (B,), float32 or wider: above zero the model holds its answer for solved."""
     proceed: Tensor
-    """Logit of going on, (B,) float32: the second output of the halting head, or zero where no loss trains it."""
+    """Logit of going on, (B,), likewise: the second output of the halting head, or zero where no loss trains it."""
 
     @property
     def done(self) -> Tensor:
@@ -163,7 +164,7 @@ class TRM(nn.Module):
             for _ in range(self.cycles - 1):
                 y, z = self.cycle(x, y, z)
         y, z = self.cycle(x, y, z)
-        halt, proceed = self.halting_head(y[:, 0]).float().unbind(-1)  # 2 x (B,)
+        halt, proceed = widen(self.halting_head(y[:, 0])).unbind(-1)  # 2 x (B,)
         if not self.continue_loss:
             proceed = torch.zeros_like(halt)
         return Thought(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halt, proceed)
@@ -198,6 +199,19 @@ class TRM(nn.Module):
             x = math.sqrt(0.5) * (x + self.positions.weight.to(x.dtype))
         scaled: Tensor = x * self.scale
         return scaled
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TRM":
+        """Convert or move the weights; buffers move along, but stay in float32 when the weights become bfloat16.
+
+        It would round off the steps of the puzzle table and the angles of far positions.
+        """
+        wide = dict(self.named_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in self.named_buffers():
+            if buffer.is_floating_point() and buffer.itemsize < 4:
+                owner, _, leaf = name.rpartition(".")
+                setattr(self.get_submodule(owner), leaf, wide[name].to(buffer.device))
+        return self
 
     @property
     def dtype(self) -> torch.dtype:
