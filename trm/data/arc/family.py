@@ -68,6 +68,7 @@ class ARC(PuzzleData):
 
     vocab_size = VOCAB_SIZE
     seq_len = SIDE * SIDE
+    numbered_by = ("numbering", "augmentations", "seed")
 
     def __init__(
         self,

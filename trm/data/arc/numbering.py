@@ -21,6 +21,8 @@ OFFICIAL_ROWS = {
     1_191_730: ("training2", "evaluation2", "concept"),
 }
 """Rows of the puzzle tables of the official ARC-AGI-1 and ARC-AGI-2 recipes, and the subsets they number in turn."""
+CONCEPT_ROWS = 145_891
+"""Rows of ConceptARC at the end of either table."""
 
 
 def number_officially(
