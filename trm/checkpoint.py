@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -28,10 +28,27 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: if the file is missing, cut short, holds code, or is something else.
     """
+    checkpoint = read_pickle(path)
+    missing = [key for key in NEEDED if not (isinstance(checkpoint, dict) and key in checkpoint)]
+    if missing:
+        raise InputError(f"{path} is not a checkpoint written by trm: it has no {', '.join(missing)}")
+    return dict(checkpoint)
+
+
+def read_pickle(path: str | Path, mmap: bool = False) -> Any:
+    """Read what ``torch.save`` wrote, if it is made of tensors and plain values; nothing in it is executed.
+
+    Args:
+        path: the file.
+        mmap: leave the tensors on the disk until they are used, if the format of the file allows it.
+
+    Raises:
+        InputError: if the file is missing, cut short, holds code, or is something else.
+    """
     if not Path(path).is_file():
         raise InputError(f"there is no checkpoint at {path}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} is not a checkpoint, or holds Python objects beyond tensors and plain values, which are not loaded"
@@ -39,10 +56,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, BadZipFile, OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} is not a whole checkpoint: {reason}") from error
-    missing = [key for key in NEEDED if not (isinstance(checkpoint, dict) and key in checkpoint)]
-    if missing:
-        raise InputError(f"{path} is not a checkpoint written by trm: it has no {', '.join(missing)}")
-    return dict(checkpoint)
+
+
+def refuse_overwriting(path: str | Path, force: bool) -> None:
+    """Refuse to write over a file unless ``force`` says so.
+
+    Raises:
+        InputError: if there is something already.
+    """
+    if not force and Path(path).exists():
+        raise InputError(f"{path} exists already; --force overwrites it")
 
 
 class CheckpointFiles(TorchCheckpointIO):

@@ -25,12 +25,14 @@ from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, Stopped, check_range
+from trm.export import export
+from trm.import_ import import_
 from trm.info import info
 from trm.module import TRMModule
 from trm.reproduce import reproduce
 from trm.solve import solve
 
-FUNCTIONS: dict[str, Any] = {"solve": solve, "info": info}
+FUNCTIONS: dict[str, Any] = {"solve": solve, "info": info, "import": import_, "export": export}
 """Commands that need a checkpoint and no configuration."""
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
@@ -64,7 +66,9 @@ class TRMCLI(LightningCLI):
             check_range(subcommand, 0, 2**32 - 1, seed_everything=seed)
         checkpoint = self.config[subcommand].get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
-            read_checkpoint(checkpoint)
+            content = read_checkpoint(checkpoint)
+            if subcommand == "fit" and "optimizer_states" not in content:
+                raise InputError(f"{checkpoint} holds weights alone, so no training can go on from it")
 
     def _parse_ckpt_path(self) -> None:
         """Keep what the user configured: Lightning would put a checkpoint's hyper-parameters over the command line.
@@ -122,7 +126,7 @@ def main(args: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if args is None else list(args)
     try:
         if argv and argv[0] in FUNCTIONS:
-            return int(auto_cli(FUNCTIONS, args=_with_flags(argv), prog="trm", formatter_class=_Help))
+            return int(auto_cli(FUNCTIONS, args=_spelled_out(argv), prog="trm", formatter_class=_Help))
         if argv[:2] == ["data", "check"]:
             return check(argv[2:])
         if argv[:1] == ["reproduce"]:
@@ -167,11 +171,14 @@ class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the lines of the list of commands."""
 
 
-def _with_flags(argv: list[str]) -> list[str]:
-    """Let boolean options of a function stand without a value, as ``--json`` for ``--json=true``."""
+def _spelled_out(argv: list[str]) -> list[str]:
+    """Let boolean options stand without a value, as ``--json`` for ``--json=true``, and ``-o`` for ``--output``."""
     parameters = inspect.signature(FUNCTIONS[argv[0]]).parameters.values()
-    flags = {f"--{parameter.name}" for parameter in parameters if parameter.annotation is bool}
-    return [f"{argument}=true" if argument in flags else argument for argument in argv]
+    longer = {
+        f"--{parameter.name}": f"--{parameter.name}=true" for parameter in parameters if parameter.annotation is bool
+    }
+    longer["-o"] = "--output"
+    return [longer.get(argument, argument) for argument in argv]
 
 
 def _bad_input(error: BaseException | None) -> InputError | None:

@@ -48,6 +48,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "step": checkpoint.get("global_step"),
         "parameters": sum(tensor.numel() for name, tensor in weights.items() if name not in buffers),
         "averaged": "current_model_state" in checkpoint,
+        "imported_from": checkpoint.get("imported_from"),
         "metrics": checkpoint.get("metrics", {}),
         "model": {name: value for name, value in checkpoint["hyper_parameters"].items() if name[0] != "_"},
         "data": family.get("init_args", {}),
@@ -77,6 +78,8 @@ def _tensors(tree: Any) -> Iterator[Tensor]:
 
 def _for_people(facts: dict[str, Any]) -> str:
     kind = "averaged" if facts["averaged"] else "not averaged"
+    if facts["imported_from"]:
+        kind = f"imported from {facts['imported_from']}"
     lines = [
         f"{facts['file']}, {facts['file_bytes']:,} bytes, written by {facts['written_by']}",
         f"family      {facts['family']}",

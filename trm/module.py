@@ -356,10 +356,23 @@ class TRMModule(LightningModule):
                 f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {self.hparams[name]!r}."
             )
         data = getattr(self._trainer, "datamodule", None)
-        family = checkpoint.get("family", {}).get("class_path")
-        if isinstance(data, PuzzleData) and family != data.family["class_path"]:
-            raise InputError(f"the checkpoint was trained on {family}, but the data is {data.family['class_path']}")
+        if isinstance(data, PuzzleData):
+            self._refuse_other_puzzles(data, checkpoint.get("family", {}))
         self._saved_slots = checkpoint.get("slots", [])
+
+    @staticmethod
+    def _refuse_other_puzzles(data: PuzzleData, family: dict[str, Any]) -> None:
+        theirs, ours = family.get("class_path"), data.family
+        if theirs != ours["class_path"]:
+            raise InputError(f"the checkpoint was trained on {theirs}, but the data is {ours['class_path']}")
+        for name in data.numbered_by:
+            default = inspect.signature(type(data).__init__).parameters[name].default  # of an older checkpoint
+            value = family["init_args"].get(name, default)
+            if value != ours["init_args"][name]:
+                raise InputError(
+                    f"the puzzle table of the checkpoint has the rows of data.{name} {value!r}, but data.{name} is "
+                    f"{ours['init_args'][name]!r}: the same rows would stand for other puzzles"
+                )
 
     def on_fit_start(self) -> None:
         """Begin with the slots of the checkpoint, or with empty ones."""

@@ -96,6 +96,8 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     vocab_size: int
     seq_len: int
     num_puzzles: int
+    numbered_by: tuple[str, ...] = ()
+    """Arguments that decide which puzzle has which row of the puzzle table, beside the puzzles themselves."""
 
     def __init__(
         self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0

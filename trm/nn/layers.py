@@ -45,16 +45,20 @@ def widen(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-class SwiGLU(nn.Module):
-    """down(silu(gate(x)) * up(x)).
+def swiglu_width(size: int, expansion: float, multiple_of: int) -> int:
+    """Return ``expansion`` * 2/3 * ``size``, rounded up to a multiple of ``multiple_of``.
 
-    The width is ``expansion`` * 2/3 * ``size``, rounded up to a multiple of ``multiple_of``: 256 suits a GPU and
-    is the official choice; a tiny model on a CPU would mostly pay for the rounding.
+    256 suits a GPU and is the official choice; a tiny model on a CPU would mostly pay for the rounding.
     """
+    return math.ceil(round(expansion * size * 2 / 3) / multiple_of) * multiple_of
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)), with ``swiglu_width`` channels in between."""
 
     def __init__(self, size: int, expansion: float, multiple_of: int = 256) -> None:
         super().__init__()
-        width = math.ceil(round(expansion * size * 2 / 3) / multiple_of) * multiple_of
+        width = swiglu_width(size, expansion, multiple_of)
         self.gate_up = Linear(size, 2 * width)
         self.down = Linear(width, size)
 

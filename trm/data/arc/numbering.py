@@ -1,0 +1,74 @@
+"""The official numbering of puzzles: what each row of an official checkpoint's puzzle table stands for.
+
+The official builder seeds NumPy's old generator once and takes everything from it in turn: the order of a subset's
+tasks, then for each task symmetries until enough images differ. So ids depend on the order in which tasks are filed and
+on all tasks before; unlike ours, on test outputs too, since an image is compared whole. Nothing is trained on them here
+either. Counts made this way equal the published ones of both official data sets, see ``tests/data/arc``.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.data.arc.augment import IDENTITY, TRIALS, Augmentations, image_keys, pair_sums
+from trm.data.arc.grids import COLOURS, TRANSFORMS
+from trm.data.arc.tasks import Task
+
+SEED = 42
+OFFICIAL_ROWS = {
+    876_406: ("training", "evaluation", "concept"),
+    1_191_730: ("training2", "evaluation2", "concept"),
+}
+"""Rows of the puzzle tables of the official ARC-AGI-1 and ARC-AGI-2 recipes, and the subsets they number in turn."""
+CONCEPT_ROWS = 145_891
+"""Rows of ConceptARC at the end of either table."""
+
+
+def number_officially(
+    subsets: Mapping[str, Sequence[Task]], wanted: int
+) -> tuple[dict[str, list[Task]], Augmentations]:
+    """Return the tasks in the order of their official ids, and the symmetry of each id.
+
+    Args:
+        subsets: tasks in the order of Kaggle's files, by subset, in the order of the official command.
+        wanted: augmentations per task.
+    """
+    random = np.random.RandomState(SEED)
+    ordered: dict[str, list[Task]] = {}
+    chosen = []
+    for subset, tasks in subsets.items():
+        order = list(range(len(tasks)))
+        random.shuffle(order)
+        ordered[subset] = [tasks[index] for index in order]
+        chosen += [_choose(task, wanted, random) for task in ordered[subset]]
+    return ordered, Augmentations.collect(chosen)
+
+
+def _choose(task: Task, wanted: int, random: np.random.RandomState) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return transforms, (1 + found,), and colours, (1 + found, 10), of a task; the first are those of no change."""
+    sums = pair_sums([*task.train, *task.test])
+    kept = [IDENTITY]
+    seen = set(image_keys(sums, *IDENTITY).tolist())
+    trials = TRIALS * wanted
+    while trials and len(seen) <= wanted:
+        count = min(trials, wanted + 1 - len(seen))  # never more than are needed: the generator must not run ahead
+        transforms, colours = _candidates(count, random)
+        trials -= count
+        fresh = np.zeros(count, dtype=bool)
+        for index, key in enumerate(image_keys(sums, transforms, colours).tolist()):
+            fresh[index] = key not in seen
+            seen.add(key)
+        kept.append((transforms[fresh], colours[fresh]))
+    transforms, colours = map(np.concatenate, zip(*kept, strict=True))
+    return transforms, colours
+
+
+def _candidates(count: int, random: np.random.RandomState) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return random transforms, (C,), and colours that leave black alone, (C, 10), drawn in turn."""
+    transforms = np.empty(count, dtype=np.uint8)
+    colours = np.tile(np.arange(COLOURS, dtype=np.uint8), (count, 1))
+    for index, others in enumerate(colours[:, 1:]):
+        transforms[index] = random.randint(TRANSFORMS)
+        random.shuffle(others)
+    return transforms, colours
