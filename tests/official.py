@@ -1,7 +1,6 @@
 """Reads the golden fixtures: models of this project with the weights of the official code."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +9,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from trm.batch import Batch
+from trm.data import PuzzleData
 from trm.nn import TRM
+from trm.official import from_official
+from trm.official import our_name as translate
 
 GOLDEN = Path(__file__).parent / "golden"
 MODELS = ["attn_learned", "attn_rope", "attn_rope_nopuzzle", "attn_rope_pademb", "mlp_t_none", "mlp_t_nopuzzle"]
 
-RENAMES = [
-    (r"^model\.inner\.", ""),
-    (r"^H_init$", "y_init"),
-    (r"^L_init$", "z_init"),
-    (r"^embed_tokens\.embedding_weight$", "tokens.weight"),
-    (r"^embed_pos\.embedding_weight$", "positions.weight"),
-    (r"^lm_head\.", "answer_head."),
-    (r"^q_head\.", "halting_head."),
-    (r"^puzzle_emb\.", "puzzles."),
-    (r"^L_level\.layers\.", "blocks."),
-    (r"\.self_attn\.qkv_proj\.", ".attention.qkv."),
-    (r"\.self_attn\.o_proj\.", ".attention.out."),
-    (r"\.mlp_t\.", ".token_mlp."),
-    (r"\.gate_up_proj\.", ".gate_up."),
-    (r"\.down_proj\.", ".down."),
-]
-
 
 def our_name(official: str) -> str:
-    """Translate a key of the official state dict."""
-    for pattern, replacement in RENAMES:
-        official = re.sub(pattern, replacement, official)
-    return official
+    """Translate a key of the official state dict, or of a tensor that is in none: the rows that collect gradient."""
+    bare = official.removeprefix("model.inner.")
+    return translate(bare) or bare.replace("puzzle_emb.", "puzzles.")
 
 
 def config(name: str) -> dict[str, Any]:
@@ -66,8 +50,50 @@ def hyper_parameters(model: dict[str, Any]) -> dict[str, Any]:
 
 def weights(name: str) -> dict[str, Tensor]:
     """The official state dict in our names, float32."""
+    return from_official(state_dict(name), name)
+
+
+def state_dict(name: str) -> dict[str, Tensor]:
+    """The official state dict as the official code would hold it."""
     stored = load_file(GOLDEN / name / "state_dict_bf16exact.safetensors")
-    return {our_name(key): tensor.float() for key, tensor in stored.items()}
+    return {key: tensor if key.endswith("_init") else tensor.float() for key, tensor in stored.items()}
+
+
+def random_state_dict(
+    mixer: str, vocab: int, cells: int, rows: int = 1, hidden: int = 512, prefix: str = "_orig_mod.model.inner."
+) -> dict[str, Tensor]:
+    """An official state dict of two layers and 16 puzzle tokens, by the shapes that the official code gives it."""
+    length, width = cells + 16, -(-round(hidden * 8 / 3) // 256) * 256
+    token_width = -(-round(length * 8 / 3) // 256) * 256
+    shapes: dict[str, tuple[int, ...]] = {
+        "H_init": (hidden,),
+        "L_init": (hidden,),
+        "embed_tokens.embedding_weight": (vocab, hidden),
+        "lm_head.weight": (vocab, hidden),
+        "q_head.weight": (2, hidden),
+        "q_head.bias": (2,),
+        "puzzle_emb.weights": (rows, hidden),
+    }
+    for layer in ("L_level.layers.0.", "L_level.layers.1."):
+        if mixer == "mlp":
+            shapes[f"{layer}mlp_t.gate_up_proj.weight"] = (2 * token_width, length)
+            shapes[f"{layer}mlp_t.down_proj.weight"] = (length, token_width)
+        else:
+            shapes[f"{layer}self_attn.qkv_proj.weight"] = (3 * hidden, hidden)
+            shapes[f"{layer}self_attn.o_proj.weight"] = (hidden, hidden)
+        shapes[f"{layer}mlp.gate_up_proj.weight"] = (2 * width, hidden)
+        shapes[f"{layer}mlp.down_proj.weight"] = (hidden, width)
+    generator = torch.Generator().manual_seed(0)
+    weights = {f"{prefix}{key}": torch.randn(shape, generator=generator) / 25 for key, shape in shapes.items()}
+    return {key: tensor.bfloat16() if key.endswith("_init") else tensor for key, tensor in weights.items()}
+
+
+class Cells(PuzzleData):
+    """A family of any dimensions, without rows or rules."""
+
+    def __init__(self, vocab_size: int, seq_len: int, num_puzzles: int) -> None:
+        super().__init__()
+        self.vocab_size, self.seq_len, self.num_puzzles = vocab_size, seq_len, num_puzzles
 
 
 def model(name: str) -> TRM:

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
 import trm
-from trm.checkpoint import CheckpointFiles, read_pickle, refuse_overwriting
+from trm.checkpoint import CheckpointFiles, find_family, read_pickle, refuse_overwriting
 from trm.data import ARC, PuzzleData
 from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
 from trm.errors import InputError
@@ -152,16 +152,13 @@ def _recipe(family: str, state: Mapping[str, Tensor]) -> Recipe:
 
 def _build(recipe: Recipe, data: dict[str, Any]) -> PuzzleData:
     """Build the family with the arguments given, else those of the recipe."""
+    cls = find_family(recipe.class_path, f"--family is none of {', '.join(RECIPES)} but")
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(PuzzleData, "data")
-    wanted = {"class_path": recipe.class_path, "init_args": {**recipe.init_args, **data}}
+    parser.add_class_arguments(cls, "data")
     try:
-        puzzles: PuzzleData = parser.instantiate_classes(parser.parse_object({"data": wanted})).data
+        puzzles: PuzzleData = parser.instantiate(parser.parse_object({"data": {**recipe.init_args, **data}})).data
     except ArgumentError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"--family and --data name no puzzles; families are {', '.join(RECIPES)} or a class of yours: {reason}"
-        ) from error
+        raise InputError(f"--data is not of {cls.__name__}: {' '.join(str(error).split())}") from error
     return puzzles
 
 
