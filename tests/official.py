@@ -1,7 +1,7 @@
 """Reads the golden fixtures: models of this project with the weights of the official code."""
 
 import json
-import re
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +10,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from trm.batch import Batch
+from trm.data import PuzzleData
 from trm.nn import TRM
+from trm.nn.variants import NetworkName
+from trm.official import from_official
+from trm.official import our_name as translate
 
 GOLDEN = Path(__file__).parent / "golden"
 MODELS = ["attn_learned", "attn_rope", "attn_rope_nopuzzle", "attn_rope_pademb", "mlp_t_none", "mlp_t_nopuzzle"]
 
-RENAMES = [
-    (r"^model\.inner\.", ""),
-    (r"^H_init$", "y_init"),
-    (r"^L_init$", "z_init"),
-    (r"^embed_tokens\.embedding_weight$", "tokens.weight"),
-    (r"^embed_pos\.embedding_weight$", "positions.weight"),
-    (r"^lm_head\.", "answer_head."),
-    (r"^q_head\.", "halting_head."),
-    (r"^puzzle_emb\.", "puzzles."),
-    (r"^L_level\.layers\.", "blocks."),
-    (r"\.self_attn\.qkv_proj\.", ".attention.qkv."),
-    (r"\.self_attn\.o_proj\.", ".attention.out."),
-    (r"\.mlp_t\.", ".token_mlp."),
-    (r"\.gate_up_proj\.", ".gate_up."),
-    (r"\.down_proj\.", ".down."),
-]
 
-
-VARIANT_RENAMES = {
-    "trm_singlez_mlp": ("L_init", "y_init"),
-    "hrm": ("H_level.layers.", "answer_blocks."),
-    "transformer_baseline": ("H_level.layers.", "blocks."),
-}
-
-
-def our_name(official: str, network: str = "") -> str:
-    """Translate a key of the official state dict; the official name of a variant of the network may change it."""
-    official = official.replace(*VARIANT_RENAMES.get(network, ("", "")))
-    for pattern, replacement in RENAMES:
-        official = re.sub(pattern, replacement, official)
-    return official
+def our_name(official: str, network: NetworkName = "trm") -> str:
+    """Translate a key of the official state dict, or of a tensor that is in none: the rows that collect gradient."""
+    bare = official.removeprefix("model.inner.")
+    return translate(bare, network) or bare.replace("puzzle_emb.", "puzzles.")
 
 
 def config(name: str) -> dict[str, Any]:
@@ -74,8 +52,61 @@ def hyper_parameters(model: dict[str, Any]) -> dict[str, Any]:
 
 def weights(name: str) -> dict[str, Tensor]:
     """The official state dict in our names, float32."""
+    return from_official(state_dict(name), name)[1]
+
+
+def state_dict(name: str) -> dict[str, Tensor]:
+    """The official state dict as the official code would hold it."""
     stored = load_file(GOLDEN / name / "state_dict_bf16exact.safetensors")
-    return {our_name(key): tensor.float() for key, tensor in stored.items()}
+    return {key: tensor if key.endswith("_init") else tensor.float() for key, tensor in stored.items()}
+
+
+def formula_state_dict(name: str) -> dict[str, Tensor]:
+    """The official state dict of a network in ``formula``, which is computed and stored nowhere."""
+    golden = json.loads((GOLDEN / "formula" / "model_golden.json").read_text())[name]
+    weights = {}
+    for k, (key, shape) in enumerate(golden["state_dict_sorted"]):
+        size = 1.0 if key.endswith("_init") else 0.25
+        angles = 0.37 * torch.arange(math.prod(shape), dtype=torch.float64) + 1.3 * k
+        weights[key] = (size * angles.sin()).view(shape).float()
+    return weights
+
+
+def random_state_dict(
+    mixer: str, vocab: int, cells: int, rows: int = 1, hidden: int = 512, prefix: str = "_orig_mod.model.inner."
+) -> dict[str, Tensor]:
+    """An official state dict of two layers and 16 puzzle tokens, by the shapes that the official code gives it."""
+    length, width = cells + 16, -(-round(hidden * 8 / 3) // 256) * 256
+    token_width = -(-round(length * 8 / 3) // 256) * 256
+    shapes: dict[str, tuple[int, ...]] = {
+        "H_init": (hidden,),
+        "L_init": (hidden,),
+        "embed_tokens.embedding_weight": (vocab, hidden),
+        "lm_head.weight": (vocab, hidden),
+        "q_head.weight": (2, hidden),
+        "q_head.bias": (2,),
+        "puzzle_emb.weights": (rows, hidden),
+    }
+    for layer in ("L_level.layers.0.", "L_level.layers.1."):
+        if mixer == "mlp":
+            shapes[f"{layer}mlp_t.gate_up_proj.weight"] = (2 * token_width, length)
+            shapes[f"{layer}mlp_t.down_proj.weight"] = (length, token_width)
+        else:
+            shapes[f"{layer}self_attn.qkv_proj.weight"] = (3 * hidden, hidden)
+            shapes[f"{layer}self_attn.o_proj.weight"] = (hidden, hidden)
+        shapes[f"{layer}mlp.gate_up_proj.weight"] = (2 * width, hidden)
+        shapes[f"{layer}mlp.down_proj.weight"] = (hidden, width)
+    generator = torch.Generator().manual_seed(0)
+    weights = {f"{prefix}{key}": torch.randn(shape, generator=generator) / 25 for key, shape in shapes.items()}
+    return {key: tensor.bfloat16() if key.endswith("_init") else tensor for key, tensor in weights.items()}
+
+
+class Cells(PuzzleData):
+    """A family of any dimensions, without rows or rules."""
+
+    def __init__(self, vocab_size: int, seq_len: int, num_puzzles: int) -> None:
+        super().__init__()
+        self.vocab_size, self.seq_len, self.num_puzzles = vocab_size, seq_len, num_puzzles
 
 
 def model(name: str, continue_loss: bool = False) -> TRM:

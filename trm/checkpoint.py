@@ -212,15 +212,29 @@ def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> Puzz
     if family is None:
         raise InputError(f"{path} does not say what family of puzzles it was trained on")
     class_path = family["class_path"]
-    module_name, _, class_name = class_path.rpartition(".")
+    module_name = class_path.rpartition(".")[0]
     if named and named != class_path:
         raise InputError(f"{path} was trained on {class_path}, not on {named}")
     if not named and module_name not in sys.modules and module_name.split(".")[0] != "trm":
         raise InputError(f"{path} was trained on {class_path}, which is not part of trm: pass --family {class_path}")
+    return find_family(class_path, f"{path} was trained on")(**family["init_args"])
+
+
+def find_family(class_path: str, told: str) -> type[PuzzleData]:
+    """Import a family by its class.
+
+    Args:
+        class_path: module and name of the class.
+        told: who says that it is the family; what a refusal begins with.
+
+    Raises:
+        InputError: if there is no such class, or it is not a family.
+    """
+    module_name, _, class_name = class_path.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{path} was trained on {class_path}, which does not exist here: {error}") from error
+    except (ImportError, AttributeError, ValueError) as error:  # the last for no module at all
+        raise InputError(f"{told} {class_path}, which does not exist here: {error}") from error
     if not (isinstance(cls, type) and issubclass(cls, PuzzleData)):
-        raise InputError(f"{path} was trained on {class_path}, which is not a PuzzleData")
-    return cls(**family["init_args"])
+        raise InputError(f"{told} {class_path}, which is not a PuzzleData")
+    return cls

