@@ -4,7 +4,7 @@ BIN := .venv/bin
 BOARD := .3...2.1...4....
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test lint format kills memory clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ lint: install ## Check style and types
 format: install ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+kills: install ## Kill a run 60 times at random moments and see that nothing is lost (10 minutes)
+	$(BIN)/python benchmarks/kills.py
+
+memory: install ## Measure the peak memory of a training step, with and without gradient checkpointing (10 minutes)
+	$(BIN)/python benchmarks/memory.py
 
 clean: ## Delete the environment and caches; data and runs stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

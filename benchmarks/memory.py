@@ -1,8 +1,8 @@
 """Peak memory of one training step against n, with and without gradient checkpointing: ``make memory``.
 
-The network is that of configs/sudoku.yaml (MLP mixer, hidden size 512, T = 3) in float32, with 16 slots; activations grow
-in proportion to the slots. Every measurement is a process of its own: the growth of its resident memory from just before
-the step to the peak, on a CPU; on a GPU what torch has allocated at most.
+The network is that of configs/sudoku.yaml (MLP mixer, hidden size 512, T = 3) in float32 with 16 slots; activations
+grow in proportion to the slots. Every measurement is a process of its own. On a CPU it is the growth of resident memory
+from just before the step to the peak, on a GPU what torch has allocated at most.
 """
 
 import json

@@ -17,10 +17,16 @@ from trm.official import our_name as translate
 GOLDEN = Path(__file__).parent / "golden"
 MODELS = ["attn_learned", "attn_rope", "attn_rope_nopuzzle", "attn_rope_pademb", "mlp_t_none", "mlp_t_nopuzzle"]
 
+VARIANT_RENAMES = {
+    "trm_singlez_mlp": ("L_init", "H_init"),
+    "transformer_baseline": ("H_level.", "L_level."),
+}
+"""What a variant calls otherwise than the plain model calls what stands here under the same name."""
 
-def our_name(official: str) -> str:
+
+def our_name(official: str, network: str = "") -> str:
     """Translate a key of the official state dict, or of a tensor that is in none: the rows that collect gradient."""
-    bare = official.removeprefix("model.inner.")
+    bare = official.removeprefix("model.inner.").replace(*VARIANT_RENAMES.get(network, ("", "")))
     return translate(bare) or bare.replace("puzzle_emb.", "puzzles.")
 
 
@@ -60,10 +66,10 @@ def state_dict(name: str) -> dict[str, Tensor]:
 
 
 def random_state_dict(
-    mixer: str, vocab: int, cells: int, rows: int = 1, hidden: int = 512, prefix: str = "_orig_mod.model.inner."
+    mixer: str, vocab: int, cells: int, rows: int = 1, hidden: int = 512, hrm: bool = False
 ) -> dict[str, Tensor]:
-    """An official state dict of two layers and 16 puzzle tokens, by the shapes that the official code gives it."""
-    length, width = cells + 16, -(-round(hidden * 8 / 3) // 256) * 256
+    """A compiled TRM's or HRM's state dict in its usual size, by the shapes that the official code gives it."""
+    length, width = cells + (1 if hrm else 16), -(-round(hidden * 8 / 3) // 256) * 256
     token_width = -(-round(length * 8 / 3) // 256) * 256
     shapes: dict[str, tuple[int, ...]] = {
         "H_init": (hidden,),
@@ -74,7 +80,8 @@ def random_state_dict(
         "q_head.bias": (2,),
         "puzzle_emb.weights": (rows, hidden),
     }
-    for layer in ("L_level.layers.0.", "L_level.layers.1."):
+    stacks = [("H_level", 4), ("L_level", 4)] if hrm else [("L_level", 2)]
+    for layer in (f"{stack}.layers.{number}." for stack, layers in stacks for number in range(layers)):
         if mixer == "mlp":
             shapes[f"{layer}mlp_t.gate_up_proj.weight"] = (2 * token_width, length)
             shapes[f"{layer}mlp_t.down_proj.weight"] = (length, token_width)
@@ -84,7 +91,9 @@ def random_state_dict(
         shapes[f"{layer}mlp.gate_up_proj.weight"] = (2 * width, hidden)
         shapes[f"{layer}mlp.down_proj.weight"] = (hidden, width)
     generator = torch.Generator().manual_seed(0)
-    weights = {f"{prefix}{key}": torch.randn(shape, generator=generator) / 25 for key, shape in shapes.items()}
+    weights = {
+        f"_orig_mod.model.inner.{key}": torch.randn(shape, generator=generator) / 25 for key, shape in shapes.items()
+    }
     return {key: tensor.bfloat16() if key.endswith("_init") else tensor for key, tensor in weights.items()}
 
 
@@ -96,8 +105,8 @@ class Cells(PuzzleData):
         self.vocab_size, self.seq_len, self.num_puzzles = vocab_size, seq_len, num_puzzles
 
 
-def model(name: str) -> TRM:
-    core = TRM(**hyper_parameters(config(name)["model"]))
+def model(name: str, continue_loss: bool = False) -> TRM:
+    core = TRM(**hyper_parameters(config(name)["model"]), continue_loss=continue_loss)
     core.load_state_dict(weights(name))
     return core
 

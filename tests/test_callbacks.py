@@ -1,15 +1,18 @@
-"""What is written of predictions."""
+"""The callbacks: what is written of predictions, and what the average follows."""
 
 import csv
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from training import quiet_trainer
 
 from trm.batch import IGNORE, Batch
-from trm.callbacks import PredictionWriter
+from trm.callbacks import PredictionWriter, StepEMA
 from trm.data import Sudoku
 from trm.inference import Answers
+from trm.module import TRMModule
 
 
 def test_puzzles_without_a_label_are_written_and_padding_is_not(tmp_path: Path) -> None:
@@ -20,8 +23,8 @@ def test_puzzles_without_a_label_are_written_and_padding_is_not(tmp_path: Path) 
     labels = torch.stack([answer, *[torch.full_like(answer, IGNORE)] * 2])
     logits = torch.nn.functional.one_hot(torch.stack([answer] * 3).long(), 6).float()
     prediction = Answers(logits, torch.zeros(3), torch.tensor([1, 2, 3]))
-    writer = PredictionWriter(str(tmp_path / "new" / "predictions.csv"))
-    trainer = SimpleNamespace(global_rank=0, datamodule=data)
+    writer = PredictionWriter()
+    trainer = SimpleNamespace(global_rank=0, datamodule=data, log_dir=str(tmp_path / "new"))
     writer.on_predict_start(trainer, None)
     writer.write_on_batch_end(trainer, None, prediction, None, Batch(inputs, labels, torch.zeros(3)), 0, 0)
     writer.on_predict_end(trainer, None)
@@ -29,3 +32,28 @@ def test_puzzles_without_a_label_are_written_and_padding_is_not(tmp_path: Path) 
         rows = list(csv.DictReader(file))
     assert [(row["steps"], row["valid"], row["correct"]) for row in rows] == [("1", "True", "True"), ("2", "True", "")]
     assert rows[0]["confidence"] == "0.5000"
+
+
+def test_the_average_follows_every_optimizer_step_and_stops_with_the_last(tmp_path: Path) -> None:
+    sizes = {"train_size": 9, "val_size": 4, "test_size": 4, "slots": 4, "steps_per_batch": 3, "workers": 0}
+    data = Sudoku(4, clues=(8, 8), root=str(tmp_path), **sizes)
+    module = TRMModule(
+        6, 16, hidden_size=16, num_heads=2, multiple_of=8, cycles=1, latent_steps=1, puzzle_tokens=0, warmup_steps=0
+    )
+    expected = [p.detach().clone() for p in module.parameters()]
+    steps = []
+
+    class Follow(Callback):
+        def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            trainer.optimizers[0].register_step_post_hook(self.follow)
+
+        def follow(self, *_: object) -> None:
+            steps.append(len(steps))
+            for average, current in zip(expected, module.parameters(), strict=True):
+                average.lerp_(current.detach(), 0.25)
+
+    # the last batch would take three steps, but the run ends after one of them
+    quiet_trainer(max_steps=7, callbacks=[StepEMA(0.75), Follow()]).fit(module, data)
+    assert len(steps) == 7
+    for average, left in zip(expected, module.parameters(), strict=True):  # StepEMA leaves the average in the model
+        torch.testing.assert_close(left.detach(), average, rtol=0, atol=1e-7)

@@ -138,6 +138,22 @@ def test_test_validate_and_predict_use_the_checkpoint(
     assert {row["steps"] for row in rows} == {"2"}
 
 
+def test_one_setting_moves_everything_that_a_run_writes(here: Path) -> None:
+    args = ["--config", "configs/quickstart.yaml", *FOUR, "--trainer.logger.save_dir=elsewhere"]
+    assert main(["fit", *args]) == main(["predict", *args]) == 0
+    assert not Path("runs").exists()
+    for name in ("config.yaml", "checkpoints/last.ckpt", "predictions.csv"):
+        assert Path("elsewhere", name).exists()
+
+
+def test_help_lists_the_networks_and_losses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    printed = capsys.readouterr().out
+    assert "--model.network {trm,single_z,multi_scale,one_step,two_networks,hrm,direct}" in printed
+    assert "--model.loss {stablemax,softmax}" in printed
+
+
 def test_solve_prints_board_verdict_steps_and_confidence(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["solve", str(trained / CHECKPOINT), BOARD]) in (0, 1)
     printed = capsys.readouterr().out
@@ -212,4 +228,4 @@ def test_unknown_keys_and_bad_data_are_refused(here: Path, capsys: pytest.Captur
     assert "hidden_sizes" in refused(capsys, [*config, "--model.hidden_sizes=3"])
     assert "data.size" in refused(capsys, [*config, "--data.size=5"])
     assert "nowhere/train.csv" in refused(capsys, [*config, "--data.source=nowhere"])
-    assert "must be a multiple" in refused(capsys, [*config, "--model.mixer=attention", "--model.hidden_size=15"])
+    assert "needs an even number" in refused(capsys, [*config, "--model.mixer=attention", "--model.hidden_size=15"])

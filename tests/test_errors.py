@@ -5,6 +5,8 @@ import pytest
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 
+SMALL = {"vocab_size": 6, "seq_len": 4, "num_puzzles": 1, "hidden_size": 16, "num_heads": 2}
+
 
 @pytest.mark.parametrize(
     "wrong",
@@ -27,12 +29,24 @@ from trm.module import TRMModule
 def test_model_arguments_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     (name,) = wrong
     with pytest.raises(InputError, match=rf"model\.{name} is "):
-        TRMModule(**{"vocab_size": 6, "seq_len": 4, "num_puzzles": 1, "hidden_size": 16, "num_heads": 2, **wrong})
+        TRMModule(**{**SMALL, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "accepted"), [({"network": "gru"}, "trm, single_z"), ({"loss": "hinge"}, "stablemax, softmax")]
+)
+def test_unknown_choices_are_refused(wrong: dict[str, str], accepted: str) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(InputError, match=rf"model\.{name} is '{value}', but must be one of {accepted}"):
+        TRMModule(**{**SMALL, **wrong})
 
 
 def test_sizes_that_do_not_fit_together_are_refused() -> None:
-    with pytest.raises(InputError, match="hidden_size 20 must be a multiple of twice num_heads 8"):
-        TRMModule(6, 4, 0, hidden_size=20)
+    for heads, channels in ((4, 5), (32, 0)):
+        with pytest.raises(InputError, match=f"20 over num_heads {heads} gives heads of {channels} channels"):
+            TRMModule(6, 4, 0, hidden_size=20, num_heads=heads)
+    with pytest.raises(InputError, match="direct has no recursion: cycles 3 and latent_steps 1 must be 1"):
+        TRMModule(6, 4, 0, network="direct", cycles=3, latent_steps=1)
     with pytest.raises(InputError, match="puzzle_size 64 does not fit"):
         TRMModule(6, 4, 1, hidden_size=16, num_heads=2, puzzle_tokens=2, puzzle_size=64)
 

@@ -1,6 +1,7 @@
 """``trm import``: official checkpoints of every form give their answers here, and nothing else is taken for one."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,34 @@ def test_imported_models_answer_as_in_the_official_evaluation(name: str, here: P
         assert torch.equal(answers.tokens.int(), expected[f"step{k}.preds"])
 
 
+def test_an_imported_hrm_answers_as_the_official_one_and_comes_back(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())["hrm"]
+    given = {}
+    for k, (key, shape) in enumerate(golden["state_dict_sorted"]):
+        angles = 0.37 * torch.arange(math.prod(shape), dtype=torch.float64) + 1.3 * k
+        given[f"_orig_mod.{key}"] = ((1.0 if key.endswith("_init") else 0.25) * angles.sin()).view(shape).float()
+    torch.save(given, "step_1")
+    dimensions = ["--data.vocab_size=11", "--data.seq_len=9", "--data.num_puzzles=5", "--num_heads=2"]
+    assert main(["import", "step_1", "--family", CELLS, "-o", "out.ckpt", *dimensions]) == 0
+    assert "network hrm" in capsys.readouterr().out
+    module, _ = load_checkpoint("out.ckpt", family=CELLS)
+    b, j = torch.meshgrid(torch.arange(3), torch.arange(9), indexing="ij")
+    answers = think(module.core, (7 * b + 3 * j) % 10 + 1, torch.tensor([1, 2, 2]), max_steps=1, early=False)
+    expected = golden["float32"][0]
+    assert answers.logits[0, 0].tolist() == pytest.approx(expected["logits_0_0"], abs=2e-4)
+    assert answers.tokens.tolist() == expected["preds"]
+    assert answers.halt.tolist() == pytest.approx(expected["q_halt"], abs=5e-5)
+
+    assert main(["export", "out.ckpt", "--format", "official", "-o", "back"]) == 0
+    assert "arch=hrm" in (printed := capsys.readouterr().out)
+    assert "arch.H_layers=2" in printed
+    back = torch.load("back", weights_only=True)
+    assert back.keys() == given.keys()
+    assert all(torch.equal(back[key].float(), tensor) for key, tensor in given.items())
+
+
 def save_legacy(state: dict[str, Tensor], path: str) -> None:
     torch.save(state, path, _use_new_zipfile_serialization=False)
 
@@ -110,20 +139,23 @@ def test_the_state_dict_of_a_module_is_taken_as_it_is_saved(here: Path) -> None:
         ("sudoku", "attention", 11, 81, 6_828_034),
         ("maze", "attention", 6, 900, 6_822_914),
         ("arc", "attention", 12, 900, 6_829_058),
+        ("sudoku", "attention", 11, 81, 27_275_266),
     ],
 )
 def test_official_models_have_their_size_and_come_back_exactly(
     family: str, mixer: str, vocab: int, cells: int, weights: int, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = len(IDENTIFIERS["identifiers"]) if family == "arc" else 1
-    given = official.random_state_dict(mixer, vocab, cells, rows)
+    hrm = weights > 20_000_000
+    given = official.random_state_dict(mixer, vocab, cells, rows, hrm=hrm)
     torch.save(given, "step_1")
     more = official_tasks(here) if family == "arc" else []
     assert main(["import", "step_1", "--family", family, "-o", "out.ckpt", *more]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"out.ckpt: {weights:,} weights and {rows} rows")
-    assert f"latent_steps {6 if family == 'sudoku' else 4}" in printed
-    assert ("num_heads 8, positions rotary, puzzle_tokens 16" in printed) == (mixer == "attention")
+    assert f"latent_steps {2 if hrm else 6 if family == 'sudoku' else 4}" in printed
+    assert ("num_heads 8, positions rotary" in printed) == (mixer == "attention")
+    assert f"puzzle_tokens {1 if hrm else 16}" in printed
 
     module, data = load_checkpoint("out.ckpt")
     assert sum(parameter.numel() for parameter in module.core.parameters()) == weights

@@ -22,9 +22,9 @@ def test_every_official_name_has_one_of_ours_and_the_other_way_round(name: str) 
 
 
 def test_other_names_have_none() -> None:
-    for key in ("H_level.layers.0.mlp.down_proj.weight", "L_level.layers.x.mlp.down_proj.weight", "L1_init", ""):
+    for key in ("M_level.layers.0.mlp.down_proj.weight", "L_level.layers.x.mlp.down_proj.weight", "L1_init", ""):
         assert our_name(key) is None
-    assert official_name("answer_blocks.0.mlp.down.weight") is None
+    assert official_name("blocks.0.mlp.down.bias") is None
 
 
 @pytest.mark.parametrize("name", official.MODELS)
@@ -33,7 +33,7 @@ def test_shapes_tell_the_network(name: str) -> None:
     found = architecture(official.weights(name), true["seq_len"], name)
     if true["puzzle_size"] == true["hidden_size"]:
         true["puzzle_size"] = 0
-    assert found.items() <= {**true, "multiple_of": 256}.items()
+    assert found.items() <= {**true, "multiple_of": 256, "network": "trm"}.items()
     missing = true.keys() - found.keys() - UNSEEN
     if not true["puzzle_size"]:
         missing -= {"puzzle_size"}
@@ -93,7 +93,8 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
     [
         ({"embed_tokens__embedding_weight": None}, "0 of its keys end in embed_tokens.embedding_weight"),
         ({"other__embed_tokens__embedding_weight": torch.ones(1)}, "2 of its keys end in embed_tokens"),
-        ({"H_level__layers__0__mlp__down_proj__weight": torch.ones(1)}, "holds H_level.layers.0.mlp.down_proj.weight"),
+        ({"M_level__layers__0__mlp__down_proj__weight": torch.ones(1)}, "holds M_level.layers.0.mlp.down_proj.weight"),
+        ({"H_level__layers__0__mlp__down_proj__weight": torch.ones(32, 256)}, "it lacks H_level.layers.0.mlp_t.gate"),
         ({f"L{number}_init": torch.ones(1) for number in range(1, 7)}, "holds L1_init, L2_init, L3_init and 3 more"),
         ({"H_init": None}, "it lacks H_init"),
         ({"puzzle_emb__weights": None}, "it lacks puzzle_emb.weights"),

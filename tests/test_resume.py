@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from training import quiet_trainer
+from tasks import random_tasks, write_tasks
+from training import STATE, assert_same, quiet_trainer
 
 from trm.callbacks import StepEMA
-from trm.checkpoint import Checkpoints
-from trm.data import Maze, PuzzleData, Sudoku
+from trm.checkpoint import Checkpoints, load_checkpoint
+from trm.cli import main
+from trm.data import ARC, Maze, PuzzleData, Sudoku
+from trm.errors import InputError
 from trm.module import TRMModule
 
 pytestmark = [
@@ -47,23 +50,28 @@ def maze(root: Path, workers: int = 0) -> PuzzleData:
     )
 
 
-def train(folder: Path, data: PuzzleData, max_steps: int, ckpt_path: str | None = None) -> dict[str, Any]:
+def arc(root: Path, workers: int = 0) -> PuzzleData:
+    return ARC(
+        subsets=("training", "evaluation"),
+        source=str(write_tasks(random_tasks(), root / "tasks")),
+        augmentations=5,
+        val_size=4,
+        slots=4,
+        steps_per_batch=3,
+        workers=workers,
+    )
+
+
+SMALL = {"hidden_size": 16, "num_heads": 2, "multiple_of": 8, "cycles": 2, "latent_steps": 1, "puzzle_tokens": 1}
+
+
+def train(
+    folder: Path, data: PuzzleData, max_steps: int, ckpt_path: str | Path | None = None, **arguments: Any
+) -> dict[str, Any]:
     """Train to ``max_steps``, in epochs of two batches of three steps, and return the last checkpoint."""
     torch.manual_seed(0)
-    module = TRMModule(
-        data.vocab_size,
-        data.seq_len,
-        data.num_puzzles,
-        hidden_size=16,
-        num_heads=2,
-        multiple_of=8,
-        cycles=2,
-        latent_steps=1,
-        puzzle_tokens=1,
-        supervision_steps=3,
-        explore=0.5,
-        warmup_steps=5,
-    )
+    sizes = (data.vocab_size, data.seq_len, data.num_puzzles)
+    module = TRMModule(*sizes, **{**SMALL, **arguments}, supervision_steps=3, explore=0.5, warmup_steps=5)
     with torch.no_grad():
         module.core.halting_head.bias.fill_(0.5)  # so that slots halt at different steps
     checkpoint = Checkpoints(str(folder))
@@ -77,27 +85,8 @@ def train(folder: Path, data: PuzzleData, max_steps: int, ckpt_path: str | None 
     return torch.load(folder / "last.ckpt", weights_only=True)
 
 
-def assert_same(one: Any, other: Any, path: str = "") -> None:
-    """Compare two trees of values exactly."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), path
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one:
-            assert_same(one[key], other[key], f"{path}.{key}")
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other), path
-        for index, pair in enumerate(zip(one, other, strict=True)):
-            assert_same(*pair, f"{path}[{index}]")
-    else:
-        assert one == other, path
-
-
-STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "slots")
-
-
 @pytest.mark.parametrize("stop", [3, 4, 6, 7], ids=["batch end", "mid-batch", "epoch end", "mid-batch later"])
-@pytest.mark.parametrize("make", [sudoku, maze])
+@pytest.mark.parametrize("make", [sudoku, maze, arc])
 def test_resume_is_exact(tmp_path: Path, stop: int, make: Any) -> None:
     whole = train(tmp_path / "whole", make(tmp_path), 11)
     train(tmp_path / "parts", make(tmp_path), stop)
@@ -108,10 +97,11 @@ def test_resume_is_exact(tmp_path: Path, stop: int, make: Any) -> None:
         assert_same(whole[key], resumed[key], key)
 
 
-def test_resume_is_exact_with_workers(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole", sudoku(tmp_path), 11)
-    train(tmp_path / "parts", sudoku(tmp_path, workers=2), 4)
-    resumed = train(tmp_path / "parts", sudoku(tmp_path, workers=2), 11, "last")
+@pytest.mark.parametrize("make", [sudoku, maze, arc])
+def test_resume_is_exact_with_workers(make: Any, tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", make(tmp_path), 11)
+    train(tmp_path / "parts", make(tmp_path, workers=2), 4)
+    resumed = train(tmp_path / "parts", make(tmp_path, workers=2), 11, "last")
     for key in STATE:
         assert_same(whole[key], resumed[key], key)
 
@@ -123,3 +113,48 @@ def test_checkpoints_hold_the_average_as_their_state(tmp_path: Path) -> None:
     table = "core.puzzles.weights"
     assert checkpoint["state_dict"][table].data_ptr() == checkpoint["current_model_state"][table].data_ptr()
     assert checkpoint["state_dict"][table].any()
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "single_z": {},
+    "multi_scale": {"latent_steps": 2},
+    "one_step": {"latent_steps": 2},
+    "two_networks": {},
+    "hrm": {"latent_steps": 2, "continue_loss": True},
+    "direct": {"cycles": 1},
+}
+
+
+@pytest.mark.parametrize("network", VARIANTS)
+def test_every_network_resumes_exactly_is_tested_and_solves(tmp_path: Path, network: str) -> None:
+    arguments = {"network": network, **VARIANTS[network]}
+    whole = train(tmp_path / "whole", sudoku(tmp_path), 7, **arguments)
+    train(tmp_path / "parts", sudoku(tmp_path), 3, **arguments)
+    resumed = train(tmp_path / "parts", sudoku(tmp_path), 7, "last", **arguments)
+    for key in STATE:
+        assert_same(whole[key], resumed[key], key)
+    checkpoint = tmp_path / "parts" / "last.ckpt"
+    module, data = load_checkpoint(checkpoint)
+    (metrics,) = quiet_trainer().test(module, data, verbose=False)
+    assert metrics["test/supervision_steps"] == 3
+    (answers,) = quiet_trainer().predict(module, data)
+    assert answers.tokens.shape == (4, 16)
+    assert main(["solve", str(checkpoint), ".3...2.1...4...."]) in (0, 1)
+
+
+def test_a_checkpoint_from_before_an_argument_existed_has_its_default(tmp_path: Path) -> None:
+    checkpoint = train(tmp_path, sudoku(tmp_path), 3)
+    for name in ("network", "loss", "continue_loss"):
+        del checkpoint["hyper_parameters"][name]
+    older = tmp_path / "older.ckpt"
+    torch.save(checkpoint, older)
+    assert load_checkpoint(older)[0].hparams["network"] == "trm"
+    assert train(tmp_path, sudoku(tmp_path), 6, older)["global_step"] == 6
+    with pytest.raises(InputError, match="trained with network 'trm', but the configuration has 'one_step'"):
+        train(tmp_path, sudoku(tmp_path), 6, older, network="one_step")
+
+
+def test_a_checkpoint_of_another_number_of_latents_is_refused(tmp_path: Path) -> None:
+    train(tmp_path, sudoku(tmp_path), 3, network="multi_scale", latent_steps=2)
+    with pytest.raises(InputError, match="trained with latent_steps 2, but the configuration has 3"):
+        train(tmp_path, sudoku(tmp_path), 6, "last", network="multi_scale", latent_steps=3)

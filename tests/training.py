@@ -1,8 +1,12 @@
-"""A Lightning trainer for the tests: on the CPU, and silent."""
+"""For the tests: a Lightning trainer on the CPU, and silent; and what must agree of two checkpoints."""
 
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
+
+STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "slots")
+"""The parts of a checkpoint that training goes on from."""
 
 
 def quiet_trainer(**arguments: Any) -> Trainer:
@@ -17,3 +21,19 @@ def quiet_trainer(**arguments: Any) -> Trainer:
         "enable_model_summary": False,
     }
     return Trainer(**{**defaults, **arguments})
+
+
+def assert_same(one: Any, other: Any, path: str = "") -> None:
+    """Compare two trees of values exactly."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_same(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), path
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{path}[{index}]")
+    else:
+        assert one == other, path

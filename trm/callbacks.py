@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter, Callback, WeightAveraging
 from lightning_utilities.core.rank_zero import rank_zero_info
+from torch import Tensor
 
 from trm.data import ARC, PuzzleData
 from trm.data.arc.submission import write_submission
@@ -22,7 +23,8 @@ class StepEMA(WeightAveraging):
     """Exponential moving average of the weights, updated after every optimizer step.
 
     Validation, testing and checkpoints use the average. Lightning's own callback would update it once per *batch*,
-    that is once in K steps. Buffers are not averaged: the puzzle table and the initial states are the live ones.
+    that is once in K steps. Buffers are not averaged: the puzzle table and the initial states are the live ones. The
+    average of bfloat16 weights is kept in float32, which alone can hold its small steps.
 
     Args:
         decay: share of the average that is kept at each step.
@@ -36,6 +38,12 @@ class StepEMA(WeightAveraging):
         super().__init__(use_buffers=False)
         self.decay = decay
         self.warmup = warmup
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Copy the model."""
+        super().setup(trainer, pl_module, stage)
+        if self._average_model is not None and trainer.precision == "64-true":
+            self._average_model.double()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Follow the model to its device, share its buffers, and follow every step of its optimizer."""
@@ -53,6 +61,7 @@ class StepEMA(WeightAveraging):
             t = self._latest_update_step
             decay = min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
             average, current = map(list, zip(*pairs, strict=True))
+            current = [weights.to(kept.dtype) for kept, weights in pairs]
             torch._foreach_lerp_(average, current, 1 - decay)
 
         self._handle = trainer.optimizers[0].register_step_post_hook(update)
@@ -65,13 +74,22 @@ class StepEMA(WeightAveraging):
         self._handle.remove()
         super().on_train_end(trainer, pl_module)
 
-    def _swap_models(self, pl_module: LightningModule) -> None:
-        """Exchange average and model for a validation; the buffers are shared and stay."""
-        assert self._average_model is not None
-        for average, current in zip(self._average_model.module.parameters(), pl_module.parameters(), strict=True):
-            kept = average.detach().clone()
-            average.data.copy_(current.data)
-            current.data.copy_(kept)
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the average into the model for a validation; the buffers are shared and stay."""
+        if self._average_model is not None:
+            self._live = [weights.detach().clone() for weights in pl_module.parameters()]
+            _copy(self._average_model.module.parameters(), pl_module.parameters())
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on with the weights that are being trained."""
+        if self._average_model is not None:
+            _copy(self._live, pl_module.parameters())
+            del self._live
+
+
+def _copy(source: Iterable[Tensor], target: Iterable[Tensor]) -> None:
+    for values, weights in zip(source, target, strict=True):
+        weights.data.copy_(values.data)
 
 
 class Speed(Callback):
@@ -108,7 +126,7 @@ class PredictionWriter(BasePredictionWriter):
     family's rules), correct (equal to the label; empty where there is none).
 
     Args:
-        path: file to write; under DDP each rank but the first adds its number to the name.
+        path: file to write, in the run's folder; under DDP each rank but the first adds its number to the name.
     """
 
     def __init__(self, path: str = "predictions.csv") -> None:
@@ -117,7 +135,7 @@ class PredictionWriter(BasePredictionWriter):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the file."""
-        path = Path(self.path)
+        path = Path(trainer.log_dir or "", self.path)
         if trainer.global_rank:
             path = path.with_stem(f"{path.stem}-{trainer.global_rank}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +177,7 @@ class SubmissionWriter(Callback):
     """Writes the answers that ``trm test`` elects on ARC to Kaggle's ``submission.json``, two attempts each.
 
     Args:
-        path: file to write; it appears whole or not at all.
+        path: file to write, in the run's folder; it appears whole or not at all.
     """
 
     def __init__(self, path: str = "submission.json") -> None:
@@ -174,6 +192,7 @@ class SubmissionWriter(Callback):
         """Gather the votes of all ranks, before the module forgets them, and write on the first."""
         assert isinstance(pl_module.scorer, Votes)
         submission, unanswered = pl_module.scorer.submission()
+        path = Path(trainer.log_dir or "", self.path)
         if trainer.is_global_zero:
-            write_submission(Path(self.path), submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
-        rank_zero_info(f"Wrote {self.path}: {len(submission)} tasks, {unanswered} test inputs without an answer.")
+            write_submission(path, submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
+        rank_zero_info(f"Wrote {path}: {len(submission)} tasks, {unanswered} test inputs without an answer.")

@@ -106,12 +106,12 @@ class Checkpoints(ModelCheckpoint):
     ``diverged.ckpt``, whose next step is the one at fault.
 
     Args:
-        dirpath: folder of the checkpoints.
+        dirpath: folder of the checkpoints; by default ``checkpoints`` in the folder of the logger.
         every_n_train_steps: optimizer steps between two checkpoints; 0 for validations only. It is written at the end
             of the Lightning batch that reaches the number.
     """
 
-    def __init__(self, dirpath: str, every_n_train_steps: int = 0) -> None:
+    def __init__(self, dirpath: str | None = None, every_n_train_steps: int = 0) -> None:
         check_range("Checkpoints", 0, every_n_train_steps=every_n_train_steps)
         super().__init__(dirpath, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
         self.every_n_train_steps = every_n_train_steps
@@ -156,6 +156,9 @@ class Checkpoints(ModelCheckpoint):
         self._restore_handlers()
         if isinstance(exception, DivergedError) and exception.before:
             trainer.save_checkpoint(self._path.with_name("diverged.ckpt"))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take nothing over: the one file is always the same."""
 
     @property
     def _path(self) -> Path:

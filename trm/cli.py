@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 import warnings
 from argparse import RawDescriptionHelpFormatter
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from jsonargparse import DefaultHelpFormatter, auto_cli
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -27,6 +29,7 @@ from trm.export import export
 from trm.import_ import import_
 from trm.info import info
 from trm.module import TRMModule
+from trm.reproduce import reproduce
 from trm.solve import solve
 
 FUNCTIONS: dict[str, Any] = {"solve": solve, "info": info, "import": import_, "export": export}
@@ -85,17 +88,18 @@ class TRMCLI(LightningCLI):
             plugins = [*plugins, CheckpointFiles()]
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
+    def before_fit(self) -> None:
+        """Read the data before there are other ranks, which a refusal would leave waiting."""
+        environment = getattr(self.trainer.strategy, "cluster_environment", None)
+        if environment is None or not environment.creates_processes_externally:
+            self.datamodule.prepare(self.config.subcommand)
+
     def before_validate(self) -> None:
         """Refuse to evaluate random weights."""
         self._need_checkpoint()
+        self.before_fit()
 
-    def before_test(self) -> None:
-        """Refuse to evaluate random weights."""
-        self._need_checkpoint()
-
-    def before_predict(self) -> None:
-        """Refuse to evaluate random weights."""
-        self._need_checkpoint()
+    before_test = before_predict = before_validate
 
     def _need_checkpoint(self) -> None:
         subcommand = self.config.subcommand
@@ -104,7 +108,8 @@ class TRMCLI(LightningCLI):
             raise InputError(f"trm {subcommand} needs --ckpt_path: a file written by trm fit, or 'last'")
         if checkpoint == "last":
             callbacks = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
-            folders = [Path(callback.dirpath) for callback in callbacks if callback.dirpath]
+            inside = Path(self.trainer.log_dir or "", "checkpoints")  # where Lightning puts what has no place
+            folders = [Path(callback.dirpath or inside) for callback in callbacks]
             if not any(path for folder in folders for path in folder.glob("last*.ckpt")):
                 raise InputError(f"there is no last checkpoint in {', '.join(map(str, folders))}; run trm fit first")
 
@@ -124,7 +129,9 @@ def main(args: Sequence[str] | None = None) -> int:
             return int(auto_cli(FUNCTIONS, args=_spelled_out(argv), prog="trm", formatter_class=_Help))
         if argv[:2] == ["data", "check"]:
             return check(argv[2:])
-        others = {**FUNCTIONS, "data check": check}
+        if argv[:1] == ["reproduce"]:
+            return reproduce(argv[1:])
+        others = {**FUNCTIONS, "reproduce": reproduce, "data check": check}
         lines = (f"    {name:<20}{(f.__doc__ or '').splitlines()[0]}" for name, f in others.items())
         TRMCLI(
             TRMModule,
@@ -154,7 +161,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except ValueError as error:
         if (bad_input := _bad_input(error)) is None:
             raise
-        print(f"trm: error: {bad_input}", file=sys.stderr)
+        if _speaks():
+            print(f"trm: error: {bad_input}", file=sys.stderr)
         return 2
     return 0
 
@@ -178,6 +186,16 @@ def _bad_input(error: BaseException | None) -> InputError | None:
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _speaks() -> bool:
+    """Tell whether this rank reports what was refused: the first to fail, for the others mostly fail alike."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return os.environ.get("LOCAL_RANK", "0") == "0"
+    try:
+        return bool(dist.distributed_c10d._get_default_store().add("refused", 1) == 1)
+    except dist.DistError:  # the store has ended with rank 0, which has said why
+        return False
 
 
 def _quiet() -> None:

@@ -1,6 +1,7 @@
 """The exceptions of ``trm``: for input it cannot use, and for the two ways in which a run ends early."""
 
 import signal
+from collections.abc import Collection
 
 
 class InputError(ValueError):
@@ -42,3 +43,14 @@ def check_range(prefix: str, least: float, most: float = float("inf"), **values:
         if not least <= value <= most:
             accepted = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
             raise InputError(f"{prefix}.{name} is {value}, but must be {accepted}")
+
+
+def check_choice(prefix: str, choices: Collection[str], **values: str) -> None:
+    """Refuse arguments that are none of ``choices``; ``prefix`` says whose they are, such as ``model``.
+
+    Raises:
+        InputError: naming the first that is none of them.
+    """
+    for name, value in values.items():
+        if value not in choices:
+            raise InputError(f"{prefix}.{name} is {value!r}, but must be one of {', '.join(choices)}")

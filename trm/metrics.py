@@ -69,7 +69,7 @@ class PuzzleMetrics(Metric):
             (
                 done,
                 done & solved,
-                done * right / asked.clamp(min=1),
+                done * right.to(answer_loss.dtype) / asked.clamp(min=1),
                 done & ((halt >= 0) == solved),
                 done * steps,
                 done & valid if valid is not None else torch.zeros_like(done),
@@ -78,7 +78,7 @@ class PuzzleMetrics(Metric):
                 real,
             )
         )
-        self.sums += rows.sum(-1)
+        self.sums = self.sums + rows.sum(-1)  # takes the width of the losses, float64, whatever the module's is
 
     def compute(self) -> dict[str, Tensor]:
         """Return the means; zero where nothing was counted."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -17,14 +17,18 @@ from torchmetrics import Metric
 import trm
 from trm.batch import IGNORE, Batch
 from trm.data import PuzzleData
-from trm.errors import DivergedError, InputError, check_range
+from trm.errors import DivergedError, InputError, check_choice, check_range
 from trm.inference import Answers, think
 from trm.metrics import PuzzleMetrics
-from trm.nn import TRM, supervision_loss
+from trm.nn import NETWORKS, Thought, continue_loss, supervision_loss
+from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
+from trm.nn.variants import NetworkName
 from trm.optim import AdamATan2, warmup_cosine
+from trm.precision import check_precision
 from trm.supervision import Slots, explore_halting
 
 ARCHITECTURE = (
+    "network",
     "vocab_size",
     "seq_len",
     "num_puzzles",
@@ -37,6 +41,7 @@ ARCHITECTURE = (
     "positions",
     "puzzle_tokens",
     "puzzle_size",
+    "continue_loss",
 )
 """Hyper-parameters that must agree with those of a checkpoint for its weights to mean the same."""
 
@@ -54,7 +59,7 @@ class TRMModule(LightningModule):
         num_puzzles: rows of the puzzle table, from the data.
         hidden_size: channels of the answer y and the latent z.
         num_layers: layers of the one network.
-        num_heads: attention heads; unused by the mlp mixer.
+        num_heads: attention heads of hidden_size // num_heads channels each; unused by the mlp mixer.
         expansion: width of the SwiGLUs relative to their input (times 2/3).
         multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 suits GPUs, 8 a tiny model on a CPU.
         mixer: how cells see each other: by attention, or by an MLP across the cells.
@@ -63,6 +68,10 @@ class TRMModule(LightningModule):
         latent_steps: n, updates of the latent per cycle.
         puzzle_tokens: tokens in front of the grid that hold the puzzle's vector; 0 for no puzzle table.
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
+        network: the Tiny Recursive Model or what it is compared with, see ``trm/nn/variants.py``.
+        loss: what turns logits into probabilities in the loss of the answer.
+        continue_loss: teach the halting head what going on is worth too, by one more step without gradient, and halt
+            when stopping is worth more, as in HRM.
         supervision_steps: most supervision steps per puzzle (N_sup).
         explore: probability that a slot must think for a random number of steps before it may halt.
         explore_seed: seed of that exploration.
@@ -94,6 +103,9 @@ class TRMModule(LightningModule):
         latent_steps: int = 4,
         puzzle_tokens: int = 16,
         puzzle_size: int = 0,
+        network: NetworkName = "trm",
+        loss: Literal["stablemax", "softmax"] = "stablemax",
+        continue_loss: bool = False,
         supervision_steps: int = 16,
         explore: float = 0.1,
         explore_seed: int = 0,
@@ -113,9 +125,11 @@ class TRMModule(LightningModule):
         check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
         check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay)
         check_range("model", 0, 2**32 - 1, explore_seed=explore_seed)
+        check_choice("model", NETWORKS, network=network)
+        check_choice("model", CELL_LOSSES, loss=loss)
         self.automatic_optimization = False
         self.save_hyperparameters()
-        self.core = TRM(
+        self.core = NETWORKS[network](
             vocab_size=vocab_size,
             seq_len=seq_len,
             num_puzzles=num_puzzles if puzzle_tokens else 0,
@@ -131,6 +145,7 @@ class TRMModule(LightningModule):
             puzzle_tokens=puzzle_tokens,
             puzzle_size=puzzle_size,
             gradient_checkpointing=gradient_checkpointing,
+            continue_loss=continue_loss,
         )
         self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
         self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
@@ -150,11 +165,18 @@ class TRMModule(LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule)}}
 
+    def configure_callbacks(self) -> list[Callback]:
+        """Return none; this hook is the first of all, so a precision that is refused leaves nothing behind."""
+        check_precision(self.trainer)
+        return []
+
     def setup(self, stage: str) -> None:
         """Get the family's scorer, and compile the network in place, so that the keys of its state stay as they are."""
         data = getattr(self.trainer, "datamodule", None)
         split = {"fit": "val", "validate": "val", "test": "test"}.get(stage)
         self.scorer = data.scorer(split) if isinstance(data, PuzzleData) and split else None
+        if self.trainer.precision == "64-true":
+            self.double()  # Lightning would do it only after it has read a checkpoint, and round what is read
         if self.hparams["compile"]:
             self.core.compile()
 
@@ -175,10 +197,13 @@ class TRMModule(LightningModule):
         slots = self._refilled(fresh)
         rows = None if self.core.puzzles is None else self.core.puzzles(slots.batch.puzzles)
         thought = self.core(slots.state, slots.batch.inputs, rows)
-        losses = supervision_loss(thought.logits, thought.halt, slots.batch.labels)
+        losses = supervision_loss(thought.logits, thought.halt, slots.batch.labels, self.hparams["loss"])
+        total = losses.total()
+        if self.hparams["continue_loss"]:
+            total = total + HALTING_WEIGHT * self._continue_loss(slots, thought, rows)
         optimizer = cast(LightningOptimizer, self.optimizers())
         scheduler = cast(LambdaLR, self.lr_schedulers())
-        self.manual_backward(losses.total())  # averaged over ranks by DDP: the mean over all their slots
+        self.manual_backward(total)  # averaged over ranks by DDP: the mean over all their slots
         if self.hparams["check_finite"] == "step":
             gradients = [p.grad for p in self.core.parameters()]
             self._need_finite("gradients", gradients, self.global_step, len(slots.halted))
@@ -219,6 +244,15 @@ class TRMModule(LightningModule):
         start = self.core.start(len(fresh.inputs))
         return Slots.fill(fresh, start) if self.slots is None else self.slots.refill(fresh, start)
 
+    def _continue_loss(self, slots: Slots, thought: Thought, rows: Tensor | None) -> Tensor:
+        """Look one supervision step ahead, also where slots halt now; return the mean loss of going on."""
+        with torch.no_grad():
+            later = self.core(thought.state, slots.batch.inputs, rows)
+        last = slots.steps + 1 >= self.hparams["supervision_steps"]
+        loss = continue_loss(thought.proceed, later.halt, later.proceed, last).mean()
+        self.log("train/continue_loss", loss.detach())
+        return loss
+
     def _least_steps(self, count: int) -> Tensor:
         """Draw this rank's share of the exploration, which is the same for all its slots on any number of ranks."""
         generator = torch.Generator(device=self.device)
@@ -257,7 +291,7 @@ class TRMModule(LightningModule):
 
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
         answers = self.solve(batch.inputs, batch.puzzles, early=False)
-        losses = supervision_loss(answers.logits, answers.halt, batch.labels)
+        losses = supervision_loss(answers.logits, answers.halt, batch.labels, self.hparams["loss"])
         everyone = torch.ones_like(answers.halt, dtype=torch.bool)
         valid = self._valid(batch, answers.tokens)
         metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, everyone, *losses, valid=valid)
@@ -307,13 +341,20 @@ class TRMModule(LightningModule):
         Raises:
             InputError: if the checkpoint does not fit.
         """
-        theirs = checkpoint.get("hyper_parameters", {})
-        for name in ARCHITECTURE:
+        parameters = inspect.signature(TRMModule).parameters  # what an older checkpoint does not name was the default
+        theirs = {name: parameters[name].default for name in ARCHITECTURE} | checkpoint.get("hyper_parameters", {})
+        latents = ("latent_steps",) if self.hparams["network"] == "multi_scale" else ()
+        for name in (*ARCHITECTURE, *latents):
             if theirs.get(name) != self.hparams[name]:
                 raise InputError(
                     f"the checkpoint was trained with {name} {theirs.get(name)!r}, but the configuration has "
                     f"{self.hparams[name]!r}; both must be the same network on the same family of puzzles"
                 )
+        changed = [name for name in self.hparams if name in theirs and theirs[name] != self.hparams[name]]
+        for name in changed:
+            rank_zero_info(
+                f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {self.hparams[name]!r}."
+            )
         data = getattr(self._trainer, "datamodule", None)
         if isinstance(data, PuzzleData):
             self._refuse_other_puzzles(data, checkpoint.get("family", {}))

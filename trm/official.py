@@ -1,7 +1,7 @@
 """The official state dict: its names in ours, and the network that its shapes stand for. Pure functions.
 
-Official are SamsungSAILMontreal/TinyRecursiveModels and what was trained with it. A key is a prefix, which depends on
-how the model was wrapped and compiled, and one of the names below.
+Official are SamsungSAILMontreal/TinyRecursiveModels, sapientinc/HRM, and what was trained with them. A key is a prefix,
+which depends on how the model was wrapped and compiled, and one of the names below.
 """
 
 import re
@@ -26,7 +26,7 @@ NAMES = {
     "q_head.weight": "halting_head.weight",
     "q_head.bias": "halting_head.bias",
 }
-STACKS = {"L_level.layers": "blocks"}
+STACKS = {"L_level.layers": "blocks", "H_level.layers": "answer_blocks"}  # the second in HRM alone
 LAYERS = {
     "self_attn.qkv_proj.weight": "attention.qkv.weight",
     "self_attn.o_proj.weight": "attention.out.weight",
@@ -67,11 +67,11 @@ def from_official(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor
     prefixes = [key.removesuffix(ALWAYS_THERE) for key in weights if key.endswith(ALWAYS_THERE)]
     if len(prefixes) != 1:
         raise InputError(
-            f"{where} is not the state dict of one official TRM: {len(prefixes)} of its keys end in {ALWAYS_THERE}"
+            f"{where} is not the state dict of one official network: {len(prefixes)} of its keys end in {ALWAYS_THERE}"
         )
     names = {key: our_name(key.removeprefix(prefixes[0])) for key in weights}
     if unknown := [key for key, name in names.items() if name is None]:
-        raise InputError(f"{where} holds {some(unknown)}, for which the plain TRM has no place")
+        raise InputError(f"{where} holds {some(unknown)}, for which neither TRM nor HRM has a place")
     for key, tensor in weights.items():
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             kind = f"{tensor.dtype} numbers" if not tensor.is_floating_point() else "numbers that are not finite"
@@ -80,7 +80,7 @@ def from_official(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor
     for name, fresh in (("halting_head.weight", 0.0), ("halting_head.bias", HALT_BIAS)):
         if name in state and state[name].shape[:1] == (
             1,
-        ):  # some forks leave out the logit of going on, which TRM never uses
+        ):  # some leave out the logit of going on, which TRM never uses
             state[name] = torch.cat((state[name], torch.full_like(state[name], fresh)))
     return state
 
@@ -98,7 +98,7 @@ def to_official(state: Mapping[str, Tensor], prefix: str, where: str) -> dict[st
     """
     names = {key: official_name(key) for key in state}
     if unknown := [key for key, name in names.items() if name is None]:
-        raise InputError(f"{where} holds {some(unknown)}, for which the official TRM has no place")
+        raise InputError(f"{where} holds {some(unknown)}, for which neither official TRM nor HRM has a place")
     exported = {f"{prefix}{names[key]}": tensor.float() for key, tensor in state.items()}
     for key in [f"{prefix}{name}" for name in INITIAL_STATES if f"{prefix}{name}" in exported]:
         narrow = exported[key].bfloat16()
@@ -108,7 +108,7 @@ def to_official(state: Mapping[str, Tensor], prefix: str, where: str) -> dict[st
 
 
 def architecture(state: Mapping[str, Tensor], seq_len: int, where: str) -> dict[str, Any]:
-    """Read the network off a translated state dict, as arguments of ``TRM``, as far as shapes tell.
+    """Read the network off a translated state dict, as arguments of ``TRMModule``, as far as shapes tell.
 
     Args:
         state: the state dict in our names.
@@ -131,6 +131,7 @@ def architecture(state: Mapping[str, Tensor], seq_len: int, where: str) -> dict[
         "hidden_size": hidden_size,
         "num_layers": 1 + max((int(name.split(".")[1]) for name in state if name.startswith("blocks.")), default=0),
         "mixer": "mlp" if length else "attention",
+        "network": "hrm" if any(name.startswith("answer_blocks.") for name in state) else "trm",
         **_explained(widths, where),
     }
     if table not in (0, hidden_size):
@@ -166,7 +167,7 @@ def refuse_misfits(state: Mapping[str, Tensor], network: Mapping[str, Tensor], w
     ]
     named = {"lacks": missing, "has no use for": surplus, "has": misshapen}
     if faults := " and ".join(f"{verb} {some(names)}" for verb, names in named.items() if names):
-        raise InputError(f"{where} is not of one plain TRM: by its other shapes it {faults}")
+        raise InputError(f"{where} is not of one network: by its other shapes it {faults}")
 
 
 def some(names: Iterable[str]) -> str:

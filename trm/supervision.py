@@ -51,13 +51,13 @@ class Slots:
         Args:
             thought: what the network returned for these slots.
             max_steps: every slot halts after this many supervision steps.
-            least_steps: a slot whose halting logit is positive halts no earlier than this, (B,); None halts none
+            least_steps: a slot that the model holds for done halts no earlier than this, (B,); None halts none
                 before ``max_steps``.
         """
         steps = self.steps + 1
         halted = steps >= max_steps
         if least_steps is not None:
-            halted = halted | ((thought.halt > 0) & (steps >= least_steps))
+            halted = halted | (thought.done & (steps >= least_steps))
         return Slots(State(thought.state.y.detach(), thought.state.z.detach()), self.batch, steps, halted)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -78,6 +78,6 @@ def explore_halting(count: int, probability: float, max_steps: int, generator: t
     Without it a model that halts early never learns what more thinking would have brought.
     """
     device = generator.device
-    explores = torch.rand(count, generator=generator, device=device) < probability
+    explores = torch.rand(count, generator=generator, device=device, dtype=torch.float32) < probability
     least = torch.randint(2, max(3, max_steps + 1), (count,), generator=generator, device=device)
     return least * explores

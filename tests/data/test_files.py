@@ -17,6 +17,16 @@ def test_the_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_two_writers_at_once_do_not_mix(tmp_path: Path) -> None:
+    """As on two nodes, one of which generates what the other does."""
+    path = tmp_path / "file.txt"
+    with whole_file(path, "w") as one, whole_file(path, "w") as other:
+        one.write("first")
+        other.write("second")
+    assert path.read_text() == "first"  # which ended last
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")

@@ -1,27 +1,34 @@
-"""The network compiles without a graph break and gives the same numbers."""
+"""Every network compiles without a graph break and gives the same numbers."""
+
+from typing import Any
 
 import pytest
 import torch
 
-from trm.nn import TRM, supervision_loss
+from trm.nn import NETWORKS, supervision_loss
+from trm.nn.variants import NetworkName
+
+MLP = {"mixer": "mlp", "positions": "none"}
+ONE_LAYER = {**MLP, "num_layers": 1}
 
 
-@pytest.mark.parametrize(("mixer", "positions"), [("mlp", "none"), ("attention", "rotary"), ("attention", "learned")])
-def test_compiled_training_step_gives_the_eager_numbers(mixer: str, positions: str) -> None:
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        ("trm", MLP),
+        ("trm", {}),
+        ("trm", {"positions": "learned"}),
+        ("single_z", ONE_LAYER),
+        ("multi_scale", ONE_LAYER),
+        ("one_step", ONE_LAYER),
+        ("hrm", {**ONE_LAYER, "continue_loss": True}),
+        ("direct", {**ONE_LAYER, "cycles": 1, "latent_steps": 1}),
+    ],
+)
+def test_compiled_training_step_gives_the_eager_numbers(network: NetworkName, arguments: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    core = TRM(
-        6,
-        9,
-        3,
-        16,
-        num_heads=2,
-        multiple_of=8,
-        mixer=mixer,
-        positions=positions,
-        cycles=2,
-        latent_steps=2,
-        puzzle_tokens=2,
-    )
+    sizes = {"hidden_size": 16, "num_heads": 2, "multiple_of": 8, "cycles": 2, "latent_steps": 2, "puzzle_tokens": 2}
+    core = NETWORKS[network](6, 9, 3, **{**sizes, **arguments})
     inputs, ids = torch.randint(1, 6, (4, 9)), torch.tensor([0, 1, 2, 1])
 
     def step() -> dict[str, torch.Tensor]:

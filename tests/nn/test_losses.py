@@ -6,16 +6,24 @@ import torch
 from safetensors.torch import load_file
 
 from trm.batch import IGNORE
-from trm.nn.losses import log_stablemax, solved, stablemax_cross_entropy, supervision_loss
+from trm.nn.losses import (
+    CELL_LOSSES,
+    continue_loss,
+    log_stablemax,
+    solved,
+    stablemax_cross_entropy,
+    supervision_loss,
+)
 
 
-def test_stablemax_cross_entropy_and_its_gradient_match_official() -> None:
+@pytest.mark.parametrize(("name", "tolerance"), [("stablemax", {"atol": 1e-12, "rtol": 1e-10}), ("softmax", {})])
+def test_cross_entropy_and_its_gradient_match_official(name: str, tolerance: dict[str, float]) -> None:
     golden = load_file(official.GOLDEN / "loss" / "loss.safetensors")
     logits = golden["logits"].requires_grad_()
-    loss = stablemax_cross_entropy(logits, golden["labels"])
+    loss = CELL_LOSSES[name](logits, golden["labels"])
     loss.sum().backward()
-    torch.testing.assert_close(loss, golden["stablemax"], atol=1e-12, rtol=1e-10)
-    torch.testing.assert_close(logits.grad, golden["stablemax_grad"], atol=1e-7, rtol=1e-6)
+    torch.testing.assert_close(loss, golden[name], **tolerance)
+    torch.testing.assert_close(logits.grad, golden[f"{name}_grad"], atol=1e-7, rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", [1.0, 0.0, -0.0, -1.0, 1e4, -1e4, 1e30, -1e30])
@@ -37,6 +45,22 @@ def test_loss_of_a_row_is_the_mean_over_its_labelled_cells() -> None:
     cells = stablemax_cross_entropy(logits, labels)
     assert losses.answer[0].item() == pytest.approx((cells[0, :2].sum() / 2).item())
     assert losses.answer[1] == 0
+
+
+def test_rows_are_asked_by_the_loss_that_is_named() -> None:
+    logits, labels = torch.randn(2, 4, 5), torch.randint(0, 5, (2, 4))
+    softmax = supervision_loss(logits, torch.zeros(2), labels, "softmax")
+    torch.testing.assert_close(softmax.answer, CELL_LOSSES["softmax"](logits, labels).mean(-1))
+    assert not torch.allclose(softmax.answer, supervision_loss(logits, torch.zeros(2), labels).answer.float())
+
+
+def test_going_on_is_taught_what_is_best_one_step_later_and_at_the_end_what_comes_then() -> None:
+    later, later_proceed = torch.tensor([2.0, -1.0, -1.0]), torch.tensor([1.0, 3.0, 3.0])
+    last = torch.tensor([False, False, True])
+    worth = torch.tensor([2.0, 3.0, -1.0]).sigmoid()
+    proceed = torch.tensor([0.5, -0.5, 0.0], requires_grad=True)
+    continue_loss(proceed, later, later_proceed, last).sum().backward()
+    torch.testing.assert_close(proceed.grad, proceed.detach().sigmoid() - worth)
 
 
 def test_halting_is_taught_whether_the_row_is_solved() -> None:

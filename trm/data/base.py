@@ -167,6 +167,15 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         valid = self.valid(rows.inputs, rows.labels) if len(rows.inputs) else None
         return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
 
+    def prepare(self, stage: str) -> None:
+        """Read, and so check, what a stage needs ("fit", "validate", "test" or "predict"; else everything).
+
+        Raises:
+            InputError: if it is missing or wrong.
+        """
+        for split in SPLITS_OF_STAGE.get(stage, ("train", "val", "test")):
+            self.rows(split)
+
     def scorer(self, split: str) -> Metric | None:
         """Return a metric of the family's own for the evaluation of a split; by default there is none.
 
@@ -183,9 +192,8 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     # -- Lightning ----------------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> None:
-        """Read what the coming stage needs, on one process, before anything is written for the run."""
-        for split in SPLITS_OF_STAGE.get(self._stage(), ("train", "val", "test")):
-            self.rows(split)
+        """Read what the coming stage needs, on one process of each node, before anything is written for the run."""
+        self.prepare(self._stage())
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return endless batches, (K, B, ...), starting where ``trainer.global_step`` stands."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +22,7 @@ def whole_file(path: Path, mode: str, hint: str = "") -> Iterator[IO[Any]]:
     Raises:
         InputError: if it cannot be written; nothing is left behind.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")  # two nodes may have the same process ids
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open(mode) as file:

@@ -33,7 +33,7 @@ def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, early: boo
         inputs: tokens of the questions, (B, L).
         puzzles: rows of the puzzle table, (B,).
         max_steps: supervision steps to take at most.
-        early: stop a puzzle as soon as its halting logit is positive and go on with a smaller batch. Without it all
+        early: stop a puzzle as soon as the model holds it for done and go on with a smaller batch. Without it all
             puzzles take ``max_steps`` steps, as in the official evaluation.
     """
     rows = None if core.puzzles is None else core.puzzles(puzzles)
@@ -46,7 +46,7 @@ def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, early: boo
         state = thought.state
         if step < max_steps and not early:
             continue
-        done = thought.halt > 0 if step < max_steps else torch.ones_like(unsolved, dtype=torch.bool)
+        done = thought.done if step < max_steps else torch.ones_like(unsolved, dtype=torch.bool)
         parts.append(Answers(thought.logits[done], thought.halt[done], torch.full_like(unsolved[done], step)))
         order.append(unsolved[done])
         going = ~done

@@ -40,6 +40,11 @@ def rms_norm(x: Tensor) -> Tensor:
     return F.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
 
 
+def widen(x: Tensor) -> Tensor:
+    """Return ``x`` in float32, or as it is if it is wider than that."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def swiglu_width(size: int, expansion: float, multiple_of: int) -> int:
     """Return ``expansion`` * 2/3 * ``size``, rounded up to a multiple of ``multiple_of``.
 
@@ -81,21 +86,25 @@ class Rotary(nn.Module):
         self.register_buffer("sin", angle.sin(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rotate (B, H, S, D / H) by position, in float32, and return it in its own dtype."""
-        first, second = x.float().chunk(2, dim=-1)
+        """Rotate (B, H, S, D / H) by position, in float32 or wider, and return it in its own dtype."""
+        first, second = widen(x).chunk(2, dim=-1)
         rotated = torch.cat((-second, first), dim=-1)
-        return (x * self.cos.float() + rotated * self.sin.float()).to(x.dtype)
+        return (x * self.cos + rotated * self.sin).to(x.dtype)
 
 
 class Attention(nn.Module):
-    """Full self-attention over puzzle tokens and cells: no mask, padding attends like any other cell."""
+    """Full self-attention over puzzle tokens and cells: no mask, padding attends like any other cell.
+
+    Heads have hidden_size // num_heads channels; what the division leaves over has no part in the attention.
+    """
 
     def __init__(self, hidden_size: int, num_heads: int, rotary: Rotary | None) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.rotary = rotary
-        self.qkv = Linear(hidden_size, 3 * hidden_size)
-        self.out = Linear(hidden_size, hidden_size)
+        width = hidden_size // num_heads * num_heads
+        self.qkv = Linear(hidden_size, 3 * width)
+        self.out = Linear(width, hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, D) to (B, S, D)."""

@@ -1,4 +1,4 @@
-"""The loss of one supervision step: stablemax cross entropy for the answer, binary cross entropy for halting."""
+"""The loss of one supervision step: cross entropy for the answer, binary cross entropy for halting and going on."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Losses(NamedTuple):
     """The parts of the loss, one value per row, (B,)."""
 
     answer: Tensor
-    """Mean cross entropy of the row's labelled cells, float64."""
+    """Mean cross entropy of the row's labelled cells, float64 with stablemax."""
     halting: Tensor
     """Binary cross entropy of the halting logit against "every labelled cell is right"."""
 
@@ -41,20 +41,45 @@ def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.nll_loss(log_stablemax(logits).mT, labels.long(), ignore_index=IGNORE, reduction="none")
 
 
+def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the float32 loss of each cell, zero where the label is ``IGNORE``: (B, L, V), (B, L) to (B, L)."""
+    return F.cross_entropy(logits.float().mT, labels.long(), ignore_index=IGNORE, reduction="none")
+
+
+CELL_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}
+
+
 def solved(logits: Tensor, labels: Tensor) -> Tensor:
     """Tell for each row whether all its labelled cells are right, (B,) bool; a row without labels is."""
     return ((logits.argmax(-1) == labels) | (labels == IGNORE)).all(-1)
 
 
-def supervision_loss(logits: Tensor, halt: Tensor, labels: Tensor) -> Losses:
+def supervision_loss(logits: Tensor, halt: Tensor, labels: Tensor, loss: str = "stablemax") -> Losses:
     """Return both losses of each row, as the official code defines them.
 
     Args:
         logits: answer logits, (B, L, V).
         halt: halting logits, (B,).
         labels: tokens of the answer or ``IGNORE``, (B, L).
+        loss: the cross entropy of a cell, a key of ``CELL_LOSSES``.
     """
     labelled = (labels != IGNORE).sum(-1).clamp(min=1)  # (B,)
-    answer = stablemax_cross_entropy(logits, labels).sum(-1) / labelled
+    answer = CELL_LOSSES[loss](logits, labels).sum(-1) / labelled
     is_solved = solved(logits.detach(), labels).to(halt.dtype)
     return Losses(answer, F.binary_cross_entropy_with_logits(halt, is_solved, reduction="none"))
+
+
+def continue_loss(proceed: Tensor, later: Tensor, later_proceed: Tensor, last: Tensor) -> Tensor:
+    """Return the loss of the logit of going on, (B,): cross entropy against what going on turns out to be worth.
+
+    That is the probability of being right one supervision step later or, if there is time, that of going on again if
+    it is greater. It is HRM's Q-learning (arXiv 2506.21734), whose targets are the network's own.
+
+    Args:
+        proceed: logits of going on, (B,).
+        later: halting logits one supervision step later, (B,).
+        later_proceed: logits of going on one step later, (B,).
+        last: rows that must halt now, so that there is no time to go on, (B,) bool.
+    """
+    worth = torch.where(last, later, torch.maximum(later, later_proceed)).sigmoid()
+    return F.binary_cross_entropy_with_logits(proceed, worth, reduction="none")

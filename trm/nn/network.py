@@ -7,6 +7,8 @@ Letters in shape comments: B batch, L grid cells, P puzzle tokens, S = P + L, D 
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trm.errors import InputError, check_range
-from trm.nn.layers import Block, Linear, Rotary, truncated_normal_
+from trm.nn.layers import Block, Linear, Rotary, truncated_normal_, widen
 from trm.nn.puzzles import PuzzleTable
 
 HALT_BIAS = -5.0  # an untrained model halts with probability sigmoid(-5) = 0.7 %, that is, it uses all its steps
@@ -26,7 +28,7 @@ class State(NamedTuple):
     y: Tensor
     """Current answer, (B, S, D)."""
     z: Tensor
-    """Latent scratchpad, (B, S, D)."""
+    """Latent scratchpad, (B, S, D); variants may have more channels, or none."""
 
 
 class Thought(NamedTuple):
@@ -37,9 +39,14 @@ class Thought(NamedTuple):
     logits: Tensor
     """Answer logits, (B, L, V)."""
     halt: Tensor
-    """Halting logit, (B,) float32: above zero the model holds its answer for solved."""
+    """Halting logit, (B,), float32 or wider: above zero the model holds its answer for solved."""
     proceed: Tensor
-    """Logit of going on, (B,) float32: the second output of the halting head, trained in HRM only."""
+    """Logit of going on, (B,), likewise: the second output of the halting head, or zero where no loss trains it."""
+
+    @property
+    def done(self) -> Tensor:
+        """Which puzzles the model would stop at, (B,) bool."""
+        return self.halt > self.proceed
 
 
 class TRM(nn.Module):
@@ -51,7 +58,7 @@ class TRM(nn.Module):
         num_puzzles: rows of the puzzle table; 0 for none.
         hidden_size: channels D of the answer and the latent.
         num_layers: blocks in the network.
-        num_heads: attention heads; unused by the mlp mixer.
+        num_heads: attention heads of hidden_size // num_heads channels each; unused by the mlp mixer.
         expansion: width of the SwiGLUs relative to their input (times 2/3).
         multiple_of: SwiGLU widths are rounded up to a multiple of this.
         mixer: how cells see each other: attention, or an MLP across cells.
@@ -60,8 +67,10 @@ class TRM(nn.Module):
         latent_steps: updates n of the latent per cycle.
         puzzle_tokens: tokens P put before the grid to hold the puzzle's vector; 0 for none.
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
-        gradient_checkpointing: keep only what goes into each application of the network for the backward pass, and
-            compute the rest again there: less memory for about a third more time.
+        continue_loss: halt when the halting logit exceeds that of going on, which a continue loss has to train;
+            without it, when it exceeds zero.
+        gradient_checkpointing: keep only what goes into each block for the backward pass, and compute the rest again
+            there: less memory for about a third more time.
 
     Raises:
         InputError: if a value is out of its range, or the sizes do not fit together.
@@ -86,6 +95,7 @@ class TRM(nn.Module):
         latent_steps: int = 6,
         puzzle_tokens: int = 16,
         puzzle_size: int = 0,
+        continue_loss: bool = False,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -94,8 +104,12 @@ class TRM(nn.Module):
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
         check_range("model", 0, expansion=expansion)
         puzzle_size = puzzle_size or hidden_size
-        if mixer == "attention" and hidden_size % (2 * num_heads):
-            raise InputError(f"hidden_size {hidden_size} must be a multiple of twice num_heads {num_heads}")
+        head_size = hidden_size // num_heads
+        if mixer == "attention" and (head_size == 0 or head_size % 2):
+            raise InputError(
+                f"hidden_size {hidden_size} over num_heads {num_heads} gives heads of {head_size} channels, but each "
+                "needs an even number, at least 2"
+            )
         if num_puzzles and puzzle_size > puzzle_tokens * hidden_size:
             raise InputError(
                 f"puzzle_size {puzzle_size} does not fit in puzzle_tokens {puzzle_tokens} x hidden_size {hidden_size}"
@@ -107,6 +121,7 @@ class TRM(nn.Module):
         self.puzzle_tokens = puzzle_tokens
         self.cycles = cycles
         self.latent_steps = latent_steps
+        self.continue_loss = continue_loss
         self.gradient_checkpointing = gradient_checkpointing
         self.scale = math.sqrt(hidden_size)
 
@@ -123,7 +138,7 @@ class TRM(nn.Module):
             self.positions = nn.Embedding(length, hidden_size)
             truncated_normal_(self.positions.weight, std)
         attends = mixer == "attention" and positions == "rotary"
-        rotary = Rotary(length, hidden_size // num_heads) if attends else None
+        rotary = Rotary(length, head_size) if attends else None
         self.blocks = nn.ModuleList(
             Block(hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary) for _ in range(num_layers)
         )
@@ -149,27 +164,27 @@ class TRM(nn.Module):
             for _ in range(self.cycles - 1):
                 y, z = self.cycle(x, y, z)
         y, z = self.cycle(x, y, z)
-        halting = self.halting_head(y[:, 0]).float()  # (B, 2)
-        return Thought(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halting[:, 0], halting[:, 1])
+        halt, proceed = widen(self.halting_head(y[:, 0])).unbind(-1)  # 2 x (B,)
+        if not self.continue_loss:
+            proceed = torch.zeros_like(halt)
+        return Thought(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halt, proceed)
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Update the latent n times from question, answer and itself; then the answer once from the latent."""
         for _ in range(self.latent_steps):
-            z = self.network(z, y + x)
-        return self.network(y, z), z
+            z = self.network(z + (y + x))
+        return self.network(y + z), z
 
-    def network(self, hidden: Tensor, injection: Tensor) -> Tensor:
-        """Apply the blocks to (B, S, D) plus an injection of the same shape."""
-        hidden = hidden + injection
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            recomputed: Tensor = checkpoint(self.apply_blocks, hidden, use_reentrant=False, preserve_rng_state=False)
-            return recomputed
-        return self.apply_blocks(hidden)
+    def network(self, hidden: Tensor) -> Tensor:
+        """Apply the blocks, (B, S, D) to (B, S, D)."""
+        return self.apply_blocks(self.blocks, hidden)
 
-    def apply_blocks(self, hidden: Tensor) -> Tensor:
-        """Apply the blocks to (B, S, D)."""
-        for block in self.blocks:
-            hidden = block(hidden)
+    def apply_blocks(self, blocks: nn.ModuleList, hidden: Tensor) -> Tensor:
+        """Apply blocks in turn, (B, S, D) to (B, S, D)."""
+        recompute = self.gradient_checkpointing and torch.is_grad_enabled()
+        for block in blocks:
+            apply = partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False) if recompute else block
+            hidden = apply(hidden)
         return hidden
 
     def embed(self, inputs: Tensor, puzzles: Tensor | None) -> Tensor:
@@ -184,6 +199,19 @@ class TRM(nn.Module):
             x = math.sqrt(0.5) * (x + self.positions.weight.to(x.dtype))
         scaled: Tensor = x * self.scale
         return scaled
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TRM":
+        """Convert or move the weights; buffers move along, but stay in float32 when the weights become bfloat16.
+
+        It would round off the steps of the puzzle table and the angles of far positions.
+        """
+        wide = dict(self.named_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in self.named_buffers():
+            if buffer.is_floating_point() and buffer.itemsize < 4:
+                owner, _, leaf = name.rpartition(".")
+                setattr(self.get_submodule(owner), leaf, wide[name].to(buffer.device))
+        return self
 
     @property
     def dtype(self) -> torch.dtype:

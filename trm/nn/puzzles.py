@@ -49,11 +49,12 @@ class PuzzleTable(nn.Module):
         self._drawn = None
         if rows.grad is None:
             return
-        ids, grads = _all_ranks(ids), _all_ranks(rows.grad)
-        unique, where = torch.unique(ids, return_inverse=True)
-        summed = grads.new_zeros(len(unique), grads.shape[1]).index_add_(0, where, grads)
-        stepped = self.weights[unique] * (1 - lr * weight_decay) - lr * summed.sign()
-        self.weights[unique] = stepped.to(self.weights.dtype)
+        ids, order = _all_ranks(ids).sort()  # equal ids stand together, in shapes that do not depend on how many do
+        grads = _all_ranks(rows.grad)[order]
+        group = torch.cumsum(ids.diff(prepend=ids[:1]) != 0, 0)
+        summed = torch.zeros_like(grads).index_add_(0, group, grads)[group]
+        stepped = self.weights[ids] * (1 - lr * weight_decay) - lr * summed.sign()
+        self.weights[ids] = stepped.to(self.weights.dtype)  # rows of one id are equal
 
 
 def _all_ranks(tensor: Tensor) -> Tensor:

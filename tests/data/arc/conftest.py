@@ -1,51 +1,26 @@
-"""Small random tasks, in a folder as the official repositories have them."""
+"""The data module and a trained model of a few small random tasks."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from tasks import Files, random_tasks, write_tasks
 from training import quiet_trainer
 
 from trm.data.arc import ARC
 from trm.module import TRMModule
 
-Files = dict[str, dict[str, Any]]
-
-
-def random_task(seed: int, train: int, test: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-
-    def grid() -> list[list[int]]:
-        return rng.integers(0, 6, rng.integers(1, 5, 2)).tolist()
-
-    def pairs(count: int) -> list[dict[str, Any]]:
-        return [{"input": grid(), "output": grid()} for _ in range(count)]
-
-    return {"train": pairs(train), "test": pairs(test)}
-
 
 @pytest.fixture
 def files() -> Files:
     """Tasks by subset and name: ten pairs to train on, three test inputs to answer."""
-    return {
-        "training": {"one": random_task(1, 2, 1), "two": random_task(2, 1, 1)},
-        "evaluation": {"three": random_task(3, 2, 1), "four": random_task(4, 3, 2)},
-    }
+    return random_tasks()
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[Files], Path]:
-    def write_files(files: Files) -> Path:
-        for subset, tasks in files.items():
-            (tmp_path / subset).mkdir(exist_ok=True)
-            for name, task in tasks.items():
-                (tmp_path / subset / f"{name}.json").write_text(json.dumps(task))
-        return tmp_path
-
-    return write_files
+    return lambda files: write_tasks(files, tmp_path)
 
 
 @pytest.fixture

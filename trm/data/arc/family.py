@@ -171,8 +171,8 @@ class ARC(PuzzleData):
     def _shown(self) -> Examples:
         return Examples.collect(puzzle.shown for puzzle in self.puzzles)
 
-    def prepare_data(self) -> None:
-        """Read the tasks and draw their augmentations, on one process, before anything is written for the run."""
+    def prepare(self, stage: str) -> None:
+        """Read the tasks and draw their augmentations; examples are made when they are asked for."""
         _ = self.num_puzzles
 
     def draw(self, first: int, count: int) -> Batch:

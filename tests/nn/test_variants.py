@@ -1,0 +1,212 @@
+"""The networks that the Tiny Recursive Model is compared with: the official numbers, sizes, and what each changes."""
+
+import json
+import math
+from typing import Any, get_args
+
+import official
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from training import quiet_trainer
+
+from trm.batch import Batch
+from trm.module import TRMModule
+from trm.nn import NETWORKS, TRM, State, Thought
+from trm.nn.variants import HRM, Direct, NetworkName, OneStep, TwoNetworks
+
+MLP = {"mixer": "mlp", "positions": "none"}
+FORMULA: dict[str, dict[str, Any]] = {
+    "trm_att": {},
+    "trm_mlp": MLP,
+    "trm_learned": {"positions": "learned"},
+    "trm_singlez_mlp": {"network": "single_z", **MLP},
+    "trm_hier6_mlp_L6": {"network": "multi_scale", "latent_steps": 6, **MLP},
+    "hrm": {"network": "hrm", "cycles": 2, "puzzle_tokens": 1, "continue_loss": True},
+    "transformer_baseline": {
+        "network": "direct",
+        "num_layers": 3,
+        "cycles": 1,
+        "latent_steps": 1,
+        "puzzle_tokens": 1,
+    },
+}
+
+
+def formula_module(name: str, golden: dict[str, Any]) -> TRMModule:
+    """A network of the fixture, with weights by its formula, that learns at a rate of zero."""
+    sizes = {"hidden_size": 64, "num_heads": 2, "latent_steps": 2, "puzzle_tokens": 4}
+    still = {"lr": 0.0, "puzzle_lr": 0.0, "warmup_steps": 0}
+    module = TRMModule(11, 9, 5, **{**sizes, **FORMULA[name]}, **still, supervision_steps=3, explore=0.0)
+    weights = {}
+    for k, (key, shape) in enumerate(golden["state_dict_sorted"]):
+        size = 1.0 if key.endswith("_init") else 0.25
+        angles = 0.37 * torch.arange(math.prod(shape), dtype=torch.float64) + 1.3 * k
+        weights[official.our_name(key, name)] = (size * angles.sin()).view(shape).float()
+    if name == "trm_hier6_mlp_L6":
+        weights["z_init"] = torch.cat([weights.pop(f"L{scale}_init") for scale in range(1, 7)])
+    module.core.load_state_dict({"z_init": torch.empty(0), **weights})
+    assert sum(parameter.numel() for parameter in module.core.parameters()) == golden["num_params"]
+    # The official baseline halts by comparison with a logit that nothing trains.
+    module.core.continue_loss |= name == "transformer_baseline"
+    return module
+
+
+def formula_batch() -> Batch:
+    """The same three puzzles for two supervision steps."""
+    b, j = torch.meshgrid(torch.arange(3), torch.arange(9), indexing="ij")
+    inputs, labels = (7 * b + 3 * j) % 10 + 1, (5 * b + 2 * j + 1) % 10 + 1
+    labels[0, 0] = labels[0, 4] = -100
+    labels[2, :3] = -100
+    return Batch(*(torch.stack((field, field)) for field in (inputs, labels, torch.tensor([1, 2, 2]))))
+
+
+def formula_steps(module: TRMModule, precision: str) -> list[dict[str, Any]]:
+    """Take two supervision steps through Lightning and return what each computed."""
+    steps: list[dict[str, Any]] = []
+    backward, supervise = module.manual_backward, module.supervision_step
+
+    def recorded_backward(loss: Tensor) -> None:
+        backward(loss)
+        _, rows = module.core.puzzles._drawn
+        grads = {name: parameter.grad.abs().sum().item() for name, parameter in module.core.named_parameters()}
+        steps[-1].update(loss=loss.item(), grads=grads, rows=rows.grad.abs().sum(-1).tolist())
+
+    def recorded_step(fresh: Batch) -> None:
+        steps.append({})
+        supervise(fresh)
+        steps[-1].update(slots=module.slots)
+
+    def recorded_thought(core: Any, args: Any, thought: Thought) -> None:
+        if thought.logits.requires_grad:  # not the step ahead that a continue loss takes
+            steps[-1].update(thought=thought)
+
+    module.manual_backward, module.supervision_step = recorded_backward, recorded_step
+    module.core.register_forward_hook(recorded_thought)
+    trainer = quiet_trainer(max_steps=2, max_epochs=1, precision=precision)
+    trainer.fit(module, DataLoader([formula_batch()], batch_size=None))
+    return steps
+
+
+@pytest.mark.parametrize("name", FORMULA)
+def test_every_network_matches_official(name: str) -> None:
+    """Weights and inputs are by the formula of the fixture: no file of weights could have been fitted to."""
+    golden = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())[name]
+    for ours, theirs in zip(formula_steps(formula_module(name, golden), "32-true"), golden["float32"], strict=True):
+        thought = ours["thought"]
+        assert ours["loss"] * 3 == pytest.approx(theirs["loss"], abs=5e-5)
+        assert thought.halt.tolist() == pytest.approx(theirs["q_halt"], abs=5e-5)
+        if name in ("hrm", "transformer_baseline"):  # which compare the two
+            assert thought.proceed.tolist() == pytest.approx(theirs["q_continue"], abs=5e-5)
+        assert ours["slots"].halted.tolist() == theirs["halted"]
+        assert ours["slots"].steps.tolist() == theirs["steps"]
+        assert thought.logits[0, 0].tolist() == pytest.approx(theirs["logits_0_0"], abs=2e-4)
+        assert thought.logits[2, 8].tolist() == pytest.approx(theirs["logits_2_8"], abs=2e-4)
+        assert thought.logits.double().abs().sum().item() == pytest.approx(theirs["logits_abs_sum"], abs=1e-2)
+        assert thought.logits.argmax(-1).tolist() == theirs["preds"]
+        features = [thought.state.y, *thought.state.z.split(64, dim=-1)]  # z_H, then every z_L there is
+        features = [feature for feature in features if feature.numel()]
+        for feature, sums in zip(features, theirs["z_sum_abssum"].values(), strict=True):
+            assert [feature.double().sum().item(), feature.double().abs().sum().item()] == pytest.approx(sums, abs=1e-2)
+        for key, expected in theirs["grad_abs_sum"].items():
+            assert ours["grads"][official.our_name(key, name)] == pytest.approx(expected, rel=1e-3, abs=1e-4), key
+        assert ours["rows"] == pytest.approx(theirs["puzzle_local_grad_abs_sum"], rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", FORMULA)
+def test_every_network_comes_near_official_in_bfloat16(name: str) -> None:
+    """Rounding grows with each recursion, so that only losses and decisions can be compared."""
+    golden = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())[name]
+    for ours, theirs in zip(formula_steps(formula_module(name, golden), "bf16-mixed"), golden["bfloat16"], strict=True):
+        assert ours["thought"].state.y.dtype == torch.bfloat16
+        assert ours["loss"] * 3 == pytest.approx(theirs["loss"], abs=0.1)
+        assert ours["slots"].halted.tolist() == theirs["halted"]
+
+
+PAPER = {"cycles": 3, "latent_steps": 6, **MLP}
+SUDOKU, MAZE, ARC = (11, 81, 1), (6, 900, 1), (12, 900, 1)
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "arguments", "count"),
+    [
+        ("trm", SUDOKU, PAPER, 5_028_866),
+        ("trm", SUDOKU, {**PAPER, "num_layers": 4}, 10_045_442),
+        ("trm", MAZE, PAPER, 18_795_522),
+        ("single_z", SUDOKU, PAPER, 5_028_866),
+        ("multi_scale", SUDOKU, PAPER, 5_028_866),
+        ("one_step", SUDOKU, PAPER, 5_028_866),
+        ("two_networks", SUDOKU, PAPER, 10_045_442),
+        ("hrm", SUDOKU, {"num_layers": 4, "puzzle_tokens": 1}, 27_275_266),
+        ("hrm", MAZE, {"num_layers": 4, "puzzle_tokens": 1}, 27_270_146),
+        ("hrm", ARC, {"num_layers": 4, "puzzle_tokens": 1}, 27_276_290),
+        ("direct", SUDOKU, {"num_layers": 8, "num_heads": 12, "cycles": 1, "latent_steps": 1}, 27_144_194),
+        ("direct", ARC, {"num_layers": 8, "num_heads": 12, "cycles": 1, "latent_steps": 1}, 27_145_218),
+    ],
+)
+def test_networks_have_the_official_number_of_weights(
+    network: NetworkName, data: tuple[int, int, int], arguments: dict[str, Any], count: int
+) -> None:
+    with torch.device("meta"):
+        core = NETWORKS[network](*data, **arguments)
+    assert sum(parameter.numel() for parameter in core.parameters()) == count
+
+
+def test_every_network_has_a_name() -> None:
+    assert set(get_args(NetworkName)) == NETWORKS.keys()
+
+
+TINY = {"vocab_size": 6, "seq_len": 9, "hidden_size": 16, "num_heads": 2, "multiple_of": 8}
+INPUTS = torch.arange(18).view(2, 9) % 6
+
+
+def outcome(core: TRM, state: Any = None) -> dict[str, Tensor]:
+    """What a supervision step computes, and the gradients of something that depends on all of it."""
+    thought = core(state or core.start(2), INPUTS)
+    (thought.logits.square().mean() + thought.halt.mean() + thought.state.y.mean()).backward()
+    grads = {name: parameter.grad for name, parameter in core.named_parameters()}
+    return {**grads, "logits": thought.logits.detach(), "y": thought.state.y.detach(), "z": thought.state.z.detach()}
+
+
+def test_one_step_gradient_is_that_of_the_last_updates_alone() -> None:
+    one_step, last = OneStep(**TINY, cycles=2, latent_steps=3), TRM(**TINY, cycles=1, latent_steps=1)
+    last.load_state_dict(one_step.state_dict())
+    x = last.embed(INPUTS, None)
+    y, z = last.start(2)
+    with torch.no_grad():
+        for _ in range(3):
+            z = last.network(z + (y + x))
+        y = last.network(y + z)
+        for _ in range(2):
+            z = last.network(z + (y + x))
+    ours, theirs = outcome(one_step), outcome(last, State(y, z))
+    for name, value in theirs.items():
+        assert torch.equal(ours[name], value), name
+
+
+def test_two_networks_are_drawn_apart_and_are_the_plain_model_where_they_are_equal() -> None:
+    plain, two = TRM(**TINY, cycles=2, latent_steps=2), TwoNetworks(**TINY, cycles=2, latent_steps=2)
+    assert not torch.equal(two.blocks[0].mlp.down.weight, two.answer_blocks[0].mlp.down.weight)
+    two.load_state_dict(plain.state_dict(), strict=False)
+    two.answer_blocks.load_state_dict(plain.blocks.state_dict())
+    one, both = outcome(plain), outcome(two)
+    for name, value in one.items():
+        if name.startswith("blocks."):
+            torch.testing.assert_close(both[name] + both[f"answer_{name}"], value)
+        else:
+            torch.testing.assert_close(both[name], value)
+
+
+def test_hrm_takes_the_path_of_two_networks_and_differentiates_less_of_it() -> None:
+    two, hrm = TwoNetworks(**TINY, cycles=2, latent_steps=2), HRM(**TINY, cycles=2, latent_steps=2)
+    hrm.load_state_dict(two.state_dict())
+    one, other = outcome(two), outcome(hrm)
+    assert torch.equal(one["logits"], other["logits"])
+    assert not torch.allclose(one["blocks.0.mlp.down.weight"], other["blocks.0.mlp.down.weight"])
+
+
+def test_heads_need_not_divide_the_hidden_size() -> None:
+    core = Direct(**{**TINY, "num_heads": 7}, cycles=1, latent_steps=1)
+    assert core.blocks[0].attention.out.weight.shape == (16, 14)
+    assert torch.isfinite(outcome(core)["logits"]).all()
