@@ -76,12 +76,7 @@ def import_(
     choices = {"cycles": cycles, "latent_steps": latent_steps, "num_heads": num_heads, "positions": positions}
     given = {name: value for name, value in {**choices, "puzzle_tokens": puzzle_tokens}.items() if value is not None}
     found = _found(state, puzzles, given, file)
-    usual: dict[str, Any] = {"cycles": 3, "latent_steps": recipe.latent_steps, "puzzle_tokens": 16}
-    if found["network"] == "hrm":
-        usual = {"cycles": 2, "latent_steps": 2, "puzzle_tokens": 1, "continue_loss": True}
-    if found["mixer"] == "attention":
-        usual |= {"num_heads": 8, "positions": "rotary"}
-    assumed = {name: value for name, value in usual.items() if name not in given and name not in found}
+    assumed = _assumed(recipe, {**given, **found})
     left_out = _fit_table(state, puzzles, file)
     with torch.device("meta"):  # shapes without memory
         module = TRMModule(puzzles.vocab_size, puzzles.seq_len, puzzles.num_puzzles, **{**assumed, **given, **found})
@@ -176,6 +171,16 @@ def _found(state: Mapping[str, Tensor], puzzles: PuzzleData, given: dict[str, An
         if found.get(name, value) != value:
             raise InputError(f"--{name} is {value}, but {where} has the shapes of {name} {found[name]}")
     return found
+
+
+def _assumed(recipe: Recipe, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the official recipe has besides what is known."""
+    usual: dict[str, Any] = {"cycles": 3, "latent_steps": recipe.latent_steps, "puzzle_tokens": 16}
+    if known["network"] == "hrm":
+        usual = {"cycles": 2, "latent_steps": 2, "puzzle_tokens": 1, "continue_loss": True}
+    if known["mixer"] == "attention":
+        usual |= {"num_heads": 8, "positions": "rotary"}
+    return {name: value for name, value in usual.items() if name not in known}
 
 
 def _fit_table(state: dict[str, Tensor], puzzles: PuzzleData, where: str) -> int:
