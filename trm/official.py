@@ -77,10 +77,9 @@ def from_official(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor
             kind = f"{tensor.dtype} numbers" if not tensor.is_floating_point() else "numbers that are not finite"
             raise InputError(f"{where}: {key} holds {kind}, but weights are finite floating-point numbers")
     state = {str(names[key]): tensor.float() for key, tensor in weights.items()}
+    # Some leave out the logit of going on, which TRM never uses.
     for name, fresh in (("halting_head.weight", 0.0), ("halting_head.bias", HALT_BIAS)):
-        if name in state and state[name].shape[:1] == (
-            1,
-        ):  # some leave out the logit of going on, which TRM never uses
+        if name in state and state[name].shape[:1] == (1,):
             state[name] = torch.cat((state[name], torch.full_like(state[name], fresh)))
     return state
 
@@ -129,7 +128,7 @@ def architecture(state: Mapping[str, Tensor], seq_len: int, where: str) -> dict[
         widths[length] = size("blocks.0.token_mlp.down.weight", 1)
     found: dict[str, Any] = {
         "hidden_size": hidden_size,
-        "num_layers": 1 + max((int(name.split(".")[1]) for name in state if name.startswith("blocks.")), default=0),
+        "num_layers": len({name.split(".")[1] for name in state if name.startswith("blocks.")}),
         "mixer": "mlp" if length else "attention",
         "network": "hrm" if any(name.startswith("answer_blocks.") for name in state) else "trm",
         **_explained(widths, where),
