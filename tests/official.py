@@ -21,7 +21,7 @@ LOGITS = {"atol": 2e-4}  # of the answer, and the features they are read from; r
 SCALARS = {"atol": 5e-5}  # halting logits and losses
 GRADIENTS = {"atol": 2e-6, "rtol": 2e-4}
 WEIGHTS = {"atol": 1e-5}
-SUMS = {"atol": 1e-2, "rtol": 1e-5}
+SUMS = {"atol": 2e-3, "rtol": 1e-5}
 BFLOAT16 = {"atol": 0.1}
 
 RENAMES = [

@@ -18,7 +18,6 @@ from trm.nn.losses import (
     supervision_loss,
 )
 
-
 TOLERANCES = {"stablemax": {"atol": 1e-12, "rtol": 1e-10}, "softmax": {"atol": 1e-5, "rtol": 1e-6}}
 
 
