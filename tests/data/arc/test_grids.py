@@ -74,7 +74,10 @@ def cropping() -> Iterator[Pair]:
             yield Pair("cropping", found.tolist(), case["crop"])
 
 
-@pytest.mark.parametrize("part", [transforms, augmentations, encoding, cropping])
+PARTS = (transforms, augmentations, encoding, cropping)
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_grids_match_official(part: Callable[[], Iterator[Pair]]) -> None:
     official.assert_match(part())
 
