@@ -4,7 +4,7 @@ BIN := .venv/bin
 BOARD := .3...2.1...4....
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format kills memory clean
+.PHONY: help install demo test lint format equality kills memory clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: install ## Check style and types
 format: install ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+equality: install ## Compare every number with the official code's and write benchmarks/equality.md
+	$(BIN)/python benchmarks/equality.py
 
 kills: install ## Kill a run 60 times at random moments and see that nothing is lost (10 minutes)
 	$(BIN)/python benchmarks/kills.py

@@ -1,10 +1,12 @@
 """AdamATan2, the puzzle table's update and the schedule give the numbers of the official code."""
 
 import json
+from collections.abc import Iterator
 
 import official
 import pytest
 import torch
+from official import Pair
 from safetensors.torch import load_file
 
 from trm.nn.puzzles import PuzzleTable
@@ -13,14 +15,36 @@ from trm.optim import AdamATan2, warmup_cosine
 OPTIM = load_file(official.GOLDEN / "optim" / "optim.safetensors")
 
 
-def test_adam_atan2_matches_official_steps() -> None:
+def adam_atan2_steps() -> Iterator[Pair]:
     p = torch.nn.Parameter(OPTIM["p0"].clone())
     optimizer = AdamATan2([p], betas=(0.9, 0.95), weight_decay=0.1)
     for i, lr in enumerate(OPTIM["lrs"].tolist(), 1):
         optimizer.param_groups[0]["lr"] = lr
         p.grad = OPTIM[f"grad{i}"].clone()
         optimizer.step()
-        torch.testing.assert_close(p.detach(), OPTIM[f"p{i}"], atol=1e-6, rtol=1e-6)
+        yield Pair("AdamATan2", p, OPTIM[f"p{i}"], atol=1e-6, rtol=1e-6)
+
+
+def sign_steps() -> Iterator[Pair]:
+    table = PuzzleTable(*OPTIM["emb_w0"].shape)
+    table.weights.copy_(OPTIM["emb_w0"])
+    for i in (1, 2):
+        rows = table(OPTIM[f"emb_ids{i}"])
+        rows.backward(OPTIM[f"emb_grad{i}"])
+        table.update(lr=1e-2, weight_decay=0.1)
+        yield Pair("sign update of the puzzle table", table.weights, OPTIM[f"emb_w{i}"], atol=1e-7, rtol=1e-6)
+
+
+def learning_rates() -> Iterator[Pair]:
+    for row in json.loads((official.GOLDEN / "optim" / "lr_schedule.json").read_text()):
+        if row["step"] == 0:  # the official first update already has step 1
+            continue
+        factor = warmup_cosine(row["warmup"], row["total"], row["min_ratio"])
+        yield Pair("learning rates", factor(row["step"] - 1) * row["base_lr"], row["lr"], rtol=1e-9)
+
+
+def test_adam_atan2_matches_official_steps() -> None:
+    official.assert_match(adam_atan2_steps())
 
 
 def test_adam_atan2_matches_the_kernels_formula() -> None:
@@ -70,13 +94,7 @@ def test_adam_atan2_refuses_values_out_of_range(wrong: dict[str, object]) -> Non
 
 
 def test_puzzle_table_matches_official_sign_steps() -> None:
-    table = PuzzleTable(*OPTIM["emb_w0"].shape)
-    table.weights.copy_(OPTIM["emb_w0"])
-    for i in (1, 2):
-        rows = table(OPTIM[f"emb_ids{i}"])
-        rows.backward(OPTIM[f"emb_grad{i}"])
-        table.update(lr=1e-2, weight_decay=0.1)
-        torch.testing.assert_close(table.weights, OPTIM[f"emb_w{i}"], atol=1e-7, rtol=1e-6)
+    official.assert_match(sign_steps())
 
 
 def test_puzzle_table_is_no_parameter_and_needs_no_gradient_in_evaluation() -> None:
@@ -88,8 +106,4 @@ def test_puzzle_table_is_no_parameter_and_needs_no_gradient_in_evaluation() -> N
 
 
 def test_schedule_matches_official() -> None:
-    for row in json.loads((official.GOLDEN / "optim" / "lr_schedule.json").read_text()):
-        if row["step"] == 0:  # the official first update already has step 1
-            continue
-        factor = warmup_cosine(row["warmup"], row["total"], row["min_ratio"])
-        assert factor(row["step"] - 1) * row["base_lr"] == pytest.approx(row["lr"], rel=1e-9)
+    official.assert_match(learning_rates())

@@ -1,42 +1,39 @@
 """The network gives the numbers of the official code."""
 
+from collections.abc import Iterator
+
 import official
 import pytest
 import torch
+from official import BFLOAT16, GRADIENTS, LOGITS, SCALARS, Pair
 from safetensors.torch import load_file
 
 from trm.nn import supervision_loss
 
-CLOSE = {"atol": 2e-4, "rtol": 1e-3}
 
-
-@pytest.mark.parametrize("name", official.MODELS)
-def test_evaluation_steps_match_official(name: str) -> None:
+def evaluation_steps(name: str) -> Iterator[Pair]:
     core, batch = official.model(name, continue_loss=True).eval(), official.batch(name, 1)  # so that proceed is told
     stored = load_file(official.GOLDEN / name / "eval.safetensors")
     rows = None if core.puzzles is None else core.puzzles(batch.puzzles)
     state = core.start(len(batch.inputs))
-    with torch.no_grad():
-        for k in (1, 2, 3):
+    for k in (1, 2, 3):
+        step = {key.removeprefix(f"step{k}."): value for key, value in stored.items() if key.startswith(f"step{k}.")}
+        with torch.no_grad():
             thought = core(state, batch.inputs, rows)
-            state = thought.state
-            step = {
-                key.removeprefix(f"step{k}."): value for key, value in stored.items() if key.startswith(f"step{k}.")
-            }
-            torch.testing.assert_close(thought.logits, step["logits"], **CLOSE)
-            torch.testing.assert_close(state.y, step["z_H"], **CLOSE)
-            torch.testing.assert_close(state.z, step["z_L"], **CLOSE)
-            torch.testing.assert_close(thought.halt, step["q_halt_logits"], atol=5e-5, rtol=1e-4)
-            torch.testing.assert_close(thought.proceed, step["q_continue_logits"], atol=5e-5, rtol=1e-4)
-            assert torch.equal(thought.logits.argmax(-1).int(), step["preds"])
-            losses = supervision_loss(thought.logits, thought.halt, batch.labels)
-            torch.testing.assert_close(losses.total() * len(batch.inputs), step["loss_total"], atol=5e-5, rtol=1e-5)
-            torch.testing.assert_close(losses.answer.sum(), step["metric.lm_loss"], atol=5e-5, rtol=1e-5)
-            torch.testing.assert_close(losses.halting.sum(), step["metric.q_halt_loss"], atol=5e-5, rtol=1e-5)
+        state = thought.state
+        losses = supervision_loss(thought.logits, thought.halt, batch.labels)
+        yield Pair("answer logits", thought.logits, step["logits"], **LOGITS)
+        yield Pair("predicted tokens", thought.logits.argmax(-1).int(), step["preds"])
+        yield Pair("answer y", state.y, step["z_H"], **LOGITS)
+        yield Pair("latent z", state.z, step["z_L"], **LOGITS)
+        yield Pair("halting logits", thought.halt, step["q_halt_logits"], **SCALARS)
+        yield Pair("logits of going on", thought.proceed, step["q_continue_logits"], **SCALARS)
+        yield Pair("losses", losses.total() * len(batch.inputs), step["loss_total"], **SCALARS)
+        yield Pair("losses", losses.answer.sum(), step["metric.lm_loss"], **SCALARS)
+        yield Pair("losses", losses.halting.sum(), step["metric.q_halt_loss"], **SCALARS)
 
 
-@pytest.mark.parametrize("name", official.MODELS)
-def test_gradients_match_official(name: str) -> None:
+def gradients(name: str) -> Iterator[Pair]:
     core, batch = official.model(name), official.batch(name, 1)
     rows = None if core.puzzles is None else core.puzzles(batch.puzzles)
     thought = core(core.start(len(batch.inputs)), batch.inputs, rows)
@@ -45,12 +42,10 @@ def test_gradients_match_official(name: str) -> None:
     if rows is not None:
         ours["puzzles.local_weights"] = rows.grad
     stored = load_file(official.GOLDEN / name / "train_grads.safetensors")
-    official.assert_tensors_match(stored, "grad.", ours, atol=2e-6, rtol=2e-4)
+    yield from official.stored_pairs("gradients", stored, "grad.", ours, **GRADIENTS)
 
 
-@pytest.mark.parametrize("how", ["autocast", "weights"])
-def test_bfloat16_matches_official_forward_dtype(how: str) -> None:
-    name = "attn_rope_bf16"
+def bfloat16_step(how: str, name: str = "attn_rope_bf16") -> Iterator[Pair]:
     core, batch = official.model(name).eval(), official.batch(name, 1)
     if how == "weights":
         core.bfloat16()  # loses nothing: the fixture's weights are bfloat16
@@ -58,8 +53,23 @@ def test_bfloat16_matches_official_forward_dtype(how: str) -> None:
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=how == "autocast"):
         thought = core(core.start(len(batch.inputs)), batch.inputs, core.puzzles(batch.puzzles))
     assert thought.state.y.dtype == thought.state.z.dtype == torch.bfloat16
-    torch.testing.assert_close(thought.logits.float(), step1["step1.logits"].float(), atol=0.1, rtol=0)
-    torch.testing.assert_close(thought.halt, step1["step1.q_halt_logits"], atol=0.1, rtol=0)
+    yield Pair("answer logits", thought.logits.float(), step1["step1.logits"].float(), **BFLOAT16)
+    yield Pair("halting logits", thought.halt, step1["step1.q_halt_logits"], **BFLOAT16)
+
+
+@pytest.mark.parametrize("name", official.MODELS)
+def test_evaluation_steps_match_official(name: str) -> None:
+    official.assert_match(evaluation_steps(name))
+
+
+@pytest.mark.parametrize("name", official.MODELS)
+def test_gradients_match_official(name: str) -> None:
+    official.assert_match(gradients(name))
+
+
+@pytest.mark.parametrize("how", ["autocast", "weights"])
+def test_bfloat16_matches_official_forward_dtype(how: str) -> None:
+    official.assert_match(bfloat16_step(how))
 
 
 def test_bfloat16_weights_leave_positions_states_and_puzzles_as_they_are() -> None:
