@@ -175,10 +175,10 @@ def stored_pairs(
     quantity: str, stored: dict[str, Tensor], prefix: str, ours: dict[str, Tensor], **tolerance: float
 ) -> Iterator[Pair]:
     """Pair every tensor of ``stored`` under ``prefix`` with ours of the same name: whole, strided, or its sums."""
-    for key, official in stored.items():
-        if not key.startswith(prefix):
-            continue
-        name, _, form = key.removeprefix(prefix).partition("@")
+    selected = {key.removeprefix(prefix): tensor for key, tensor in stored.items() if key.startswith(prefix)}
+    assert selected, f"nothing stored under {prefix}"
+    for key, official in selected.items():
+        name, _, form = key.partition("@")
         actual = ours[our_name(name)].detach()
         if form == "stats":
             flat = actual.double()
