@@ -7,7 +7,7 @@ from typing import Any, get_args
 import official
 import pytest
 import torch
-from official import BFLOAT16, LOGITS, SCALARS, Pair
+from official import LOGITS, SCALARS, Pair
 from torch import Tensor
 from torch.utils.data import DataLoader
 from training import quiet_trainer
@@ -119,7 +119,7 @@ def every_network_in_bfloat16(name: str) -> Iterator[Pair]:
     golden = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())[name]
     for ours, theirs in zip(formula_steps(formula_module(name, golden), "bf16-mixed"), golden["bfloat16"], strict=True):
         assert ours["thought"].state.y.dtype == torch.bfloat16
-        yield Pair("losses", ours["loss"] * 3, theirs["loss"], **BFLOAT16)
+        yield Pair("losses", ours["loss"] * 3, theirs["loss"], atol=0.2)  # of about 10
         yield Pair("halting decisions", ours["slots"].halted.tolist(), theirs["halted"])
 
 

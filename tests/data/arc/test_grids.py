@@ -141,3 +141,25 @@ def test_hashes_of_images_follow_from_sums_per_colour(many: Grids) -> None:
     sums = colour_sums(many)[np.arange(len(transforms)), transforms]  # (N, 10)
     predicted = (sums * TOKEN_WEIGHTS[colours + FIRST_COLOUR]).sum(axis=1)
     assert np.array_equal(predicted, many.recoloured(colours).transformed(transforms).hashes())
+
+
+def test_computed_cases_match_official() -> None:
+    """Cases that the official functions gave for grids written here, apart from the stored fixtures."""
+    case = json.loads((official.GOLDEN / "formula" / "data_golden.json").read_text())
+    pair = Grids.stack([as_grid([[1, 2, 3], [4, 5, 6]]), as_grid([[7]])])
+    for transform, expected in case["dihedral"].items():
+        assert pair.transformed(np.array([int(transform)] * 2)).grid(0).tolist() == expected
+
+    moved = encode(pair, 12, 15).reshape(2, SIDE, SIDE)  # the offset that the official code drew
+    for tokens, name in zip(moved, ("inp_nonzero", "out_nonzero"), strict=True):
+        assert [[row, column, int(tokens[row, column])] for row, column in np.argwhere(tokens)] == case[
+            "translate_seed0"
+        ][name]
+
+    clean = encode(pair)[:1]
+    hole = clean.copy()
+    hole[0, SIDE + 2] = 0  # row 1, column 2
+    assert crop(clean).grid(0).tolist() == case["crop"]["clean"]
+    assert crop(hole).grid(0).tolist() == case["crop"]["hole_at_1_2"]
+    assert list(crop(np.full((1, SIDE * SIDE), FIRST_COLOUR)).grid(0).shape) == case["crop"]["full_shape"]
+    assert [list(crop(np.ones((1, SIDE * SIDE), dtype=np.uint8)).grid(0).shape)] == case["crop"]["all_eos"]

@@ -11,6 +11,7 @@ import pytest
 from official import Pair
 
 from trm.data.arc import ARC
+from trm.data.arc.numbering import SEED, _candidates
 from trm.data.arc.sources import read_filed
 from trm.errors import InputError
 
@@ -108,3 +109,13 @@ def test_other_numberings_and_folders_without_an_order_are_refused(
 def test_a_folder_of_task_files_is_refused(small: Callable[..., ARC]) -> None:
     with pytest.raises(InputError, match=r"cannot read .*arc-agi_training_challenges.json"):
         small(numbering="official").num_puzzles  # noqa: B018 - worked out at first use
+
+
+def test_symmetries_are_drawn_in_the_official_order() -> None:
+    expected = json.loads((official.GOLDEN / "formula" / "data_golden.json").read_text())["arc_aug_names_seed42"]
+    transforms, colours = _candidates(len(expected), np.random.RandomState(SEED))
+    names = [
+        f"abc|||t{transform}|||{''.join(map(str, digits))}"
+        for transform, digits in zip(transforms, colours, strict=True)
+    ]
+    assert names == expected
