@@ -68,7 +68,10 @@ class SwiGLU(nn.Module):
             gate, up = (F.linear(x, weight) for weight in self.gate_up.weight.chunk(2))  # 2 x (..., I)
         else:
             gate, up = self.gate_up(x).chunk(2, dim=-1)
-        out: Tensor = self.down(F.silu(gate) * up)
+        if torch.is_grad_enabled():
+            out: Tensor = self.down(F.silu(gate) * up)
+        else:  # most applications of a step; nothing is needed again
+            out = self.down(F.silu(gate, inplace=True).mul_(up))
         return out
 
 
@@ -142,8 +145,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, D) to (B, S, D)."""
         if self.attention is not None:
-            x = rms_norm(x + self.attention(x))
+            x = rms_norm(self.attention(x).add_(x))
         if self.token_mlp is not None:
             x = x.mT.contiguous()  # (B, D, S)
-            x = rms_norm(x + self.token_mlp(x)).mT.contiguous()  # (B, S, D)
-        return rms_norm(x + self.mlp(x))
+            x = rms_norm(self.token_mlp(x).add_(x)).mT.contiguous()  # (B, S, D)
+        return rms_norm(self.mlp(x).add_(x))
