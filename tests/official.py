@@ -73,10 +73,10 @@ def formula_state_dict(name: str) -> dict[str, Tensor]:
 
 
 def random_state_dict(
-    mixer: str, vocab: int, cells: int, rows: int = 1, hidden: int = 512, prefix: str = "_orig_mod.model.inner."
+    mixer: str, vocab: int, cells: int, rows: int = 1, hidden: int = 512, hrm: bool = False
 ) -> dict[str, Tensor]:
-    """An official state dict of two layers and 16 puzzle tokens, by the shapes that the official code gives it."""
-    length, width = cells + 16, -(-round(hidden * 8 / 3) // 256) * 256
+    """A compiled TRM's or HRM's state dict in its usual size, by the shapes that the official code gives it."""
+    length, width = cells + (1 if hrm else 16), -(-round(hidden * 8 / 3) // 256) * 256
     token_width = -(-round(length * 8 / 3) // 256) * 256
     shapes: dict[str, tuple[int, ...]] = {
         "H_init": (hidden,),
@@ -87,7 +87,8 @@ def random_state_dict(
         "q_head.bias": (2,),
         "puzzle_emb.weights": (rows, hidden),
     }
-    for layer in ("L_level.layers.0.", "L_level.layers.1."):
+    stacks = [("H_level", 4), ("L_level", 4)] if hrm else [("L_level", 2)]
+    for layer in (f"{stack}.layers.{number}." for stack, layers in stacks for number in range(layers)):
         if mixer == "mlp":
             shapes[f"{layer}mlp_t.gate_up_proj.weight"] = (2 * token_width, length)
             shapes[f"{layer}mlp_t.down_proj.weight"] = (length, token_width)
@@ -97,7 +98,9 @@ def random_state_dict(
         shapes[f"{layer}mlp.gate_up_proj.weight"] = (2 * width, hidden)
         shapes[f"{layer}mlp.down_proj.weight"] = (hidden, width)
     generator = torch.Generator().manual_seed(0)
-    weights = {f"{prefix}{key}": torch.randn(shape, generator=generator) / 25 for key, shape in shapes.items()}
+    weights = {
+        f"_orig_mod.model.inner.{key}": torch.randn(shape, generator=generator) / 25 for key, shape in shapes.items()
+    }
     return {key: tensor.bfloat16() if key.endswith("_init") else tensor for key, tensor in weights.items()}
 
 

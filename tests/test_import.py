@@ -106,7 +106,7 @@ def test_the_state_dict_of_a_module_is_taken_as_it_is_saved(here: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "network", "told"),
     [
-        ("trm_singlez_mlp", "single_z", {"mixer": "mlp", "puzzle_tokens": 4, "latent_steps": 6}),
+        ("trm_singlez_mlp", "single_z", {"mixer": "mlp", "puzzle_tokens": 4, "latent_steps": 2}),
         ("trm_hier6_mlp_L6", "multi_scale", {"mixer": "mlp", "puzzle_tokens": 4, "latent_steps": 6}),
         ("hrm", "hrm", {"puzzle_tokens": 1, "cycles": 2, "latent_steps": 2, "continue_loss": True}),
         ("transformer_baseline", "direct", {"num_layers": 3, "puzzle_tokens": 1, "cycles": 1, "latent_steps": 1}),
@@ -118,9 +118,15 @@ def test_other_networks_are_told_by_their_names_and_come_back_exactly(
     given = official.formula_state_dict(name)
     torch.save(given, "step_1")
     dimensions = ["--data.vocab_size=11", "--data.seq_len=9", "--data.num_puzzles=5", "--num_heads=2"]
-    assert main(["import", "step_1", "--family", CELLS, "-o", "out.ckpt", *dimensions]) == 0
+    more = ["--latent_steps=2"] if network == "single_z" else []
+    assert main(["import", "step_1", "--family", CELLS, "-o", "out.ckpt", *dimensions, *more]) == 0
     module, _ = load_checkpoint("out.ckpt", family=CELLS)
     assert {"network": network, **told}.items() <= dict(module.hparams).items()
+    b, j = torch.meshgrid(torch.arange(3), torch.arange(9), indexing="ij")
+    expected = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())[name]["float32"][0]
+    answers = think(module.core, (7 * b + 3 * j) % 10 + 1, torch.tensor([1, 2, 2]), max_steps=1, early=False)
+    assert answers.logits[0, 0].tolist() == pytest.approx(expected["logits_0_0"], abs=2e-4)
+    assert answers.tokens.tolist() == expected["preds"]
     assert main(["export", "out.ckpt", "--format=official", "-o", "back", "--uncompiled"]) == 0
     back = torch.load("back", weights_only=True)
     assert back.keys() == given.keys()
@@ -134,20 +140,23 @@ def test_other_networks_are_told_by_their_names_and_come_back_exactly(
         ("sudoku", "attention", 11, 81, 6_828_034),
         ("maze", "attention", 6, 900, 6_822_914),
         ("arc", "attention", 12, 900, 6_829_058),
+        ("sudoku", "attention", 11, 81, 27_275_266),
     ],
 )
 def test_official_models_have_their_size_and_come_back_exactly(
     family: str, mixer: str, vocab: int, cells: int, weights: int, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = len(IDENTIFIERS["identifiers"]) if family == "arc" else 1
-    given = official.random_state_dict(mixer, vocab, cells, rows)
+    hrm = weights > 20_000_000
+    given = official.random_state_dict(mixer, vocab, cells, rows, hrm=hrm)
     torch.save(given, "step_1")
     more = official_tasks(here) if family == "arc" else []
     assert main(["import", "step_1", "--family", family, "-o", "out.ckpt", *more]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"out.ckpt: {weights:,} weights and {rows} rows")
-    assert f"latent_steps {6 if family == 'sudoku' else 4}" in printed
-    assert ("num_heads 8, positions rotary, puzzle_tokens 16" in printed) == (mixer == "attention")
+    assert f"latent_steps {2 if hrm else 6 if family == 'sudoku' else 4}" in printed
+    assert ("num_heads 8, positions rotary" in printed) == (mixer == "attention")
+    assert f"puzzle_tokens {1 if hrm else 16}" in printed
 
     module, data = load_checkpoint("out.ckpt")
     assert sum(parameter.numel() for parameter in module.core.parameters()) == weights
