@@ -11,7 +11,9 @@ import torch
 import yaml
 from tables import write_tables
 
+from trm.batch import Batch
 from trm.cli import main
+from trm.module import TRMModule
 
 REPO = Path(__file__).parent.parent
 CONFIGS = sorted(path for path in (REPO / "configs").glob("*.yaml"))
@@ -240,3 +242,24 @@ def test_unknown_keys_and_bad_data_are_refused(here: Path, capsys: pytest.Captur
     assert "data.size" in refused(capsys, [*config, "--data.size=5"])
     assert "nowhere/train.csv" in refused(capsys, [*config, "--data.source=nowhere"])
     assert "needs an even number" in refused(capsys, [*config, "--model.mixer=attention", "--model.hidden_size=15"])
+
+
+def test_a_run_folder_that_cannot_be_written_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("")
+    config = ["fit", "--config", "configs/quickstart.yaml", *FOUR]
+    assert main(config) == 0  # makes the boards
+    assert "file/run: Not a directory" in refused(capsys, [*config, "--trainer.logger.save_dir=file/run"])
+
+
+def test_a_run_outlives_its_folders(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = TRMModule.supervision_step
+
+    def without_folders(module: TRMModule, fresh: Batch) -> None:
+        if module.global_step == 2:
+            shutil.rmtree("data")
+            shutil.rmtree("runs/quickstart/checkpoints", ignore_errors=True)
+        take(module, fresh)
+
+    monkeypatch.setattr(TRMModule, "supervision_step", without_folders)
+    assert main(["fit", "--config", "configs/quickstart.yaml", *FOUR]) == 0
+    assert torch.load(CHECKPOINT, weights_only=True)["global_step"] == 6

@@ -158,6 +158,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except DivergedError as error:
         print(f"trm: error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"trm: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except ValueError as error:
         if (bad_input := _bad_input(error)) is None:
             raise
