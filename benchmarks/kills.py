@@ -22,7 +22,7 @@ import torch
 from trm.checkpoint import read_checkpoint
 from trm.cli import main as trm
 
-KILLS, MAX_STEPS, LONGEST = 60, 16000, 3.0  # kills; steps of the run; most seconds from a start to a kill
+KILLS, MAX_STEPS, LONGEST = 60, 20000, 5.0  # kills; steps of the run; most seconds from a start to a kill
 RESULT = Path(__file__).with_suffix(".json")
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
 STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "slots")
@@ -57,7 +57,7 @@ def start(folder: Path) -> int:
 def kill_again_and_again(folder: Path, moments: random.Random) -> dict[str, int]:
     """Kill the run at random moments, check what is left each time, and let it finish."""
     last = folder / "runs/quickstart/checkpoints/last.ckpt"
-    seen = {"kills": 0, "before the first checkpoint": 0, "while writing a checkpoint": 0}
+    seen = {"kills": 0, "before a new checkpoint": 0, "while writing a checkpoint": 0}
     step = 0
     while seen["kills"] < KILLS:
         child = start(folder)
@@ -67,13 +67,12 @@ def kill_again_and_again(folder: Path, moments: random.Random) -> dict[str, int]
         if not os.WIFSIGNALED(status):
             raise SystemExit(f"the run ended by itself after {seen['kills']} kills, see {folder / 'log.txt'}")
         seen["kills"] += 1
-        seen["before the first checkpoint"] += not last.exists()
         seen["while writing a checkpoint"] += any(last.parent.glob("*.part"))
-        if last.exists():
-            now = read_checkpoint(last)["global_step"]
-            if now < step:
-                raise SystemExit(f"the checkpoint went back from step {step} to {now}")
-            step = now
+        now = read_checkpoint(last)["global_step"] if last.exists() else 0
+        if now < step:
+            raise SystemExit(f"the checkpoint went back from step {step} to {now}")
+        seen["before a new checkpoint"] += now == step
+        step = now
         print(seen, "at step", step, flush=True)
     _, status = os.waitpid(start(folder), 0)
     if status:
@@ -105,7 +104,9 @@ def main() -> None:
         ends = [read_checkpoint(run / "runs/quickstart/checkpoints/last.ckpt") for run in (killed, whole)]
         equal = {key: same(ends[0][key], ends[1][key]) for key in STATE}
     result = {**seen, "steps": MAX_STEPS, "equal to a run without kills": equal, "date": time.strftime("%F")}
-    RESULT.write_text(json.dumps({**result, "python": platform.python_version(), "torch": torch.__version__}, indent=1))
+    RESULT.write_text(
+        json.dumps({**result, "python": platform.python_version(), "torch": torch.__version__}, indent=1) + "\n"
+    )
     print(json.dumps(result, indent=1))
     sys.exit(0 if all(equal.values()) else 1)
 

@@ -1,6 +1,7 @@
 """Reads the golden fixtures: models of this project with the weights of the official code."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,18 @@ from torch import Tensor
 from trm.batch import Batch
 from trm.data import PuzzleData
 from trm.nn import TRM
+from trm.nn.variants import NetworkName
 from trm.official import from_official
 from trm.official import our_name as translate
 
 GOLDEN = Path(__file__).parent / "golden"
 MODELS = ["attn_learned", "attn_rope", "attn_rope_nopuzzle", "attn_rope_pademb", "mlp_t_none", "mlp_t_nopuzzle"]
 
-VARIANT_RENAMES = {
-    "trm_singlez_mlp": ("L_init", "H_init"),
-    "transformer_baseline": ("H_level.", "L_level."),
-}
-"""What a variant calls otherwise than the plain model calls what stands here under the same name."""
 
-
-def our_name(official: str, network: str = "") -> str:
+def our_name(official: str, network: NetworkName = "trm") -> str:
     """Translate a key of the official state dict, or of a tensor that is in none: the rows that collect gradient."""
-    bare = official.removeprefix("model.inner.").replace(*VARIANT_RENAMES.get(network, ("", "")))
-    return translate(bare) or bare.replace("puzzle_emb.", "puzzles.")
+    bare = official.removeprefix("model.inner.")
+    return translate(bare, network) or bare.replace("puzzle_emb.", "puzzles.")
 
 
 def config(name: str) -> dict[str, Any]:
@@ -56,13 +52,24 @@ def hyper_parameters(model: dict[str, Any]) -> dict[str, Any]:
 
 def weights(name: str) -> dict[str, Tensor]:
     """The official state dict in our names, float32."""
-    return from_official(state_dict(name), name)
+    return from_official(state_dict(name), name)[1]
 
 
 def state_dict(name: str) -> dict[str, Tensor]:
     """The official state dict as the official code would hold it."""
     stored = load_file(GOLDEN / name / "state_dict_bf16exact.safetensors")
     return {key: tensor if key.endswith("_init") else tensor.float() for key, tensor in stored.items()}
+
+
+def formula_state_dict(name: str) -> dict[str, Tensor]:
+    """The official state dict of a network in ``formula``, which is computed and stored nowhere."""
+    golden = json.loads((GOLDEN / "formula" / "model_golden.json").read_text())[name]
+    weights = {}
+    for k, (key, shape) in enumerate(golden["state_dict_sorted"]):
+        size = 1.0 if key.endswith("_init") else 0.25
+        angles = 0.37 * torch.arange(math.prod(shape), dtype=torch.float64) + 1.3 * k
+        weights[key] = (size * angles.sin()).view(shape).float()
+    return weights
 
 
 def random_state_dict(

@@ -116,7 +116,18 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for command in ("fit", "validate", "test", "predict", "solve", "info", "import", "export", "data check"):
+    for command in (
+        "fit",
+        "validate",
+        "test",
+        "predict",
+        "solve",
+        "info",
+        "import",
+        "export",
+        "reproduce",
+        "data check",
+    ):
         assert f"\n    {command} " in printed
 
 

@@ -59,7 +59,6 @@ def test_options_are_those_of_the_official_constructor(name: str) -> None:
     module = TRMModule(**official.hyper_parameters(model), supervision_steps=model["halt_max_steps"])
     options: dict[str, Any] = official_options(dict(module.hparams))
     assert options.pop("arch") == "trm"
-    assert "arch.H_layers" not in options
     assert options.pop("arch.mlp_t") == bool(model.get("mlp_t"))
     if not model["puzzle_emb_len"]:  # derived from the other two
         model["puzzle_emb_len"] = -(-model["puzzle_emb_ndim"] // model["hidden_size"])
@@ -69,16 +68,13 @@ def test_options_are_those_of_the_official_constructor(name: str) -> None:
 
 def test_what_cannot_be_exported_is_refused(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = read_checkpoint(trained)
-    checkpoint["state_dict"]["core.blocks.0.mlp.down.bias"] = torch.ones(1)
-    torch.save(checkpoint, "unknown.ckpt")
-    checkpoint["hyper_parameters"]["network"] = "single_z"
-    torch.save(checkpoint, "single.ckpt")
+    checkpoint["state_dict"]["core.answer_blocks.0.mlp.down.weight"] = torch.ones(1)
+    torch.save(checkpoint, "variant.ckpt")
     torch.save(official.state_dict("mlp_t_none"), "official.pt")
     Path("there.pt").write_text("precious")
     before = set(Path.cwd().iterdir())
     for arguments, message in (
-        (["unknown.ckpt", "-o", "out.pt"], "holds blocks.0.mlp.down.bias, for which neither official TRM nor HRM"),
-        (["single.ckpt", "-o", "out.pt"], "single.ckpt is of the network single_z, which has no official format"),
+        (["variant.ckpt", "-o", "out.pt"], "holds answer_blocks.0.mlp.down.weight, for which the official trm"),
         (["official.pt", "-o", "out.pt"], "official.pt is not a checkpoint written by trm"),
         (["missing.ckpt", "-o", "out.pt"], "there is no checkpoint at missing.ckpt"),
         ([trained, "-o", "there.pt"], "there.pt exists already; --force overwrites it"),

@@ -1,7 +1,6 @@
 """``trm import``: official checkpoints of every form give their answers here, and nothing else is taken for one."""
 
 import json
-import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -77,34 +76,6 @@ def test_imported_models_answer_as_in_the_official_evaluation(name: str, here: P
         assert torch.equal(answers.tokens.int(), expected[f"step{k}.preds"])
 
 
-def test_an_imported_hrm_answers_as_the_official_one_and_comes_back(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    golden = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())["hrm"]
-    given = {}
-    for k, (key, shape) in enumerate(golden["state_dict_sorted"]):
-        angles = 0.37 * torch.arange(math.prod(shape), dtype=torch.float64) + 1.3 * k
-        given[f"_orig_mod.{key}"] = ((1.0 if key.endswith("_init") else 0.25) * angles.sin()).view(shape).float()
-    torch.save(given, "step_1")
-    dimensions = ["--data.vocab_size=11", "--data.seq_len=9", "--data.num_puzzles=5", "--num_heads=2"]
-    assert main(["import", "step_1", "--family", CELLS, "-o", "out.ckpt", *dimensions]) == 0
-    assert "network hrm" in capsys.readouterr().out
-    module, _ = load_checkpoint("out.ckpt", family=CELLS)
-    b, j = torch.meshgrid(torch.arange(3), torch.arange(9), indexing="ij")
-    answers = think(module.core, (7 * b + 3 * j) % 10 + 1, torch.tensor([1, 2, 2]), max_steps=1, early=False)
-    expected = golden["float32"][0]
-    assert answers.logits[0, 0].tolist() == pytest.approx(expected["logits_0_0"], abs=2e-4)
-    assert answers.tokens.tolist() == expected["preds"]
-    assert answers.halt.tolist() == pytest.approx(expected["q_halt"], abs=5e-5)
-
-    assert main(["export", "out.ckpt", "--format", "official", "-o", "back"]) == 0
-    assert "arch=hrm" in (printed := capsys.readouterr().out)
-    assert "arch.H_layers=2" in printed
-    back = torch.load("back", weights_only=True)
-    assert back.keys() == given.keys()
-    assert all(torch.equal(back[key].float(), tensor) for key, tensor in given.items())
-
-
 def save_legacy(state: dict[str, Tensor], path: str) -> None:
     torch.save(state, path, _use_new_zipfile_serialization=False)
 
@@ -130,6 +101,36 @@ def test_the_state_dict_of_a_module_is_taken_as_it_is_saved(here: Path) -> None:
     torch.save(ordered, "step_1")
     module, _ = import_golden("mlp_t_none", "step_1")
     assert (module.core.tokens.weight == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "told"),
+    [
+        ("trm_singlez_mlp", "single_z", {"mixer": "mlp", "puzzle_tokens": 4, "latent_steps": 2}),
+        ("trm_hier6_mlp_L6", "multi_scale", {"mixer": "mlp", "puzzle_tokens": 4, "latent_steps": 6}),
+        ("hrm", "hrm", {"puzzle_tokens": 1, "cycles": 2, "latent_steps": 2, "continue_loss": True}),
+        ("transformer_baseline", "direct", {"num_layers": 3, "puzzle_tokens": 1, "cycles": 1, "latent_steps": 1}),
+    ],
+)
+def test_other_networks_are_told_by_their_names_and_come_back_exactly(
+    name: str, network: str, told: dict[str, Any], here: Path
+) -> None:
+    given = official.formula_state_dict(name)
+    torch.save(given, "step_1")
+    dimensions = ["--data.vocab_size=11", "--data.seq_len=9", "--data.num_puzzles=5", "--num_heads=2"]
+    more = ["--latent_steps=2"] if network == "single_z" else []
+    assert main(["import", "step_1", "--family", CELLS, "-o", "out.ckpt", *dimensions, *more]) == 0
+    module, _ = load_checkpoint("out.ckpt", family=CELLS)
+    assert {"network": network, **told}.items() <= dict(module.hparams).items()
+    b, j = torch.meshgrid(torch.arange(3), torch.arange(9), indexing="ij")
+    expected = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())[name]["float32"][0]
+    answers = think(module.core, (7 * b + 3 * j) % 10 + 1, torch.tensor([1, 2, 2]), max_steps=1, early=False)
+    assert answers.logits[0, 0].tolist() == pytest.approx(expected["logits_0_0"], abs=2e-4)
+    assert answers.tokens.tolist() == expected["preds"]
+    assert main(["export", "out.ckpt", "--format=official", "-o", "back", "--uncompiled"]) == 0
+    back = torch.load("back", weights_only=True)
+    assert back.keys() == given.keys()
+    assert all(torch.equal(back[key].float(), tensor) for key, tensor in given.items())
 
 
 @pytest.mark.parametrize(

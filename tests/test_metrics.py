@@ -57,3 +57,13 @@ def test_means_do_not_depend_on_the_batches() -> None:
 
 def test_nothing_counted_is_zero() -> None:
     assert set(updated([True] * 4, slice(2, 3)).values()) == {0.0}
+
+
+def test_means_stay_exact_in_a_run_of_bfloat16() -> None:
+    module = torch.nn.ModuleList([PuzzleMetrics()]).to(torch.bfloat16)
+    torch.set_default_dtype(torch.bfloat16)  # as Lightning does during a step
+    for _ in range(300):  # bfloat16 counts to 256
+        module[0].update(PREDICTIONS, LABELS, HALT, STEPS, torch.ones(4, dtype=torch.bool), LOSSES, 2 * LOSSES)
+    torch.set_default_dtype(torch.float32)
+    once = updated([True] * 4)
+    assert {name: value.item() for name, value in module[0].compute().items()} == pytest.approx(once, rel=1e-12)

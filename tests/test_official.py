@@ -22,18 +22,18 @@ def test_every_official_name_has_one_of_ours_and_the_other_way_round(name: str) 
 
 
 def test_other_names_have_none() -> None:
-    for key in ("M_level.layers.0.mlp.down_proj.weight", "L_level.layers.x.mlp.down_proj.weight", "L1_init", ""):
+    for key in ("H_level.layers.0.mlp.down_proj.weight", "L_level.layers.x.mlp.down_proj.weight", "L1_init", ""):
         assert our_name(key) is None
-    assert official_name("blocks.0.mlp.down.bias") is None
+    assert official_name("answer_blocks.0.mlp.down.weight") is None
 
 
 @pytest.mark.parametrize("name", official.MODELS)
 def test_shapes_tell_the_network(name: str) -> None:
     true = official.hyper_parameters(official.config(name)["model"])
-    found = architecture(official.weights(name), true["seq_len"], name)
+    found = architecture("trm", official.weights(name), true["seq_len"], name)
     if true["puzzle_size"] == true["hidden_size"]:
         true["puzzle_size"] = 0
-    assert found.items() <= {**true, "multiple_of": 256, "network": "trm"}.items()
+    assert found.items() <= {**true, "multiple_of": 256}.items()
     missing = true.keys() - found.keys() - UNSEEN
     if not true["puzzle_size"]:
         missing -= {"puzzle_size"}
@@ -49,15 +49,17 @@ def test_shapes_tell_the_network(name: str) -> None:
 def test_widths_are_explained(mixer: str, expansion: float, multiple_of: int) -> None:
     sizes = {"mixer": mixer, "hidden_size": 48, "num_heads": 2, "num_layers": 3, "puzzle_tokens": 0}
     core = TRMModule(6, 20, expansion=expansion, multiple_of=multiple_of, **sizes).core
-    found = architecture(core.state_dict(), 20, "file")
+    found = architecture("trm", core.state_dict(), 20, "file")
     again = TRMModule(6, 20, **{**sizes, **found}).core
-    refuse_misfits(core.state_dict(), again.state_dict(), "file")
+    refuse_misfits("trm", core.state_dict(), again.state_dict(), "file")
 
 
 @pytest.mark.parametrize("name", official.MODELS)
 def test_there_and_back_is_exact(name: str) -> None:
     given = official.state_dict(name)
-    back = to_official(from_official(given, name), "model.inner.", name)
+    network, state = from_official(given, name)
+    assert network == "trm"
+    back = to_official(state, network, "model.inner.", name)
     assert back.keys() == given.keys()
     for key, tensor in given.items():
         assert back[key].dtype == (torch.bfloat16 if key.endswith("_init") else torch.float32)
@@ -66,7 +68,7 @@ def test_there_and_back_is_exact(name: str) -> None:
 
 def test_initial_states_that_bfloat16_cannot_hold_stay_in_float32() -> None:
     state = {"y_init": torch.tensor([1 + 2**-20]), "z_init": torch.tensor([1.5]), "tokens.weight": torch.ones(1, 1)}
-    back = to_official(state, "", "file")
+    back = to_official(state, "trm", "", "file")
     assert [back[key].dtype for key in ("H_init", "L_init")] == [torch.float32, torch.bfloat16]
     assert torch.equal(back["H_init"], state["y_init"])
 
@@ -75,7 +77,7 @@ def test_a_halting_head_of_one_row_gets_an_untrained_second() -> None:
     given = official.state_dict("mlp_t_none")
     for key in ("model.inner.q_head.weight", "model.inner.q_head.bias"):
         given[key] = given[key][:1]
-    state, whole = from_official(given, "file"), official.weights("mlp_t_none")
+    (_, state), whole = from_official(given, "file"), official.weights("mlp_t_none")
     assert torch.equal(state["halting_head.weight"][0], whole["halting_head.weight"][0])
     assert torch.equal(state["halting_head.bias"], torch.stack((whole["halting_head.bias"][0], torch.tensor(-5.0))))
     assert not state["halting_head.weight"][1].any()
@@ -88,15 +90,30 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
     return {key: value for key, value in {**bare, **names}.items() if value is not None}
 
 
+def test_latents_of_several_scales_are_put_together_by_their_numbers() -> None:
+    numbers = [10, 2, 1, *range(3, 10)]
+    network, state = from_official(
+        changed(L_init=None, **{f"L{number}_init": torch.full((32,), float(number)) for number in numbers}), "file"
+    )
+    assert network == "multi_scale"
+    assert state["z_init"].view(-1, 32).mean(1).tolist() == list(range(1, 11))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"embed_tokens__embedding_weight": None}, "0 of its keys end in embed_tokens.embedding_weight"),
         ({"other__embed_tokens__embedding_weight": torch.ones(1)}, "2 of its keys end in embed_tokens"),
-        ({"M_level__layers__0__mlp__down_proj__weight": torch.ones(1)}, "holds M_level.layers.0.mlp.down_proj.weight"),
-        ({"H_level__layers__0__mlp__down_proj__weight": torch.ones(32, 256)}, "it lacks H_level.layers.0.mlp_t.gate"),
-        ({f"L{number}_init": torch.ones(1) for number in range(1, 7)}, "holds L1_init, L2_init, L3_init and 3 more"),
-        ({"H_init": None}, "it lacks H_init"),
+        (
+            {"H_level__layers__0__mlp__down_proj__weight": torch.ones(1)},
+            "network hrm: .* it lacks H_level",
+        ),
+        (
+            {f"L{number}_init": torch.ones(1) for number in range(1, 7)},
+            "holds L_init, for which .* multi_scale",
+        ),
+        ({"L_level__extra": torch.ones(1)}, "holds L_level.extra, for which the network trm has no place"),
+        ({"L_init": None}, "it lacks L_init"),
         ({"puzzle_emb__weights": None}, "it lacks puzzle_emb.weights"),
         ({"L_level__layers__0__mlp__gate_up_proj__weight": None}, "it lacks L_level.layers.0.mlp.gate_up_proj.weight"),
         ({"embed_pos__embedding_weight": torch.ones(3, 32)}, "at most 3 cells, but these puzzles have 16"),
@@ -110,10 +127,10 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
         ({"L_level__layers__0__mlp__down_proj__weight": torch.ones(32, 257)}, "SwiGLUs of width 257 for 32"),
     ],
 )
-def test_what_is_not_one_plain_trm_is_refused_by_its_keys(changes: dict[str, Any], message: str) -> None:
+def test_what_is_not_one_network_is_refused_by_its_keys(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        state = from_official(changed(**changes), "file")
-        found = architecture(state, 16, "file")
+        network, state = from_official(changed(**changes), "file")
+        found = architecture(network, state, 16, "file")
         with torch.device("meta"):
-            network = TRMModule(11, 16, 5, **found).core
-        refuse_misfits(state, network.state_dict(), "file")
+            core = TRMModule(11, 16, 5, **found).core
+        refuse_misfits(network, state, core.state_dict(), "file")

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 from test_cli import FOUR
 
-from trm.cli import main
+from trm.cli import TRMCLI, main
 from trm.module import TRMModule
 from trm.nn import NETWORKS
 
@@ -62,6 +62,7 @@ def test_every_ablation_builds_a_network_of_the_size_it_tells(tmp_path: Path, mo
         built.append((trainer, model))
 
     monkeypatch.setattr(Trainer, "fit", build_only)
+    monkeypatch.setattr(TRMCLI, "before_fit", lambda self: None)  # which reads the data
     monkeypatch.chdir(tmp_path)
     shutil.copytree(REPO / "configs", "configs")
     for weights, command in rows:

@@ -65,3 +65,15 @@ def test_slots_come_back_from_their_state_dict() -> None:
     assert torch.equal(back.halted, slots.halted)
     assert torch.equal(back.steps, slots.steps)
     assert all(torch.equal(a, b) for a, b in zip((*back.state, *back.batch), (*slots.state, *slots.batch), strict=True))
+
+
+def test_exploration_does_not_depend_on_the_precision() -> None:
+    drawn = []
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)  # as Lightning does during a step
+        drawn.append(explore_halting(200, 0.1, 16, torch.Generator().manual_seed(0)))
+        torch.set_default_dtype(default)
+    assert drawn[0].any()
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])

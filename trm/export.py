@@ -5,12 +5,15 @@ from typing import Any, Literal
 import torch
 
 from trm.checkpoint import CheckpointFiles, read_checkpoint, refuse_overwriting
-from trm.errors import InputError
-from trm.official import INITIAL_STATES, MULTIPLES, to_official
+from trm.official import MULTIPLES, to_official
 
+ARCHITECTURES = {
+    "single_z": "trm_singlez",
+    "multi_scale": "trm_hier6",
+    "hrm": "hrm",
+    "direct": "transformers_baseline",
+}
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
-ARCHITECTURES = {"trm": "trm", "one_step": "trm", "hrm": "hrm", "two_networks": "hrm"}
-"""The official network that computes what one of ours does; where the gradient goes does not matter to it."""
 
 
 def export(
@@ -31,21 +34,17 @@ def export(
     """
     refuse_overwriting(output, force)
     content = read_checkpoint(checkpoint)
-    model = {"network": "trm", **content["hyper_parameters"]}
-    if model["network"] not in ARCHITECTURES:
-        raise InputError(
-            f"{checkpoint} is of the network {model['network']}, which has no official format; "
-            f"{', '.join(ARCHITECTURES)} have"
-        )
     prefix = PLAIN if uncompiled else COMPILED
     state = {name.removeprefix("core."): tensor for name, tensor in content["state_dict"].items()}
-    weights = to_official(state, prefix, checkpoint)
+    model, multiple_of = content["hyper_parameters"], content["hyper_parameters"]["multiple_of"]
+    weights = to_official(state, model.get("network", "trm"), prefix, checkpoint)
     CheckpointFiles().save_checkpoint(weights, output)
     print(f"{output}: the weights of {checkpoint} under their official names, all of which begin with {prefix}")
     print(f"options: {' '.join(f'{name}={value}' for name, value in official_options(model).items())}")
-    if wide := [name for name in INITIAL_STATES if weights[f"{prefix}{name}"].dtype != torch.bfloat16]:
+    initial = {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.endswith("_init")}
+    if wide := [name for name, tensor in initial.items() if tensor.dtype != torch.bfloat16]:
         print(f"in float32: {', '.join(wide)}, bfloat16 in official files, but here that would lose digits")
-    if (multiple_of := model["multiple_of"]) != MULTIPLES[0]:
+    if multiple_of != MULTIPLES[0]:
         print(f"beware: the official code rounds SwiGLU widths up to {MULTIPLES[0]}, this network to {multiple_of}")
     return 0
 
@@ -53,8 +52,11 @@ def export(
 def official_options(model: dict[str, Any]) -> dict[str, Any]:
     """Return the options under which the official code builds a network, from the arguments of ``TRMModule``."""
     tokens = model["puzzle_tokens"] if model["num_puzzles"] else 0
-    options = {
-        "arch": ARCHITECTURES[model["network"]],
+    network = model.get("network", "trm")
+    layers = {"arch.H_layers": model["num_layers"]} if network in ("hrm", "direct") else {}
+    return {
+        "arch": ARCHITECTURES.get(network, "trm"),
+        **layers,
         "arch.hidden_size": model["hidden_size"],
         "arch.L_layers": model["num_layers"],
         "arch.num_heads": model["num_heads"],
@@ -64,7 +66,6 @@ def official_options(model: dict[str, Any]) -> dict[str, Any]:
         "arch.H_cycles": model["cycles"],
         "arch.L_cycles": model["latent_steps"],
         "arch.halt_max_steps": model["supervision_steps"],
+        "arch.puzzle_emb_len": tokens,
         "arch.puzzle_emb_ndim": (model["puzzle_size"] or model["hidden_size"]) if tokens else 0,
     }
-    own = {"arch.H_layers": model["num_layers"]} if options["arch"] == "hrm" else {"arch.puzzle_emb_len": tokens}
-    return {**options, **own}

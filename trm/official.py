@@ -1,7 +1,7 @@
 """The official state dict: its names in ours, and the network that its shapes stand for. Pure functions.
 
-Official are SamsungSAILMontreal/TinyRecursiveModels, sapientinc/HRM, and what was trained with them. A key is a prefix,
-which depends on how the model was wrapped and compiled, and one of the names below.
+Official are SamsungSAILMontreal/TinyRecursiveModels and what was trained with it. A key is a prefix, which depends on
+how the model was wrapped and compiled, and one of the names below.
 """
 
 import re
@@ -15,10 +15,9 @@ from torch import Tensor
 from trm.errors import InputError
 from trm.nn.layers import swiglu_width
 from trm.nn.network import HALT_BIAS
+from trm.nn.variants import NetworkName
 
 NAMES = {
-    "H_init": "y_init",
-    "L_init": "z_init",
     "embed_tokens.embedding_weight": "tokens.weight",
     "embed_pos.embedding_weight": "positions.weight",
     "puzzle_emb.weights": "puzzles.weights",
@@ -26,7 +25,6 @@ NAMES = {
     "q_head.weight": "halting_head.weight",
     "q_head.bias": "halting_head.bias",
 }
-STACKS = {"L_level.layers": "blocks", "H_level.layers": "answer_blocks"}  # the second in HRM alone
 LAYERS = {
     "self_attn.qkv_proj.weight": "attention.qkv.weight",
     "self_attn.o_proj.weight": "attention.out.weight",
@@ -35,27 +33,43 @@ LAYERS = {
     "mlp.gate_up_proj.weight": "mlp.gate_up.weight",
     "mlp.down_proj.weight": "mlp.down.weight",
 }
-"""Official names and ours: of single tensors, of stacks of layers, and of the tensors in a layer."""
+LAYOUTS: dict[NetworkName, dict[str, str]] = {
+    "trm": {"H_init": "y_init", "L_init": "z_init", "L_level.layers": "blocks"},
+    "single_z": {"L_init": "y_init", "L_level.layers": "blocks"},
+    "multi_scale": {"H_init": "y_init", "L_level.layers": "blocks"},  # and L1_init, L2_init, ... for z_init
+    "hrm": {"H_init": "y_init", "L_init": "z_init", "L_level.layers": "blocks", "H_level.layers": "answer_blocks"},
+    "direct": {"H_init": "y_init", "H_level.layers": "blocks"},
+}
+"""Official names and ours: of single tensors, of the tensors in a layer, and of what each network has of its own."""
 
 ALWAYS_THERE = "embed_tokens.embedding_weight"
-INITIAL_STATES = ("H_init", "L_init")
-"""Kept in bfloat16 by official files: the dtype that official models compute in."""
+SCALE = re.compile(r"L(\d+)_init")
 MULTIPLES, EXPANSIONS = (256, 8, 1), (4.0, *(half / 2 for half in range(1, 33)))
 """Roundings and expansions to explain a width by, likeliest first; the official code has 256 and 4."""
 
 
-def our_name(official: str) -> str | None:
+def network_of(names: Iterable[str]) -> NetworkName:
+    """Tell the network by the official names of its tensors, without their prefix."""
+    names = {name.partition(".")[0] for name in names}
+    if "H_level" in names:
+        return "hrm" if "L_level" in names else "direct"
+    if "L1_init" in names:
+        return "multi_scale"
+    return "trm" if "H_init" in names else "single_z"
+
+
+def our_name(official: str, network: NetworkName = "trm") -> str | None:
     """Translate a key without its prefix; None if the network has nothing of the kind."""
-    return _renamed(official, NAMES, STACKS, LAYERS)
+    return _renamed(official, NAMES | LAYOUTS[network], LAYERS)
 
 
-def official_name(ours: str) -> str | None:
-    """Translate a key of ``TRM``'s state dict; None if the official network has nothing of the kind."""
-    return _renamed(ours, *({new: old for old, new in table.items()} for table in (NAMES, STACKS, LAYERS)))
+def official_name(ours: str, network: NetworkName = "trm") -> str | None:
+    """Translate a key of a network's state dict; None if the official one has nothing of the kind."""
+    return _renamed(ours, *({new: old for old, new in table.items()} for table in (NAMES | LAYOUTS[network], LAYERS)))
 
 
-def from_official(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Translate a state dict: names without prefix, all in float32, and the halting head with two rows.
+def from_official(weights: Mapping[str, Tensor], where: str) -> tuple[NetworkName, dict[str, Tensor]]:
+    """Tell the network and translate its state dict: without prefix, in float32, the halting head with two rows.
 
     Args:
         weights: the official state dict.
@@ -67,49 +81,61 @@ def from_official(weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor
     prefixes = [key.removesuffix(ALWAYS_THERE) for key in weights if key.endswith(ALWAYS_THERE)]
     if len(prefixes) != 1:
         raise InputError(
-            f"{where} is not the state dict of one official network: {len(prefixes)} of its keys end in {ALWAYS_THERE}"
+            f"{where} is not the state dict of one official TRM: {len(prefixes)} of its keys end in {ALWAYS_THERE}"
         )
-    names = {key: our_name(key.removeprefix(prefixes[0])) for key in weights}
-    if unknown := [key for key, name in names.items() if name is None]:
-        raise InputError(f"{where} holds {some(unknown)}, for which neither TRM nor HRM has a place")
+    bare = {key.removeprefix(prefixes[0]): tensor for key, tensor in weights.items()}
+    network = network_of(bare)
     for key, tensor in weights.items():
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             kind = f"{tensor.dtype} numbers" if not tensor.is_floating_point() else "numbers that are not finite"
             raise InputError(f"{where}: {key} holds {kind}, but weights are finite floating-point numbers")
-    state = {str(names[key]): tensor.float() for key, tensor in weights.items()}
-    # Some leave out the logit of going on, which TRM never uses.
+    scales = sorted(filter(SCALE.fullmatch, bare), key=lambda key: (len(key), key)) if network == "multi_scale" else []
+    latent = torch.cat([torch.empty(0), *(bare.pop(key).float().flatten() for key in scales)])
+    if unknown := [f"{prefixes[0]}{key}" for key in bare if our_name(key, network) is None]:
+        raise InputError(f"{where} holds {some(unknown)}, for which the network {network} has no place")
+    state = {str(our_name(key, network)): tensor.float() for key, tensor in bare.items()}
     for name, fresh in (("halting_head.weight", 0.0), ("halting_head.bias", HALT_BIAS)):
-        if name in state and state[name].shape[:1] == (1,):
+        if name in state and state[name].shape[:1] == torch.Size([1]):  # some forks leave out the logit of going on
             state[name] = torch.cat((state[name], torch.full_like(state[name], fresh)))
-    return state
+    if "z_init" not in LAYOUTS[network].values():
+        state["z_init"] = latent
+    return network, state
 
 
-def to_official(state: Mapping[str, Tensor], prefix: str, where: str) -> dict[str, Tensor]:
-    """Translate the state dict of ``TRM`` back, with the dtypes of official files as far as no digit is lost.
+def to_official(state: Mapping[str, Tensor], network: NetworkName, prefix: str, where: str) -> dict[str, Tensor]:
+    """Translate the state dict of a network back, with the dtypes of official files as far as no digit is lost.
 
     Args:
         state: the state dict.
+        network: the network.
         prefix: what all keys begin with.
         where: the file it is from, for messages.
 
     Raises:
-        InputError: if the official network has no place for a tensor.
+        InputError: if the official code has no such network, or no place for a tensor.
     """
-    names = {key: official_name(key) for key in state}
-    if unknown := [key for key, name in names.items() if name is None]:
-        raise InputError(f"{where} holds {some(unknown)}, for which neither official TRM nor HRM has a place")
-    exported = {f"{prefix}{names[key]}": tensor.float() for key, tensor in state.items()}
-    for key in [f"{prefix}{name}" for name in INITIAL_STATES if f"{prefix}{name}" in exported]:
+    layout: NetworkName = "trm" if network == "one_step" else network  # the same tensors, differentiated otherwise
+    if layout not in LAYOUTS:
+        raise InputError(f"{where} is of the network {network}, which the official code does not have")
+    initial = [name for name in ("y_init", "z_init") if official_name(name, layout)]
+    exported = {name: tensor.float() for name, tensor in state.items() if name != "z_init" or name in initial}
+    if unknown := [name for name in exported if official_name(name, layout) is None]:
+        raise InputError(f"{where} holds {some(unknown)}, for which the official {layout} has no place")
+    exported = {str(official_name(name, layout)): tensor for name, tensor in exported.items()}
+    if layout == "multi_scale":
+        scales = torch.split(state["z_init"].float(), len(state["y_init"]))
+        exported |= {f"L{scale}_init": tensor for scale, tensor in enumerate(scales, start=1)}
+    for key in (key for key in exported if key.endswith("_init")):  # official models keep and compute these in bfloat16
         narrow = exported[key].bfloat16()
-        if torch.equal(narrow.float(), exported[key]):
-            exported[key] = narrow
-    return exported
+        exported[key] = narrow if torch.equal(narrow.float(), exported[key]) else exported[key]
+    return {f"{prefix}{key}": tensor for key, tensor in exported.items()}
 
 
-def architecture(state: Mapping[str, Tensor], seq_len: int, where: str) -> dict[str, Any]:
-    """Read the network off a translated state dict, as arguments of ``TRMModule``, as far as shapes tell.
+def architecture(network: NetworkName, state: Mapping[str, Tensor], seq_len: int, where: str) -> dict[str, Any]:
+    """Read a translated state dict's architecture, as arguments of ``TRMModule``, as far as shapes tell.
 
     Args:
+        network: the network.
         state: the state dict in our names.
         seq_len: number of grid cells.
         where: the file, for messages.
@@ -130,9 +156,12 @@ def architecture(state: Mapping[str, Tensor], seq_len: int, where: str) -> dict[
         "hidden_size": hidden_size,
         "num_layers": len({name.split(".")[1] for name in state if name.startswith("blocks.")}),
         "mixer": "mlp" if length else "attention",
-        "network": "hrm" if any(name.startswith("answer_blocks.") for name in state) else "trm",
         **_explained(widths, where),
     }
+    if network != "trm":
+        found["network"] = network
+    if network == "multi_scale":
+        found["latent_steps"] = len(state["z_init"]) // max(1, hidden_size)
     if table not in (0, hidden_size):
         found["puzzle_size"] = table
     if "positions.weight" in state:
@@ -146,10 +175,11 @@ def architecture(state: Mapping[str, Tensor], seq_len: int, where: str) -> dict[
     return found
 
 
-def refuse_misfits(state: Mapping[str, Tensor], network: Mapping[str, Tensor], where: str) -> None:
+def refuse_misfits(kind: NetworkName, state: Mapping[str, Tensor], network: Mapping[str, Tensor], where: str) -> None:
     """Refuse a translated state dict that is not one of the network.
 
     Args:
+        kind: the network.
         state: the state dict in our names.
         network: the state dict of the network, whose shapes alone are looked at.
         where: the file, for messages.
@@ -157,16 +187,16 @@ def refuse_misfits(state: Mapping[str, Tensor], network: Mapping[str, Tensor], w
     Raises:
         InputError: naming what is missing, is left over, or has another shape.
     """
-    missing = [str(official_name(name)) for name in network if name not in state]
-    surplus = [str(official_name(name)) for name in state if name not in network]
+    missing = [official_name(name, kind) or name for name in network if name not in state]
+    surplus = [official_name(name, kind) or name for name in state if name not in network]
     misshapen = [
-        f"{official_name(name)} of shape {tuple(tensor.shape)} in place of {tuple(network[name].shape)}"
+        f"{official_name(name, kind) or name} of shape {tuple(tensor.shape)} in place of {tuple(network[name].shape)}"
         for name, tensor in state.items()
         if name in network and tensor.shape != network[name].shape
     ]
     named = {"lacks": missing, "has no use for": surplus, "has": misshapen}
     if faults := " and ".join(f"{verb} {some(names)}" for verb, names in named.items() if names):
-        raise InputError(f"{where} is not of one network: by its other shapes it {faults}")
+        raise InputError(f"{where} is not of one network {kind}: by its other shapes it {faults}")
 
 
 def some(names: Iterable[str]) -> str:
@@ -176,12 +206,12 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(shown) + (f" and {len(others) - 2} more" if len(others) > 2 else "")
 
 
-def _renamed(name: str, names: dict[str, str], stacks: dict[str, str], layers: dict[str, str]) -> str | None:
+def _renamed(name: str, names: dict[str, str], layers: dict[str, str]) -> str | None:
     if name in names:
         return names[name]
     match = re.fullmatch(r"([^\d]+)\.(\d+)\.([^\d]+)", name)
-    if match and match[1] in stacks and match[3] in layers:
-        return f"{stacks[match[1]]}.{match[2]}.{layers[match[3]]}"
+    if match and match[1] in names and match[3] in layers:
+        return f"{names[match[1]]}.{match[2]}.{layers[match[3]]}"
     return None
 
 

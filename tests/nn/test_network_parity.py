@@ -48,12 +48,26 @@ def test_gradients_match_official(name: str) -> None:
     official.assert_tensors_match(stored, "grad.", ours, atol=2e-6, rtol=2e-4)
 
 
-def test_bfloat16_autocast_matches_official_forward_dtype() -> None:
+@pytest.mark.parametrize("how", ["autocast", "weights"])
+def test_bfloat16_matches_official_forward_dtype(how: str) -> None:
     name = "attn_rope_bf16"
     core, batch = official.model(name).eval(), official.batch(name, 1)
+    if how == "weights":
+        core.bfloat16()  # loses nothing: the fixture's weights are bfloat16
     step1 = load_file(official.GOLDEN / name / "eval.safetensors")
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=how == "autocast"):
         thought = core(core.start(len(batch.inputs)), batch.inputs, core.puzzles(batch.puzzles))
     assert thought.state.y.dtype == thought.state.z.dtype == torch.bfloat16
     torch.testing.assert_close(thought.logits.float(), step1["step1.logits"].float(), atol=0.1, rtol=0)
     torch.testing.assert_close(thought.halt, step1["step1.q_halt_logits"], atol=0.1, rtol=0)
+
+
+def test_bfloat16_weights_leave_positions_states_and_puzzles_as_they_are() -> None:
+    core = official.model("attn_rope")
+    before = {name: buffer.clone() for name, buffer in core.named_buffers()}
+    assert len(before) == 5  # cosines, sines, two initial states, the puzzle table
+    core.to(torch.bfloat16)
+    assert {parameter.dtype for parameter in core.parameters()} == {torch.bfloat16}
+    for name, buffer in core.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+    assert {buffer.dtype for buffer in core.double().buffers()} == {torch.float64}

@@ -1,7 +1,6 @@
 """The networks that the Tiny Recursive Model is compared with: the official numbers, sizes, and what each changes."""
 
 import json
-import math
 from typing import Any, get_args
 
 import official
@@ -15,6 +14,7 @@ from trm.batch import Batch
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM, State, Thought
 from trm.nn.variants import HRM, Direct, NetworkName, OneStep, TwoNetworks
+from trm.official import from_official
 
 MLP = {"mixer": "mlp", "positions": "none"}
 FORMULA: dict[str, dict[str, Any]] = {
@@ -39,14 +39,9 @@ def formula_module(name: str, golden: dict[str, Any]) -> TRMModule:
     sizes = {"hidden_size": 64, "num_heads": 2, "latent_steps": 2, "puzzle_tokens": 4}
     still = {"lr": 0.0, "puzzle_lr": 0.0, "warmup_steps": 0}
     module = TRMModule(11, 9, 5, **{**sizes, **FORMULA[name]}, **still, supervision_steps=3, explore=0.0)
-    weights = {}
-    for k, (key, shape) in enumerate(golden["state_dict_sorted"]):
-        size = 1.0 if key.endswith("_init") else 0.25
-        angles = 0.37 * torch.arange(math.prod(shape), dtype=torch.float64) + 1.3 * k
-        weights[official.our_name(key, name)] = (size * angles.sin()).view(shape).float()
-    if name == "trm_hier6_mlp_L6":
-        weights["z_init"] = torch.cat([weights.pop(f"L{scale}_init") for scale in range(1, 7)])
-    module.core.load_state_dict({"z_init": torch.empty(0), **weights})
+    network, state = from_official(official.formula_state_dict(name), name)
+    assert network == module.hparams["network"]
+    module.core.load_state_dict(state)
     assert sum(parameter.numel() for parameter in module.core.parameters()) == golden["num_params"]
     # The official baseline halts by comparison with a logit that nothing trains.
     module.core.continue_loss |= name == "transformer_baseline"
@@ -93,6 +88,7 @@ def formula_steps(module: TRMModule, precision: str) -> list[dict[str, Any]]:
 def test_every_network_matches_official(name: str) -> None:
     """Weights and inputs are by the formula of the fixture: no file of weights could have been fitted to."""
     golden = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())[name]
+    network = FORMULA[name].get("network", "trm")
     for ours, theirs in zip(formula_steps(formula_module(name, golden), "32-true"), golden["float32"], strict=True):
         thought = ours["thought"]
         assert ours["loss"] * 3 == pytest.approx(theirs["loss"], abs=5e-5)
@@ -110,7 +106,7 @@ def test_every_network_matches_official(name: str) -> None:
         for feature, sums in zip(features, theirs["z_sum_abssum"].values(), strict=True):
             assert [feature.double().sum().item(), feature.double().abs().sum().item()] == pytest.approx(sums, abs=1e-2)
         for key, expected in theirs["grad_abs_sum"].items():
-            assert ours["grads"][official.our_name(key, name)] == pytest.approx(expected, rel=1e-3, abs=1e-4), key
+            assert ours["grads"][official.our_name(key, network)] == pytest.approx(expected, rel=1e-3, abs=1e-4), key
         assert ours["rows"] == pytest.approx(theirs["puzzle_local_grad_abs_sum"], rel=1e-3, abs=1e-5)
 
 
