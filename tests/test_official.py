@@ -90,6 +90,15 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
     return {key: value for key, value in {**bare, **names}.items() if value is not None}
 
 
+def test_latents_of_several_scales_are_put_together_by_their_numbers() -> None:
+    numbers = [10, 2, 1, *range(3, 10)]
+    network, state = from_official(
+        changed(L_init=None, **{f"L{number}_init": torch.full((32,), float(number)) for number in numbers}), "file"
+    )
+    assert network == "multi_scale"
+    assert state["z_init"].view(-1, 32).mean(1).tolist() == list(range(1, 11))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -111,6 +120,7 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
         ({"L_level__layers__0__self_attn__o_proj__weight": torch.ones(32, 32)}, "has no use for L_level.layers.0.self"),
         ({"lm_head__weight": torch.ones(12, 32)}, r"has lm_head.weight of shape \(12, 32\) in place of \(11, 32\)"),
         ({"q_head__weight": torch.ones(3, 32)}, r"has q_head.weight of shape \(3, 32\)"),
+        ({"L_level__layers__999999999__mlp__down_proj__weight": torch.ones(1)}, "has no use for L_level.layers.9999"),
         ({"q_head__bias": torch.tensor(1.0)}, r"has q_head.bias of shape \(\)"),
         ({"q_head__bias": torch.tensor([1.0, float("nan")])}, "q_head.bias holds numbers that are not finite"),
         ({"q_head__bias": torch.tensor([1, 2])}, "q_head.bias holds torch.int64 numbers"),

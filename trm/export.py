@@ -21,9 +21,9 @@ def export(
 ) -> int:
     """Write the weights of a checkpoint for other programs.
 
-    They are the averaged ones. What the file cannot hold, such as the number of cycles, is printed as options of the
-    official code. A puzzle's row in the table is that of its id here: of ARC the official one only if the checkpoint
-    was trained with --data.numbering official, or imported.
+    They are those that evaluation uses, averaged if the run kept an average. What the file cannot hold, such as the
+    number of cycles, is printed as options of the official code. A puzzle's row in the table is that of its id here: of
+    ARC it is the official one only if the checkpoint was trained with --data.numbering official, or imported.
 
     Args:
         checkpoint: a file written by ``trm fit`` or ``trm import``.

@@ -89,8 +89,8 @@ def from_official(weights: Mapping[str, Tensor], where: str) -> tuple[NetworkNam
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             kind = f"{tensor.dtype} numbers" if not tensor.is_floating_point() else "numbers that are not finite"
             raise InputError(f"{where}: {key} holds {kind}, but weights are finite floating-point numbers")
-    scales = sorted((key for key in bare if SCALE.fullmatch(key)), key=len) if network == "multi_scale" else []
-    latent = torch.cat([torch.empty(0), *(bare.pop(key).float() for key in scales)])
+    scales = sorted(filter(SCALE.fullmatch, bare), key=lambda key: (len(key), key)) if network == "multi_scale" else []
+    latent = torch.cat([torch.empty(0), *(bare.pop(key).float().flatten() for key in scales)])
     if unknown := [f"{prefixes[0]}{key}" for key in bare if our_name(key, network) is None]:
         raise InputError(f"{where} holds {some(unknown)}, for which the network {network} has no place")
     state = {str(our_name(key, network)): tensor.float() for key, tensor in bare.items()}
@@ -154,14 +154,14 @@ def architecture(network: NetworkName, state: Mapping[str, Tensor], seq_len: int
         widths[length] = size("blocks.0.token_mlp.down.weight", 1)
     found: dict[str, Any] = {
         "hidden_size": hidden_size,
-        "num_layers": 1 + max((int(name.split(".")[1]) for name in state if name.startswith("blocks.")), default=0),
+        "num_layers": len({name.split(".")[1] for name in state if name.startswith("blocks.")}),
         "mixer": "mlp" if length else "attention",
         **_explained(widths, where),
     }
     if network != "trm":
         found["network"] = network
     if network == "multi_scale":
-        found["latent_steps"] = len(state["z_init"]) // hidden_size
+        found["latent_steps"] = len(state["z_init"]) // max(1, hidden_size)
     if table not in (0, hidden_size):
         found["puzzle_size"] = table
     if "positions.weight" in state:
