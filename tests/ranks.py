@@ -87,9 +87,11 @@ def forked(ranks: int) -> Iterator[dict[str, Any]]:
         pytest.skip("a process that uses CUDA cannot be forked")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
-    with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):  # and takes back the port that Lightning notes there
-        yield {"devices": ranks, "strategy": DDPStrategy(start_method="fork", timeout=timedelta(minutes=1))}
-    torch.set_num_threads(threads)
+    try:
+        with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):  # takes back the port that Lightning notes there
+            yield {"devices": ranks, "strategy": DDPStrategy(start_method="fork", timeout=timedelta(minutes=1))}
+    finally:
+        torch.set_num_threads(threads)
 
 
 def small_module(**arguments: Any) -> TRMModule:

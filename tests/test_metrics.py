@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from training import default_dtype
 
 from trm.batch import IGNORE
 from trm.metrics import PuzzleMetrics
@@ -61,9 +62,8 @@ def test_nothing_counted_is_zero() -> None:
 
 def test_means_stay_exact_in_a_run_of_bfloat16() -> None:
     module = torch.nn.ModuleList([PuzzleMetrics()]).to(torch.bfloat16)
-    torch.set_default_dtype(torch.bfloat16)  # as Lightning does during a step
-    for _ in range(300):  # bfloat16 counts to 256
-        module[0].update(PREDICTIONS, LABELS, HALT, STEPS, torch.ones(4, dtype=torch.bool), LOSSES, 2 * LOSSES)
-    torch.set_default_dtype(torch.float32)
+    with default_dtype(torch.bfloat16):
+        for _ in range(300):  # bfloat16 counts to 256
+            module[0].update(PREDICTIONS, LABELS, HALT, STEPS, torch.ones(4, dtype=torch.bool), LOSSES, 2 * LOSSES)
     once = updated([True] * 4)
     assert {name: value.item() for name, value in module[0].compute().items()} == pytest.approx(once, rel=1e-12)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from training import default_dtype
 
 from trm.batch import Batch
 from trm.nn import State, Thought
@@ -70,10 +71,8 @@ def test_slots_come_back_from_their_state_dict() -> None:
 def test_exploration_does_not_depend_on_the_precision() -> None:
     drawn = []
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
-        default = torch.get_default_dtype()
-        torch.set_default_dtype(dtype)  # as Lightning does during a step
-        drawn.append(explore_halting(200, 0.1, 16, torch.Generator().manual_seed(0)))
-        torch.set_default_dtype(default)
+        with default_dtype(dtype):
+            drawn.append(explore_halting(200, 0.1, 16, torch.Generator().manual_seed(0)))
     assert drawn[0].any()
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])

@@ -1,5 +1,7 @@
-"""For the tests: a Lightning trainer on the CPU, and silent; and what must agree of two checkpoints."""
+"""For the tests: a trainer on the CPU, and silent; what must agree of two checkpoints; the dtype of new tensors."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -37,3 +39,13 @@ def assert_same(one: Any, other: Any, path: str = "") -> None:
             assert_same(*pair, f"{path}[{index}]")
     else:
         assert one == other, path
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make new tensors of this dtype, as Lightning does during a step of a run in bf16-true or 64-true."""
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -40,7 +40,7 @@ class StepEMA(WeightAveraging):
         self.warmup = warmup
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Copy the model."""
+        """Copy the model, as wide as a checkpoint may be that is read into the copy."""
         super().setup(trainer, pl_module, stage)
         if self._average_model is not None and trainer.precision == "64-true":
             self._average_model.double()
@@ -60,9 +60,8 @@ class StepEMA(WeightAveraging):
             self._latest_update_step += 1
             t = self._latest_update_step
             decay = min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
-            average, current = map(list, zip(*pairs, strict=True))
-            current = [weights.to(kept.dtype) for kept, weights in pairs]
-            torch._foreach_lerp_(average, current, 1 - decay)
+            current = [weights.to(average.dtype) for average, weights in pairs]
+            torch._foreach_lerp_([average for average, _ in pairs], current, 1 - decay)
 
         self._handle = trainer.optimizers[0].register_step_post_hook(update)
 
@@ -78,16 +77,16 @@ class StepEMA(WeightAveraging):
         """Put the average into the model for a validation; the buffers are shared and stay."""
         if self._average_model is not None:
             self._live = [weights.detach().clone() for weights in pl_module.parameters()]
-            _copy(self._average_model.module.parameters(), pl_module.parameters())
+            _copy_weights(self._average_model.module.parameters(), pl_module.parameters())
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the weights that are being trained."""
         if self._average_model is not None:
-            _copy(self._live, pl_module.parameters())
+            _copy_weights(self._live, pl_module.parameters())
             del self._live
 
 
-def _copy(source: Iterable[Tensor], target: Iterable[Tensor]) -> None:
+def _copy_weights(source: Iterable[Tensor], target: Iterable[Tensor]) -> None:
     for values, weights in zip(source, target, strict=True):
         weights.data.copy_(values.data)
 

@@ -89,13 +89,13 @@ class TRMCLI(LightningCLI):
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
     def before_fit(self) -> None:
-        """Read the data before there are other ranks, which a refusal would leave waiting."""
+        """Read the data before Lightning starts other ranks, which a refusal would leave waiting."""
         environment = getattr(self.trainer.strategy, "cluster_environment", None)
         if environment is None or not environment.creates_processes_externally:
             self.datamodule.prepare(self.config.subcommand)
 
     def before_validate(self) -> None:
-        """Refuse to evaluate random weights."""
+        """Refuse to evaluate random weights; then read the data likewise."""
         self._need_checkpoint()
         self.before_fit()
 
