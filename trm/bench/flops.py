@@ -74,7 +74,9 @@ def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any, **__:
     return int(sdpa_flop_count(q.shape, k.shape, v.shape))
 
 
-def _attention_backward(grad: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any, **__: Any) -> int:
+def _attention_backward(
+    grad: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any, **__: Any
+) -> int:
     return int(sdpa_backward_flop_count(grad.shape, q.shape, k.shape, v.shape))
 
 
