@@ -4,7 +4,7 @@ import copy
 import resource
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ class BareLoop:
         self.module = copied.to(self.device).train()
         if self.module.core.puzzles is not None:  # copies of a table share its rows
             self.module.core.puzzles.weights = self.module.core.puzzles.weights.clone()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self.split = True  # on a GPU, telling the parts apart keeps it waiting
         self._replace_lightning(trainer)
         self.batches = iter(data.train_dataloader())
@@ -97,7 +97,7 @@ class BareLoop:
         replaced = {"optimizers": lambda: optimizer, "lr_schedulers": lambda: scheduler, "log": lambda *_, **__: None}
         for name, function in {**replaced, "manual_backward": backward}.items():
             setattr(module, name, function)
-        module.train_metrics.update = update  # type: ignore[method-assign]
+        setattr(module.train_metrics, "update", update)
 
     def batch(self) -> int:
         """Train on the next batch, add to ``seconds``, and return the number of optimizer steps."""
@@ -151,12 +151,12 @@ class Alternation(Callback):
     def __init__(self, bare: BareLoop, repeats: int, beside: Callable[[], Any]) -> None:
         self.bare, self.repeats, self.beside = bare, repeats, beside
         self.rounds: list[Round] = []
-        self._since: float | None = None
+        self._since, self._step = 0.0, 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Take the time of the batch, then measure the others."""
         device, step = self.bare.device, trainer.global_step
-        if self._since is not None:  # the first batch warms up
+        if self._step:  # the first batch warms up
             fit = (now(device) - self._since) / (step - self._step)
             bare, parts = self._bare()
             self.rounds.append(Round(fit, bare, parts, self.beside()))

@@ -33,7 +33,7 @@ class Spread(NamedTuple):
 
 
 def training(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int) -> dict[str, Any]:
-    """Measure ``trainer.fit``, the bare loop and matrix products in turn, once per repeat; the module stays as it is."""
+    """Measure ``trainer.fit``, the bare loop and matrix products in turn, once per repeat, on copies of the module."""
     device, slots = trainer.strategy.root_device, data.slots
     bare = BareLoop(trainer, module, data)
     memory = bare.warm_up()  # before anything else takes more
