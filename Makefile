@@ -4,7 +4,7 @@ BIN := .venv/bin
 BOARD := .3...2.1...4....
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format kills memory clean
+.PHONY: help install demo test lint format bench bench-gpu scaling kills memory clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,15 @@ lint: install ## Check style and types
 format: install ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: install ## Measure training, solving and reading data on this CPU (10 minutes)
+	$(BIN)/python benchmarks/bench.py
+
+bench-gpu: install ## Measure the paper's configurations on this GPU, eager and compiled (10 minutes)
+	$(BIN)/python benchmarks/bench.py --gpu
+
+scaling: install ## Estimate the paper's runs on 1 to 64 H100s, on paper
+	$(BIN)/python benchmarks/scaling.py
 
 kills: install ## Kill a run 60 times at random moments and see that nothing is lost (10 minutes)
 	$(BIN)/python benchmarks/kills.py

@@ -75,8 +75,8 @@ def report(results: list[dict[str, Any]]) -> str:
     lines += ["", f"| milliseconds of a step | all | {' | '.join(parts)} |", "|---" * (len(parts) + 2) + "|"]
     for result in trained:
         train = result["train"]
-        times = [train["seconds_per_step"], *train["parts"].values()]
-        lines += [f"| {result['title']} | {' | '.join(f'{1e3 * t["median"]:.2f}' for t in times)} |"]
+        times = [1e3 * t["median"] for t in (train["seconds_per_step"], *train["parts"].values())]
+        lines += [f"| {result['title']} | {' | '.join(f'{ms:.2f}' for ms in times)} |"]
     if solved := [result for result in results if "solve" in result]:
         lines += ["", "| solving, random weights | puzzles/s | ms for one alone |", "|---|---|---|"]
     for result in solved:

@@ -97,7 +97,7 @@ class BareLoop:
         replaced = {"optimizers": lambda: optimizer, "lr_schedulers": lambda: scheduler, "log": lambda *_, **__: None}
         for name, function in {**replaced, "manual_backward": backward}.items():
             setattr(module, name, function)
-        setattr(module.train_metrics, "update", update)
+        module.train_metrics.update = update  # type: ignore[assignment]
 
     def batch(self) -> int:
         """Train on the next batch, add to ``seconds``, and return the number of optimizer steps."""
