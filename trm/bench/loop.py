@@ -25,6 +25,8 @@ data: wait for the loader, move the batch to the device. forward: refill the slo
 puzzle table, AdamATan2, the moving average, halting, the check for finite numbers. metrics: count and average.
 """
 
+WARM_UP = 2  # batches: a compiled network is compiled again for the second, whose slots are refilled
+
 
 def now(device: torch.device) -> float:
     """Return the time in seconds, once the device has done all that it was asked for."""
@@ -111,7 +113,7 @@ class BareLoop:
         return self.module.global_step - before
 
     def warm_up(self) -> int:
-        """Train on a first batch, and return its peak memory in bytes.
+        """Train on the first batches, and return their peak memory in bytes.
 
         On a CPU that is what the process grew by, on a GPU all that torch has allocated.
         """
@@ -119,7 +121,8 @@ class BareLoop:
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
         before = 0 if on_gpu else _most_resident()
-        self.batch()
+        for _ in range(WARM_UP):
+            self.batch()
         return (torch.cuda.max_memory_allocated(self.device) if on_gpu else _most_resident()) - before
 
     def _lap(self, part: str) -> None:
@@ -140,7 +143,7 @@ class Round(NamedTuple):
 
 
 class Alternation(Callback):
-    """Follows each batch of ``trainer.fit`` but the first by one of the bare loop, and ends the run.
+    """Follows each batch of ``trainer.fit`` that is warm by one of the bare loop, and ends the run.
 
     Args:
         bare: the loop, warm.
@@ -151,12 +154,13 @@ class Alternation(Callback):
     def __init__(self, bare: BareLoop, repeats: int, beside: Callable[[], Any]) -> None:
         self.bare, self.repeats, self.beside = bare, repeats, beside
         self.rounds: list[Round] = []
-        self._since, self._step = 0.0, 0
+        self._since, self._step, self._batches = 0.0, 0, 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Take the time of the batch, then measure the others."""
         device, step = self.bare.device, trainer.global_step
-        if self._step:  # the first batch warms up
+        self._batches += 1
+        if self._batches > WARM_UP:
             fit = (now(device) - self._since) / (step - self._step)
             bare, parts = self._bare()
             self.rounds.append(Round(fit, bare, parts, self.beside()))
