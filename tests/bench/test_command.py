@@ -79,6 +79,12 @@ def test_bench_prints_a_table_and_writes_all_it_measured(here: Path, capsys: pyt
     assert "| quick | 4 | 32-true |" in script("bench").report([{"title": "quick", **result}])
 
 
+def test_bench_measures_whatever_length_of_run_is_configured(here: Path) -> None:
+    lengths = ["--trainer.max_steps=1", "--trainer.limit_train_batches=1", "--trainer.fast_dev_run=true"]
+    assert main([*QUICK, "--what=train", "--repeats=3", "--json=bench.json", *lengths]) == 0
+    assert json.loads(Path("bench.json").read_text())["train"]["seconds_per_step"]["least"] > 0
+
+
 def both_loops(monkeypatch: pytest.MonkeyPatch, **hparams: Any) -> tuple[TRMModule, Alternation, Trainer]:
     """Take four batches in Lightning, and four in the bare loop, from the same weights."""
     torch.manual_seed(0)

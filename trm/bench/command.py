@@ -25,7 +25,7 @@ WORKERS = (0, 2)  # with which the loader is measured
 
 
 class BenchTrainer(Trainer):
-    """Lightning's trainer with one more method, which makes ``trm bench`` a command on a configuration."""
+    """Lightning's trainer, which also measures: by this method ``trm bench`` is a command on a configuration."""
 
     def bench(
         self,
@@ -82,8 +82,9 @@ def trainer_arguments(configured: dict[str, Any]) -> dict[str, Any]:
     return {
         "callbacks": callbacks,
         "logger": False,
-        "max_steps": -1,
-        "max_time": None,
+        "fast_dev_run": False,
+        **dict.fromkeys(("max_steps", "max_epochs"), -1),
+        **dict.fromkeys(("max_time", "min_steps", "min_epochs")),
         "limit_train_batches": None,
         "limit_val_batches": 0,
         "num_sanity_val_steps": 0,
