@@ -4,7 +4,7 @@ BIN := .venv/bin
 BOARD := .3...2.1...4....
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format equality kills memory clean
+.PHONY: help install demo test lint format bench bench-gpu scaling equality kills memory clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,15 @@ format: install ## Put the code into shape
 
 equality: install ## Compare every number with the official code's and write benchmarks/equality.md
 	$(BIN)/python benchmarks/equality.py
+
+bench: install ## Measure training, solving and reading data on this CPU (10 minutes)
+	$(BIN)/python benchmarks/bench.py
+
+bench-gpu: install ## Measure the paper's configurations on this GPU, eager and compiled (10 minutes)
+	$(BIN)/python benchmarks/bench.py --gpu
+
+scaling: install ## Estimate the paper's runs on 1 to 64 H100s, on paper
+	$(BIN)/python benchmarks/scaling.py
 
 kills: install ## Kill a run 60 times at random moments and see that nothing is lost (10 minutes)
 	$(BIN)/python benchmarks/kills.py

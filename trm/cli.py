@@ -20,6 +20,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 import trm
+from trm.bench import BenchTrainer, trainer_arguments
 from trm.callbacks import PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
 from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
@@ -51,6 +52,11 @@ class SaveFitConfig(SaveConfigCallback):
 
 class TRMCLI(LightningCLI):
     """LightningCLI with the links from data to model, and checkpoints that are checked before anything is built."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Add ``bench``, which is a method of the trainer, to Lightning's own."""
+        return {**LightningCLI.subcommands(), "bench": {"model", "datamodule"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Let the data set the dimensions of the model."""
@@ -86,6 +92,8 @@ class TRMCLI(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, CheckpointFiles()]
+        if self.subcommand == "bench":
+            kwargs |= trainer_arguments(self._get(self.config_init, "trainer", default={}))
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
     def before_fit(self) -> None:
@@ -136,6 +144,7 @@ def main(args: Sequence[str] | None = None) -> int:
         TRMCLI(
             TRMModule,
             PuzzleData,
+            trainer_class=BenchTrainer,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,

@@ -1,0 +1,121 @@
+"""Run ``trm bench`` on the shipped configurations and write what it measured: ``make bench`` and ``make bench-gpu``.
+
+Options after ``--`` go to every ``trm bench``, so that the cases for a GPU can be tried without one:
+
+    python benchmarks/bench.py --gpu --into /tmp -- --trainer.accelerator=cpu --trainer.precision=32-true \
+        --data.slots=2 --data.steps_per_batch=1 --model.hidden_size=16 --model.num_heads=2 --repeats=1
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parent / "configs"
+CPU = ["--trainer.accelerator=cpu", "--trainer.precision=32-true"]
+GENERATED = ["--data.source=generate", "--data.val_size=64", "--data.test_size=64"]  # the same shapes, no download
+SUDOKU = [*GENERATED, "--data.train_size=1000"]
+MAZE = [*GENERATED, "--data.train_size=64", "--data.val_size=16", "--data.test_size=16"]
+
+Case = tuple[str, tuple[str, ...], list[str]]
+"""Title, names of configurations, options."""
+CPU_CASES: list[Case] = [
+    ("quickstart: 4x4, hidden 64", ("quickstart",), ["--what=all"]),
+    ("sudoku + cpu: 9x9, hidden 128", ("sudoku", "cpu"), [*SUDOKU, "--what=all", "--data.steps_per_batch=4"]),
+    (
+        "sudoku with 8 slots: 9x9, hidden 512",
+        ("sudoku",),
+        [*CPU, *SUDOKU, "--what=train", "--repeats=3", "--data.slots=8", "--data.steps_per_batch=2"],
+    ),
+    ("data of sudoku", ("sudoku",), [*CPU, *SUDOKU, "--what=data"]),
+    ("data of arc", ("arc",), [*CPU, "--what=data"]),
+]
+ONE_GPU = ["--trainer.devices=1", "--what=train", "--repeats=3", "--data.steps_per_batch=4"]
+QUARTER = ["--data.slots=192"]  # as published, on four devices: 768 slots on one are estimated to need 160 GB
+GPU_CASES: list[Case] = [
+    (
+        f"{name}, {how}",
+        (name,),
+        [*options, *ONE_GPU, f"--model.compile={how == 'compiled'}"],
+    )
+    for name, options in (
+        ("sudoku", SUDOKU),
+        ("sudoku-attention", SUDOKU),
+        ("maze", [*MAZE, *QUARTER]),
+        ("arc", QUARTER),
+    )
+    for how in ("eager", "compiled")
+]
+
+
+def measure(case: Case, others: list[str]) -> dict[str, Any]:
+    """Run ``trm bench`` in a process of its own, show its table, and return its results."""
+    title, configs, options = case
+    print(f"\n== {title}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, "result.json")
+        files = [f"--config={CONFIGS / name}.yaml" for name in configs]
+        command = [sys.executable, "-m", "trm", "bench", *files, *options, *others, f"--json={result}"]
+        subprocess.run(command, check=True)
+        return {"title": title, **json.loads(result.read_text())}
+
+
+def report(results: list[dict[str, Any]]) -> str:
+    """Lay the results out as Markdown."""
+    machine = results[0]["machine"]
+    about = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "date")
+    lines = [f"Measured on {machine['date']}: {about}. Medians; the range of the repeats is in the JSON file beside."]
+    trained = [result for result in results if "train" in result]
+    lines += ["", "| training | slots | precision | steps/s | puzzles/s | tokens/s | GFLOP per step | GFLOP/s "]
+    lines[-1] += "| share of matrix-product peak | GB |"
+    lines += ["|---" * 10 + "|"]
+    for result in trained:
+        train, config = result["train"], result["configuration"]
+        names = ("steps_per_second", "puzzles_per_second", "tokens_per_second")
+        rates = " | ".join(f"{train[name]['median']:,.2f}" for name in names)
+        flops = f"{train['flops']['total'] / 1e9:,.1f} | {train['flops_per_second']['median'] / 1e9:,.0f}"
+        share, memory = train["share_of_peak"]["median"], train["peak_memory_bytes"] / 1e9
+        lines += [f"| {result['title']} | {config['slots']} | {config['precision']} | {rates} | {flops} "]
+        lines[-1] += f"| {share:.1%} | {memory:.2f} |"
+    parts = list(trained[0]["train"]["parts"])
+    lines += ["", f"| milliseconds of a step | all | {' | '.join(parts)} |", "|---" * (len(parts) + 2) + "|"]
+    for result in trained:
+        train = result["train"]
+        times = [1e3 * t["median"] for t in (train["seconds_per_step"], *train["parts"].values())]
+        lines += [f"| {result['title']} | {' | '.join(f'{ms:.2f}' for ms in times)} |"]
+    if solved := [result for result in results if "solve" in result]:
+        lines += ["", "| solving, random weights | puzzles/s | ms for one alone |", "|---|---|---|"]
+    for result in solved:
+        rate, one = (result["solve"][name]["median"] for name in ("puzzles_per_second", "seconds_for_one"))
+        lines += [f"| {result['title']} | {rate:,.1f} | {1e3 * one:.1f} |"]
+    if read := [result for result in results if "data" in result]:
+        lines += ["", "| training rows per second | no workers | 2 workers |", "|---|---|---|"]
+    for result in read:
+        rates = " | ".join(f"{rate['median']:,.0f}" for rate in result["data"].values())
+        lines += [f"| {result['title']} | {rates} |"]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure all cases and write the reports."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gpu", action="store_true", help="the configurations of the paper, eager and compiled")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the reports")
+    parser.add_argument("others", nargs="*", help="options of trm bench")
+    arguments = parser.parse_args()
+    start = time.perf_counter()
+    cases = GPU_CASES if arguments.gpu else CPU_CASES
+    results = [measure(case, arguments.others) for case in cases]
+    name = "bench-gpu" if arguments.gpu else "bench"
+    Path(arguments.into, f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    Path(arguments.into, f"{name}.md").write_text(report(results))
+    print(f"{len(cases)} cases in {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

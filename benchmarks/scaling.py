@@ -1,0 +1,194 @@
+"""Scaling on paper: steps per second and hours of the paper's runs on 1 to 64 H100s, from counted operations and bytes.
+
+``make scaling`` writes ``scaling.md``. Operations, kernels and bytes are counted; all else is assumed.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from trm.bench import count_flops
+from trm.nn import TRM
+
+HERE = Path(__file__).parent
+SIZES = {"Sudoku": (11, 81, 1), "Maze": (6, 900, 1), "ARC": (12, 900, 8)}
+"""Tokens, cells and rows of the puzzle table (as many as it takes) of a family."""
+CONFIGS = ("sudoku", "sudoku-attention", "maze", "arc", "arc2")
+DEVICES = (1, 8, 64)
+
+PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}  # dense bfloat16, published by NVIDIA
+UTILISATION = (0.2, 0.4)
+LAUNCH = 5e-6  # seconds per kernel that the host starts
+PER_NODE = 8
+BANDWIDTH = {
+    "node": 450e9,
+    "cluster": 50e9,
+}  # bytes per second, each way and device: NVLink 4; InfiniBand NDR, 400 Gb/s
+LATENCY = {"node": 30e-6, "cluster": 60e-6}  # seconds per collective
+COLLECTIVES = 4  # two buckets of gradients, ids of the puzzle table and their gradients
+
+PUBLISHED = (  # who, configuration, device, how many, hours, whether they are a bound
+    ("official README", "sudoku", "L40S", 1, 36, "less than"),
+    ("CGAR's baseline", "sudoku", "A100", 1, 10.93, ""),
+    ("gaoxin492, batch 4608", "sudoku", "H200", 8, 40 / 60, ""),
+    ("official README", "maze", "L40S", 4, 24, "less than"),
+    ("gaoxin492, batch 4608", "maze", "H200", 8, 2, ""),
+    ("official README", "arc", "H100", 4, 72, "about"),
+    ("gaoxin492, batch 4608", "arc", "H200", 8, 15.5, ""),
+    ("official README", "arc2", "H100", 4, 72, "about"),
+    ("gaoxin492, batch 4608", "arc2", "H200", 8, 23.5, ""),
+)
+
+
+class Workload(NamedTuple):
+    """A run of the paper."""
+
+    flops: float
+    """Of a supervision step of one slot, forward and backward."""
+    kernels: int
+    """Operations that the host starts per step, not compiled."""
+    weights: int
+    row: int
+    """Bytes of a row of the puzzle table and its id; 0 without a table."""
+    slots: int
+    steps: int
+
+
+class Estimate(NamedTuple):
+    """A step on a number of devices, in seconds."""
+
+    compute: float
+    communication: float
+    launches: float
+
+    @property
+    def step(self) -> float:
+        """Communication is taken not to overlap with anything; the host runs ahead while a device computes."""
+        return max(self.compute, self.launches) + self.communication
+
+
+class _Kernels(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def workload(name: str) -> Workload:
+    """Count the step of a configuration by taking one of a single slot on the CPU."""
+    config = yaml.safe_load((HERE.parent / "configs" / f"{name}.yaml").read_text())
+    data, model = config["data"], config["model"]
+    vocab, cells, puzzles = SIZES[data["class_path"]]
+    names = ("hidden_size", "mixer", "positions", "cycles", "latent_steps", "puzzle_tokens")
+    core = TRM(vocab, cells, puzzles, **{name: model[name] for name in names})
+    with _Kernels() as kernels:
+        thought = core(core.start(1), torch.zeros(1, cells, dtype=torch.long), torch.zeros(1, model["hidden_size"]))
+        thought.logits.sum().backward()
+    weights = sum(parameter.numel() for parameter in core.parameters())
+    row = 4 * model["hidden_size"] + 4
+    flops = count_flops(core, 1).total
+    return Workload(flops, kernels.count, weights, row, data["init_args"]["slots"], config["trainer"]["max_steps"])
+
+
+def estimate(work: Workload, devices: int, utilisation: float) -> Estimate:
+    """Estimate a step whose slots are shared out to H100s: rings over the slowest link, after all else."""
+    compute = work.flops * work.slots / devices / (PEAK["H100"] * utilisation)
+    if devices == 1:
+        return Estimate(compute, 0.0, LAUNCH * work.kernels)
+    link = "node" if devices <= PER_NODE else "cluster"
+    share = (devices - 1) / devices
+    sent = share * (2 * 4 * work.weights + work.slots * work.row)  # reduce and spread gradients; gather rows
+    return Estimate(compute, sent / BANDWIDTH[link] + COLLECTIVES * LATENCY[link], LAUNCH * work.kernels)
+
+
+def implied_utilisation(work: Workload, device: str, devices: int, hours: float) -> float:
+    """Return the share of the peak that a run of all steps within so many hours would have needed."""
+    return work.flops * work.slots * work.steps / (3600 * hours * devices * PEAK[device])
+
+
+def report(works: dict[str, Workload]) -> str:
+    """Lay out the assumptions, the estimates and what others measured, as Markdown."""
+    low, high = UTILISATION
+    lines = [
+        "Nothing here is measured. Counted: operations (torch's FlopCounterMode, attention's recomputation included), "
+        "kernels of the forward and backward pass (on a CPU, uncompiled, in float32), bytes. Assumed:",
+        "",
+        f"* an H100 does 989 TFLOP/s in dense bfloat16 (published), of which a run gets {low:.0%} to {high:.0%};",
+        f"* eager, the host needs {1e6 * LAUNCH:.0f} us per kernel and runs ahead; compiled it needs less;",
+        "* the paper's batch is shared out, slots per device = 768 / devices; as many steps as the configuration has;",
+        "* rings without overlap: gradients, 4 bytes per weight, are reduced and spread; the puzzle table's rows, "
+        "512 x 4 + 4 bytes per slot, are gathered;",
+        "* 450 GB/s each way in a node (NVLink 4, published), 50 GB/s per device between nodes (InfiniBand NDR 400 "
+        f"Gb/s, published), {1e6 * LATENCY['node']:.0f} and {1e6 * LATENCY['cluster']:.0f} us per collective, "
+        f"{COLLECTIVES} per step;",
+        "* no evaluation, no checkpoints, data for free.",
+        "",
+        "| run | TFLOP per step | kernels per step | devices | slots each | compute ms | launches ms "
+        "| communication MB | ms | steps/s | hours |",
+        "|---" * 11 + "|",
+    ]
+    for name, work in works.items():
+        for devices in DEVICES:
+            slow, fast = (estimate(work, devices, share) for share in UTILISATION)
+            sent = 0.0 if devices == 1 else (4 * work.weights + work.slots * work.row) / 1e6
+            cells = [
+                name,
+                f"{work.flops * work.slots / 1e12:.1f}",
+                f"{work.kernels:,}",
+                f"{devices}",
+                f"{work.slots // devices}",
+                f"{1e3 * fast.compute:.1f} to {1e3 * slow.compute:.1f}",
+                f"{1e3 * fast.launches:.1f}",
+                f"{sent:.1f}",
+                f"{1e3 * fast.communication:.2f}",
+                f"{1 / slow.step:.1f} to {1 / fast.step:.1f}",
+                f"{work.steps * fast.step / 3600:.2f} to {work.steps * slow.step / 3600:.2f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "It stops scaling where a device's share of the slots takes no longer than starting its kernels, which does "
+        "not shrink, and sending gradients, which does not either:",
+        "",
+        f"| run | devices at {high:.0%} | at {low:.0%} |",
+        "|---|---|---|",
+    ]
+    for name, work in works.items():
+        limits = [stops_at(work, share) for share in (high, low)]
+        lines.append(f"| {name} | {limits[0]:.0f} | {limits[1]:.0f} |")
+    lines += [
+        "",
+        "Beyond that only more slots help, which is another recipe: gaoxin492 trained with 4608 on 8 H200s.",
+        "",
+        "What others published, and the share of the peak that our count of the whole run would make of it. It takes "
+        "them to have trained on as many rows as the recipe does, and leaves out what they evaluated: the official "
+        "code asks the whole test set ten times, which for Sudoku is more rows than training has.",
+        "",
+        "| run | who | devices | hours | share of peak |",
+        "|---" * 5 + "|",
+    ]
+    for who, name, device, devices, hours, bound in PUBLISHED:
+        share = implied_utilisation(works[name], device, devices, hours)
+        more = {"less than": "more than ", "about": "about ", "": ""}[bound]
+        lines.append(f"| {name} | {who} | {devices} {device} | {f'{bound} {hours:.3g}'.strip()} | {more}{share:.1%} |")
+    return "\n".join(lines) + "\n"
+
+
+def stops_at(work: Workload, utilisation: float) -> float:
+    """Return the number of devices at which computing takes as long as launches and communication do."""
+    alone = estimate(work, 1, utilisation)
+    floor = max(alone.launches, estimate(work, PER_NODE, utilisation).communication)
+    return max(1.0, alone.compute / floor)
+
+
+def main() -> None:
+    """Count the runs of the paper and write the report."""
+    (HERE / "scaling.md").write_text(report({name: workload(name) for name in CONFIGS}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Floating-point operations of a supervision step, counted from the products and attention that are carried out."""
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+
+from trm.nn import TRM
+
+Product = tuple[int, int, int]
+"""Sizes (m, k, n) of a matrix product, (m, k) times (k, n), which takes 2 m k n operations."""
+
+
+class StepFlops(NamedTuple):
+    """Operations of one forward and backward pass: matrix products and attention, each multiply-add as two.
+
+    Element-wise work, the loss, the optimizer and a continue loss are not in it. The backward pass of fused attention
+    computes the scores once more, which counts: these are operations carried out, not those a formula asks for.
+    """
+
+    without_gradient: int
+    """Forward, of the cycles that are not differentiated."""
+    with_gradient: int
+    """Forward, of what is differentiated."""
+    backward: int
+    products: Counter[Product]
+    """How often each product is carried out; attention is not in it."""
+
+    @property
+    def total(self) -> int:
+        """All operations of the step."""
+        return self.without_gradient + self.with_gradient + self.backward
+
+
+def count_flops(core: TRM, slots: int) -> StepFlops:
+    """Count a supervision step by taking one, on the core's own device and under the autocast that is on.
+
+    Args:
+        core: the network; it is left as it is.
+        slots: puzzles B in the step; the count is proportional to it.
+    """
+    core = copy.deepcopy(core).train()  # a copy is never compiled, and gradients stay in it
+    device = core.tokens.weight.device
+    inputs = torch.zeros(slots, core.length - core.puzzle_tokens, dtype=torch.long, device=device)
+    rows = None if core.puzzles is None else core.puzzles(inputs[:, 0])
+    parts: Counter[str] = Counter()
+    products: Counter[Product] = Counter()
+    phase = ""
+
+    def counted(name: str, formula: Callable[..., int]) -> Callable[..., int]:
+        def count(*args: Any, **kwargs: Any) -> int:
+            flops = formula(*args, **kwargs)
+            parts[phase or ("with_gradient" if torch.is_grad_enabled() else "without_gradient")] += flops
+            if name == "aten.mm":
+                products[(*args[0].shape, args[1].shape[1])] += 1
+            return flops
+
+        count._get_raw = True  # type: ignore[attr-defined]  # FlopCounterMode then hands over tensors, not shapes
+        return count
+
+    formulas = {**flop_registry, **_CPU_ATTENTION}
+    with FlopCounterMode(display=False, custom_mapping={op: counted(str(op), f) for op, f in formulas.items()}):
+        thought = core(core.start(slots), inputs, rows)
+        loss = thought.logits.sum() + thought.halt.sum()
+        phase = "backward"
+        loss.backward()
+    return StepFlops(parts["without_gradient"], parts["with_gradient"], parts["backward"], products)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(q.shape, k.shape, v.shape))  # type: ignore[no-untyped-call]
+
+
+def _attention_backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
+    return int(sdpa_backward_flop_count(grad.shape, q.shape, k.shape, v.shape))  # type: ignore[no-untyped-call]
+
+
+_CPU_ATTENTION = {  # torch 2.13 counts attention on a GPU alone
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
