@@ -27,9 +27,9 @@ class Losses(NamedTuple):
 def log_stablemax(logits: Tensor) -> Tensor:
     """Return log(s(x) / sum s(x)) over the last axis, with s(x) = x + 1 for x >= 0 and 1 / (1 - x) below.
 
-    Computed as a softmax of log s, in float64 (in float32 on Apple GPUs, which have no more). log s is odd, so one log1p
-    of |x| serves both halves. Half the memory that way, and the branches are chosen before it: a naive ``torch.where``
-    over both differentiates 1 / (1 - x) at x = 1, and its gradient is NaN. Source: arXiv 2501.04697.
+    Computed as a softmax of log s, in float64 (in float32 on Apple GPUs, which have no more). log s is odd, so that one
+    log1p of |x| serves both halves, and less is kept for the backward pass. A naive ``torch.where`` over both branches
+    differentiates 1 / (1 - x) at x = 1, and its gradient is NaN. Source: arXiv 2501.04697.
     """
     x = logits.float() if logits.device.type == "mps" else logits.double()
     positive = x >= 0
