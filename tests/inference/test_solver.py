@@ -80,7 +80,7 @@ def proceed_logits(core: TRM, inputs: Tensor, puzzles: Tensor) -> list[Tensor]:
         proceeds.append(thinking.thought.proceed.clone())
         return torch.zeros(len(thinking.inputs), dtype=torch.bool)
 
-    think(core, inputs, puzzles, DEPTH + 1, note)
+    think(core, inputs, puzzles, DEPTH, note)
     return proceeds
 
 

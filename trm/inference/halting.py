@@ -80,7 +80,7 @@ def halting_rule(name: RuleName, threshold: float, data: object) -> HaltingRule 
     """
     check_choice("halting", RULES, rule=name)
     if name == "rules":
-        if not (isinstance(data, PuzzleData) and _has_rules(data)):
+        if not (isinstance(data, PuzzleData) and has_rules(data)):
             raise InputError(
                 f"halt is 'rules', but {type(data).__name__} has no rules to check an answer by; "
                 "never, head and stable need none"
@@ -100,6 +100,7 @@ def obeys(data: PuzzleData, inputs: Tensor, tokens: Tensor) -> Tensor | None:
     return None if verdicts is None else real.masked_scatter(real, torch.from_numpy(verdicts).to(real.device))
 
 
-def _has_rules(data: PuzzleData) -> bool:
+def has_rules(data: PuzzleData) -> bool:
+    """Tell whether a family can check answers by rules."""
     nothing = np.zeros((0, data.seq_len), dtype=np.uint8)
     return data.valid(nothing, nothing) is not None

@@ -54,8 +54,6 @@ def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, halting: H
             answers = Answers(thought.logits, thought.halt.clone(), torch.ones_like(puzzles))
         else:
             answers.logits[going], answers.halt[going], answers.steps[going] = thought.logits, thought.halt, step
-        if step == max_steps:
-            break
         done = halting(Thinking(inputs, thought, tokens, unchanged)) | ~inputs.any(-1)
         rest = (~done).nonzero().squeeze(-1)  # the one moment at which a GPU is waited for
         if not len(rest):
