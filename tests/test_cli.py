@@ -124,6 +124,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "test",
         "predict",
         "solve",
+        "curve",
         "info",
         "import",
         "export",

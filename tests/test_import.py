@@ -70,7 +70,7 @@ def test_imported_models_answer_as_in_the_official_evaluation(name: str, here: P
     assert true.items() <= dict(module.hparams).items()
     batch, expected = official.batch(name, 1), load_file(official.GOLDEN / name / "eval.safetensors")
     for k in (1, 2, 3):
-        answers = think(module.core, batch.inputs, batch.puzzles, max_steps=k, early=False)
+        answers = think(module.core, batch.inputs, batch.puzzles, max_steps=k)
         torch.testing.assert_close(answers.logits, expected[f"step{k}.logits"], atol=2e-4, rtol=1e-3)
         torch.testing.assert_close(answers.halt, expected[f"step{k}.q_halt_logits"], atol=5e-5, rtol=1e-4)
         assert torch.equal(answers.tokens.int(), expected[f"step{k}.preds"])
@@ -124,7 +124,7 @@ def test_other_networks_are_told_by_their_names_and_come_back_exactly(
     assert {"network": network, **told}.items() <= dict(module.hparams).items()
     b, j = torch.meshgrid(torch.arange(3), torch.arange(9), indexing="ij")
     expected = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())[name]["float32"][0]
-    answers = think(module.core, (7 * b + 3 * j) % 10 + 1, torch.tensor([1, 2, 2]), max_steps=1, early=False)
+    answers = think(module.core, (7 * b + 3 * j) % 10 + 1, torch.tensor([1, 2, 2]), max_steps=1)
     assert answers.logits[0, 0].tolist() == pytest.approx(expected["logits_0_0"], abs=2e-4)
     assert answers.tokens.tolist() == expected["preds"]
     assert main(["export", "out.ckpt", "--format=official", "-o", "back", "--uncompiled"]) == 0

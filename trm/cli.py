@@ -24,6 +24,7 @@ from trm.bench import BenchTrainer, trainer_arguments
 from trm.callbacks import PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
 from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
+from trm.curve import curve
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, Stopped, check_range
 from trm.export import export
@@ -33,7 +34,7 @@ from trm.module import TRMModule
 from trm.reproduce import reproduce
 from trm.solve import solve
 
-FUNCTIONS: dict[str, Any] = {"solve": solve, "info": info, "import": import_, "export": export}
+FUNCTIONS: dict[str, Any] = {"solve": solve, "curve": curve, "info": info, "import": import_, "export": export}
 """Commands that need a checkpoint and no configuration."""
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
@@ -107,7 +108,12 @@ class TRMCLI(LightningCLI):
         self._need_checkpoint()
         self.before_fit()
 
-    before_test = before_predict = before_validate
+    before_test = before_validate
+
+    def before_predict(self) -> None:
+        """Likewise; and let Lightning keep no answers, which are written batch by batch and would fill the memory."""
+        self.before_validate()
+        self.config_init.predict.return_predictions = False
 
     def _need_checkpoint(self) -> None:
         subcommand = self.config.subcommand

@@ -15,10 +15,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import Metric
 
 import trm
-from trm.batch import IGNORE, Batch
+from trm.batch import Batch
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
-from trm.inference import Answers, think
+from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
+from trm.inference.halting import RULES, head, obeys
 from trm.metrics import PuzzleMetrics
 from trm.nn import NETWORKS, Thought, continue_loss, supervision_loss
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
@@ -44,6 +45,9 @@ ARCHITECTURE = (
     "continue_loss",
 )
 """Hyper-parameters that must agree with those of a checkpoint for its weights to mean the same."""
+
+WHEN_DONE = head()
+"""How slots halt in training."""
 
 
 class TRMModule(LightningModule):
@@ -73,6 +77,10 @@ class TRMModule(LightningModule):
         continue_loss: teach the halting head what going on is worth too, by one more step without gradient, and halt
             when stopping is worth more, as in HRM.
         supervision_steps: most supervision steps per puzzle (N_sup).
+        halt: when an evaluation stops thinking about a puzzle before its last step: never, as the official code; when
+            the halting head says so; when the answer stays the same from one step to the next (stable); or when it
+            obeys the rules of the family. With auto, validate and test never do, and predict asks the head.
+        halt_threshold: probability above which the halting head says so; 0.5 as in training.
         explore: probability that a slot must think for a random number of steps before it may halt.
         explore_seed: seed of that exploration.
         lr: learning rate of AdamATan2.
@@ -107,6 +115,8 @@ class TRMModule(LightningModule):
         loss: Literal["stablemax", "softmax"] = "stablemax",
         continue_loss: bool = False,
         supervision_steps: int = 16,
+        halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
+        halt_threshold: float = 0.5,
         explore: float = 0.1,
         explore_seed: int = 0,
         lr: float = 1e-4,
@@ -127,6 +137,8 @@ class TRMModule(LightningModule):
         check_range("model", 0, 2**32 - 1, explore_seed=explore_seed)
         check_choice("model", NETWORKS, network=network)
         check_choice("model", CELL_LOSSES, loss=loss)
+        check_choice("model", ("auto", *RULES), halt=halt)
+        head(halt_threshold)  # refuses nonsense
         self.automatic_optimization = False
         self.save_hyperparameters()
         self.core = NETWORKS[network](
@@ -166,15 +178,15 @@ class TRMModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule)}}
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return none; this hook is the first of all, so a precision that is refused leaves nothing behind."""
+        """Return none; this hook is the first of all, so that what is refused here leaves nothing behind."""
         check_precision(self.trainer)
+        self._halting("never")
         return []
 
     def setup(self, stage: str) -> None:
         """Get the family's scorer, and compile the network in place, so that the keys of its state stay as they are."""
-        data = getattr(self.trainer, "datamodule", None)
-        split = {"fit": "val", "validate": "val", "test": "test"}.get(stage)
-        self.scorer = data.scorer(split) if isinstance(data, PuzzleData) and split else None
+        data, split = self._data(), {"fit": "val", "validate": "val", "test": "test"}.get(stage)
+        self.scorer = data.scorer(split) if data and split else None
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would do it only after it has read a checkpoint, and round what is read
         if self.hparams["compile"]:
@@ -264,21 +276,30 @@ class TRMModule(LightningModule):
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Think for all supervision steps and count what the last one answers."""
+        """Think for all supervision steps, or as ``halt`` says, and count what the last one answers."""
         if not self.stopping:
             self._evaluate(self.val_metrics, batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Think for all supervision steps and count what the last one answers."""
+        """Think for all supervision steps, or as ``halt`` says, and count what the last one answers."""
         self._evaluate(self.test_metrics, batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Answers:
-        """Think about each puzzle until its halting head says so."""
-        return self.solve(batch.inputs, batch.puzzles)
+        """Think about each puzzle until its halting head says so, or as ``halt`` says."""
+        return self.solve(batch.inputs, batch.puzzles, self._halting("head"))
 
-    def solve(self, inputs: Tensor, puzzles: Tensor, early: bool = True) -> Answers:
+    def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = WHEN_DONE) -> Answers:
         """Solve puzzles with at most ``supervision_steps`` steps each; see ``trm.inference.think``."""
-        return think(self.core, inputs, puzzles, self.hparams["supervision_steps"], early)
+        return think(self.core, inputs, puzzles, self.hparams["supervision_steps"], halting)
+
+    def _halting(self, auto: RuleName) -> HaltingRule | None:
+        """Return the configured rule; ``auto`` is what that stands for in this stage."""
+        halt: RuleName = auto if self.hparams["halt"] == "auto" else self.hparams["halt"]
+        return halting_rule(halt, self.hparams["halt_threshold"], self._data())
+
+    def _data(self) -> PuzzleData | None:
+        data = getattr(self._trainer, "datamodule", None)
+        return data if isinstance(data, PuzzleData) else None
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation split, unless it was cut short."""
@@ -290,23 +311,14 @@ class TRMModule(LightningModule):
         self._log_means("test", self.test_metrics, self.scorer)
 
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
-        answers = self.solve(batch.inputs, batch.puzzles, early=False)
+        answers = self.solve(batch.inputs, batch.puzzles, self._halting("never"))
         losses = supervision_loss(answers.logits, answers.halt, batch.labels, self.hparams["loss"])
         everyone = torch.ones_like(answers.halt, dtype=torch.bool)
-        valid = self._valid(batch, answers.tokens)
+        data = self._data()
+        valid = obeys(data, batch.inputs, answers.tokens) if data else None
         metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, everyone, *losses, valid=valid)
         if self.scorer is not None:
             self.scorer.update(answers.tokens, answers.halt, batch)
-
-    def _valid(self, batch: Batch, tokens: Tensor) -> Tensor | None:
-        """Let the family check the answers by its rules, (B,) bool; padding rows are left out."""
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, PuzzleData):
-            return None
-        real = (batch.labels != IGNORE).any(-1)
-        questions, answers = (part[real].to(torch.uint8).cpu().numpy() for part in (batch.inputs, tokens))
-        verdicts = data.valid(questions, answers)
-        return None if verdicts is None else real.masked_scatter(real, torch.from_numpy(verdicts).to(real.device))
 
     def _log_means(self, split: str, *metrics: Metric | None) -> None:
         """Log means against optimizer steps; the progress bar shows solved and the loss of the answer."""
@@ -325,8 +337,7 @@ class TRMModule(LightningModule):
         """
         checkpoint["trm_version"] = trm.__version__
         checkpoint["metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, PuzzleData):
+        if data := self._data():
             checkpoint["family"] = data.family
         if self.slots is not None and not (self.trainer.interrupted and self.trainer.world_size > 1):
             mine = self.slots.state_dict()
@@ -355,8 +366,7 @@ class TRMModule(LightningModule):
             rank_zero_info(
                 f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {self.hparams[name]!r}."
             )
-        data = getattr(self._trainer, "datamodule", None)
-        if isinstance(data, PuzzleData):
+        if data := self._data():
             self._refuse_other_puzzles(data, checkpoint.get("family", {}))
         self._saved_slots = checkpoint.get("slots", [])
 

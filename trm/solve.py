@@ -20,14 +20,22 @@ from trm.data.arc.text import draw_grids
 from trm.data.arc.votes import Elected
 from trm.data.base import Tokens, to_batch
 from trm.errors import InputError
-from trm.inference import think
+from trm.inference import HaltingRule, RuleName, halting_rule, think
 from trm.module import TRMModule
 
 BATCH = 256  # boards from standard input that are thought about together
 VIEWS = 64  # symmetries of an ARC task that vote on its answers
 
 
-def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, family: str = "") -> int:
+def solve(
+    checkpoint: str,
+    board: str,
+    json: bool = False,
+    max_steps: int = 0,
+    halt: RuleName = "head",
+    halt_threshold: float = 0.5,
+    family: str = "",
+) -> int:
     """Solve a puzzle with a trained model.
 
     Exits with status 0 if every answer obeys the rules, else with 1. The rules are checked on the answer itself; the
@@ -40,18 +48,22 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, f
             per line from standard input.
         json: print one JSON object per puzzle.
         max_steps: most supervision steps to think for; 0 for as many as in training.
+        halt: when to stop earlier: never; when the halting head says so; when the answer stays the same from one step
+            to the next (stable); or when it obeys the rules.
+        halt_threshold: probability above which the halting head says so; 0.5 as in training.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
     """
     if max_steps < 0:
         raise InputError(f"max_steps is {max_steps}, but must be 0 or more")
     module, data = load_checkpoint(checkpoint, family)
     depth = max_steps or module.hparams["supervision_steps"]
+    halting = halting_rule(halt, halt_threshold, data)
     if isinstance(data, ARC) and board.endswith(".json"):
-        return _solve_task(module, data, Path(board), depth, json)
+        return _solve_task(module, data, Path(board), depth, halting, json)
     lines = (line.rstrip("\r\n") for line in sys.stdin if line.strip()) if board == "-" else iter([board])
     all_valid, count = True, 0
     while boards := list(islice(lines, BATCH)):
-        for result in _results(module, data, [data.parse(board) for board in boards], depth):
+        for result in _results(module, data, [data.parse(board) for board in boards], depth, halting):
             print(json_format.dumps(result.as_dict(data)) if json else result.for_people(data), flush=True)
             all_valid &= result.verdict.valid
             count += 1
@@ -60,7 +72,7 @@ def solve(checkpoint: str, board: str, json: bool = False, max_steps: int = 0, f
     return 0 if all_valid else 1
 
 
-def _solve_task(module: TRMModule, data: ARC, path: Path, depth: int, json: bool) -> int:
+def _solve_task(module: TRMModule, data: ARC, path: Path, depth: int, halting: HaltingRule | None, json: bool) -> int:
     """Ask all test inputs of a task under ``VIEWS`` symmetries, let the answers vote, and print two attempts each."""
     task = read_task(path)
     if data.num_puzzles != module.hparams["num_puzzles"]:  # the rows of the table would stand for other puzzles
@@ -74,7 +86,7 @@ def _solve_task(module: TRMModule, data: ARC, path: Path, depth: int, json: bool
     for first in range(0, len(question.ids), BATCH):
         part = slice(first, first + BATCH)
         batch = to_batch(question.rows.take(part))
-        answers = think(module.core, batch.inputs, batch.puzzles, depth, early=True)
+        answers = think(module.core, batch.inputs, batch.puzzles, depth, halting)
         counted_as = torch.from_numpy(question.ids[part])
         question.votes.update(answers.tokens, answers.halt, batch._replace(puzzles=counted_as))
     elected = question.votes.elected()
@@ -147,9 +159,11 @@ class Result(NamedTuple):
         return f"{board}\n{verdict}; {steps}, confidence {self.confidence:.1%}"
 
 
-def _results(module: TRMModule, data: PuzzleData, questions: list[Tokens], max_steps: int) -> Iterator[Result]:
+def _results(
+    module: TRMModule, data: PuzzleData, questions: list[Tokens], max_steps: int, halting: HaltingRule | None
+) -> Iterator[Result]:
     inputs = torch.from_numpy(np.stack(questions).astype(np.int32))  # (B, L)
-    answers = think(module.core, inputs, torch.zeros(len(inputs), dtype=torch.int32), max_steps, early=True)
+    answers = think(module.core, inputs, torch.zeros(len(inputs), dtype=torch.int32), max_steps, halting)
     confidences = answers.halt.sigmoid().tolist()
     for question, tokens, steps, confidence in zip(
         questions, answers.tokens.numpy(), answers.steps.tolist(), confidences, strict=True

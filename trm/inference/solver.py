@@ -1,10 +1,11 @@
-"""Solving: think about each puzzle for as long as its halting head asks for."""
+"""Solving: think about each puzzle for as long as a halting rule asks for."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from trm.inference.halting import HaltingRule, Thinking
 from trm.nn import TRM, State
 
 
@@ -25,7 +26,7 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, early: bool) -> Answers:
+def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, halting: HaltingRule | None = None) -> Answers:
     """Take supervision steps until every puzzle is done.
 
     Args:
@@ -33,26 +34,31 @@ def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, early: boo
         inputs: tokens of the questions, (B, L).
         puzzles: rows of the puzzle table, (B,).
         max_steps: supervision steps to take at most.
-        early: stop a puzzle as soon as the model holds it for done and go on with a smaller batch. Without it all
-            puzzles take ``max_steps`` steps, as in the official evaluation.
+        halting: which puzzles to stop at earlier; the others go on in a smaller batch. Rows of padding, whose question
+            is empty, stop after the first step. None lets all take ``max_steps`` steps, as in the official evaluation.
     """
     rows = None if core.puzzles is None else core.puzzles(puzzles)
     state = core.start(len(inputs))
-    unsolved = torch.arange(len(inputs), device=inputs.device)  # which puzzles the shrinking batch holds
-    parts: list[Answers] = []
-    order: list[Tensor] = []
+    if halting is None:
+        for _ in range(max_steps):
+            thought = core(state, inputs, rows)
+            state = thought.state
+        return Answers(thought.logits, thought.halt, torch.full_like(puzzles, max_steps))
+    going = torch.arange(len(inputs), device=inputs.device)  # which puzzles the shrinking batch holds
+    tokens, unchanged = torch.full_like(inputs, -1), torch.zeros_like(going)
     for step in range(1, max_steps + 1):
         thought = core(state, inputs, rows)
-        state = thought.state
-        if step < max_steps and not early:
-            continue
-        done = thought.done if step < max_steps else torch.ones_like(unsolved, dtype=torch.bool)
-        parts.append(Answers(thought.logits[done], thought.halt[done], torch.full_like(unsolved[done], step)))
-        order.append(unsolved[done])
-        going = ~done
-        unsolved, inputs, state = unsolved[going], inputs[going], State(state.y[going], state.z[going])
-        rows = None if rows is None else rows[going]
-        if not len(unsolved):
+        state, before, tokens = thought.state, tokens, thought.logits.argmax(-1)
+        unchanged = torch.where((tokens == before).all(-1), unchanged + 1, 0)
+        if step == 1:
+            answers = Answers(thought.logits, thought.halt.clone(), torch.ones_like(puzzles))
+        else:
+            answers.logits[going], answers.halt[going], answers.steps[going] = thought.logits, thought.halt, step
+        done = halting(Thinking(inputs, thought, tokens, unchanged)) | ~inputs.any(-1)
+        rest = (~done).nonzero().squeeze(-1)  # the one moment at which a GPU is waited for
+        if not len(rest):
             break
-    back = torch.cat(order).argsort()
-    return Answers(*(torch.cat(field)[back] for field in zip(*parts, strict=True)))
+        if len(rest) < len(going):
+            going, inputs, tokens, unchanged = going[rest], inputs[rest], tokens[rest], unchanged[rest]
+            rows, state = None if rows is None else rows[rest], State(state.y[rest], state.z[rest])
+    return answers

@@ -27,23 +27,30 @@ class Losses(NamedTuple):
 def log_stablemax(logits: Tensor) -> Tensor:
     """Return log(s(x) / sum s(x)) over the last axis, with s(x) = x + 1 for x >= 0 and 1 / (1 - x) below.
 
-    Computed as a softmax of log s, in float64 (in float32 on Apple GPUs, which have no more). Each branch sees only
-    its own half of the numbers: a naive ``torch.where`` differentiates 1 / (1 - x) at x = 1, and its gradient is NaN.
-    Source: arXiv 2501.04697.
+    Computed as a softmax of log s, in float64 (in float32 on Apple GPUs, which have no more). log s is odd, so that one
+    log1p of |x| serves both halves, and less is kept for the backward pass. A naive ``torch.where`` over both branches
+    differentiates 1 / (1 - x) at x = 1, and its gradient is NaN. Source: arXiv 2501.04697.
     """
     x = logits.float() if logits.device.type == "mps" else logits.double()
-    log_s = torch.where(x >= 0, torch.log1p(x.clamp(min=0)), -torch.log1p(-x.clamp(max=0)))
-    return F.log_softmax(log_s, dim=-1)
+    positive = x >= 0
+    size = torch.log1p(torch.where(positive, x, -x))
+    return F.log_softmax(torch.where(positive, size, -size), dim=-1)
 
 
 def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the float64 loss of each cell, zero where the label is ``IGNORE``: (B, L, V), (B, L) to (B, L)."""
-    return F.nll_loss(log_stablemax(logits).mT, labels.long(), ignore_index=IGNORE, reduction="none")
+    return _likelihood_loss(log_stablemax(logits), labels)
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the float32 loss of each cell, zero where the label is ``IGNORE``: (B, L, V), (B, L) to (B, L)."""
-    return F.cross_entropy(logits.float().mT, labels.long(), ignore_index=IGNORE, reduction="none")
+    return _likelihood_loss(F.log_softmax(logits.float(), dim=-1), labels)
+
+
+def _likelihood_loss(logs: Tensor, labels: Tensor) -> Tensor:
+    """Pick the labels out of log probabilities; over a flat axis of cells, as a transposed one would be copied."""
+    loss = F.nll_loss(logs.flatten(0, -2), labels.flatten().long(), ignore_index=IGNORE, reduction="none")
+    return loss.view_as(labels)
 
 
 CELL_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_entropy}

@@ -70,7 +70,7 @@ def test_solve_takes_a_task_file(checkpoint: Path, tmp_path: Path, capsys: pytes
 def test_an_attempt_without_a_grid_is_told_by_the_exit_status(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing(core: TRM, inputs: torch.Tensor, *rest: object, early: bool) -> Answers:
+    def nothing(core: TRM, inputs: torch.Tensor, *rest: object) -> Answers:
         return Answers(torch.eye(12)[torch.zeros_like(inputs)], torch.zeros(len(inputs)), torch.ones(len(inputs)))
 
     monkeypatch.setattr("trm.solve.think", nothing)
