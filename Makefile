@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 BOARD := .3...2.1...4....
+CHECKPOINT := runs/quickstart/checkpoints/last.ckpt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-gpu scaling equality kills memory clean
+.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ kills: install ## Kill a run 60 times at random moments and see that nothing is 
 
 memory: install ## Measure the peak memory of a training step, with and without gradient checkpointing (10 minutes)
 	$(BIN)/python benchmarks/memory.py
+
+halting: install ## Measure the speed of each halting rule on a checkpoint: make halting CHECKPOINT=FILE
+	$(BIN)/python benchmarks/halting.py $(CHECKPOINT) 256
 
 clean: ## Delete the environment and caches; data and runs stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,14 +1,17 @@
 """The command line, used in process as a person would: every configuration, every command, every refusal."""
 
 import csv
+import functools
 import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
 from tables import write_tables
 
 from trm.batch import Batch
@@ -150,6 +153,37 @@ def test_test_validate_and_predict_use_the_checkpoint(
     assert len(rows) == 10  # the whole split: two full batches of four, and two more
     assert all(len(row["question"]) == len(row["answer"]) == 16 for row in rows)
     assert {row["steps"] for row in rows} == {"2"}
+
+
+def test_predict_keeps_no_answers_in_memory(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    predict = Trainer.predict
+
+    @functools.wraps(predict)
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        kept.append(predict(*args, **kwargs))
+
+    monkeypatch.setattr(Trainer, "predict", noted)
+    monkeypatch.chdir(trained)
+    assert main(["predict", "--config", "configs/quickstart.yaml", *FOUR]) == 0
+    assert kept == [None]
+
+
+def test_halting_is_chosen_on_the_command_line(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    config = ["--config", "configs/quickstart.yaml", *FOUR]
+    always, never = ["--model.halt=head", "--model.halt_threshold=1e-6"], ["--model.halt=never"]
+    for options, steps in ((always, "1"), (never, "2")):
+        assert main(["predict", *config, *options]) == 0
+        with Path("runs/quickstart/predictions.csv").open() as file:
+            assert {row["steps"] for row in csv.DictReader(file)} == {steps}
+    for options, steps in ((always, 1), (never, 2)):
+        assert main(["solve", CHECKPOINT, BOARD, "--json", *(option.replace("model.", "") for option in options)]) < 2
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == steps
+    assert "halt_threshold is 1.5" in refused(capsys, ["solve", CHECKPOINT, BOARD, "--halt_threshold=1.5"])
+    assert "halt_threshold is 0.0" in refused(capsys, ["test", *config, "--model.halt_threshold=0"])
 
 
 def test_one_setting_moves_everything_that_a_run_writes(here: Path) -> None:
