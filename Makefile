@@ -37,7 +37,7 @@ format: install ## Put the code into shape
 equality: install ## Compare every number with the official code's and write benchmarks/equality.md
 	$(BIN)/python benchmarks/equality.py
 
-bench: install ## Measure training, solving and reading data on this CPU (10 minutes)
+bench: install ## Measure training, solving and reading data on this CPU (4 minutes)
 	$(BIN)/python benchmarks/bench.py
 
 bench-gpu: install ## Measure the paper's configurations on this GPU, eager and compiled (10 minutes)
