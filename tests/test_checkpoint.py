@@ -58,9 +58,9 @@ class Steps(Checkpoints):
 
     saved: list[int]
 
-    def _save(self, trainer: Any) -> None:
+    def _save(self, trainer: Any, signum: int) -> None:
         self.saved = [*getattr(self, "saved", []), trainer.global_step]
-        super()._save(trainer)
+        super()._save(trainer, signum)
 
 
 @pytest.mark.parametrize(("every", "steps"), [(0, [9, 18, 20]), (3, [3, 6, 9, 12, 15, 18, 20]), (7, [9, 15, 18, 20])])

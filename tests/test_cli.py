@@ -13,6 +13,7 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 from tables import write_tables
+from training import BOARDS, SMALL
 
 from trm.batch import Batch
 from trm.cli import main
@@ -34,17 +35,9 @@ TINY = [
     "--trainer.limit_val_batches=1",
     "--trainer.limit_test_batches=1",
     "--trainer.log_every_n_steps=1",
-    "--data.slots=4",
-    "--data.steps_per_batch=2",
-    "--data.workers=0",
-    "--model.hidden_size=16",
-    "--model.num_heads=2",
-    "--model.multiple_of=8",
-    "--model.cycles=2",
-    "--model.latent_steps=1",
-    "--model.supervision_steps=2",
+    *SMALL,
 ]
-FOUR = [*TINY, "--data.train_size=40", "--data.val_size=8", "--data.test_size=10", "--data.clues=[8,8]"]
+FOUR = [*TINY, *BOARDS]
 
 
 @pytest.fixture

@@ -7,6 +7,21 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
+SMALL = [
+    "--data.slots=4",
+    "--data.steps_per_batch=2",
+    "--data.workers=0",
+    "--model.hidden_size=16",
+    "--model.num_heads=2",
+    "--model.multiple_of=8",
+    "--model.cycles=2",
+    "--model.latent_steps=1",
+    "--model.supervision_steps=2",
+]
+"""Options of ``trm`` for a network and batches that train in no time."""
+BOARDS = ["--data.train_size=40", "--data.val_size=8", "--data.test_size=10", "--data.clues=[8,8]"]
+"""Options for a few 4x4 Sudoku boards."""
+
 STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "slots")
 """The parts of a checkpoint that training goes on from."""
 

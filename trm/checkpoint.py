@@ -137,15 +137,11 @@ class Checkpoints(ModelCheckpoint):
             trainer.global_step // self.every_n_train_steps > self._saved_at // self.every_n_train_steps
         )
         if (signum := self._agreed_signal(trainer)) or (due and not trainer.is_last_batch):
-            self._save(trainer)
-        if signum:
-            raise Stopped(signum, f"stopped after step {trainer.global_step}; {self._path} goes on from there")
+            self._save(trainer, signum)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what the validation has found."""
-        self._save(trainer)
-        if signum := self._agreed_signal(trainer):
-            raise Stopped(signum, f"stopped after step {trainer.global_step}; {self._path} goes on from there")
+        self._save(trainer, self._agreed_signal(trainer))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave signals to others."""
@@ -164,10 +160,13 @@ class Checkpoints(ModelCheckpoint):
     def _path(self) -> Path:
         return Path(str(self.dirpath), "last.ckpt")
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self, trainer: Trainer, signum: int) -> None:
+        """Write ``last.ckpt``, and end the run there if a signal asks for it."""
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._save_checkpoint(trainer, str(self._path))
         self._saved_at = trainer.global_step
+        if signum:
+            raise Stopped(signum, f"stopped after step {trainer.global_step}; {self._path} goes on from there")
 
     def _agreed_signal(self, trainer: Trainer) -> int:
         """Return the signal that asks to stop, on this process or, failing that, on another."""

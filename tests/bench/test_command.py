@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from training import quiet_trainer
+from training import BOARDS, SMALL, quiet_trainer
 
 from trm.bench.loop import PARTS, Alternation, BareLoop
 from trm.callbacks import StepEMA
@@ -19,19 +19,8 @@ from trm.data import Sudoku
 from trm.module import TRMModule
 
 REPO = Path(__file__).parents[2]
-TINY = [
-    "--trainer.precision=32-true",
-    "--data.slots=4",
-    "--data.steps_per_batch=2",
-    "--data.workers=0",
-    "--model.hidden_size=16",
-    "--model.num_heads=2",
-    "--model.multiple_of=8",
-    "--model.cycles=2",
-    "--model.latent_steps=1",
-    "--model.supervision_steps=2",
-]
-FOUR = [*TINY, "--data.train_size=40", "--data.val_size=8", "--data.test_size=10", "--data.clues=[8,8]"]
+TINY = ["--trainer.precision=32-true", *SMALL]
+FOUR = [*TINY, *BOARDS]
 QUICK = ["bench", "--config", str(REPO / "configs" / "quickstart.yaml"), *FOUR]
 
 
