@@ -19,13 +19,16 @@ from typing import Any
 
 import torch
 
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+from training import STATE, assert_same
+
 from trm.checkpoint import read_checkpoint
 from trm.cli import main as trm
 
 KILLS, MAX_STEPS, LONGEST = 60, 20000, 5.0  # kills; steps of the run; most seconds from a start to a kill
 RESULT = Path(__file__).with_suffix(".json")
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart.yaml"
-STATE = ("global_step", "state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "slots")
 ARGUMENTS = [
     f"--config={CONFIG}",
     f"--trainer.max_steps={MAX_STEPS}",
@@ -82,13 +85,11 @@ def kill_again_and_again(folder: Path, moments: random.Random) -> dict[str, int]
 
 def same(one: Any, other: Any) -> bool:
     """Compare two trees of values, bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+    try:
+        assert_same(one, other)
+    except AssertionError:
+        return False
+    return True
 
 
 def main() -> None:

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from trm.batch import IGNORE, Batch
+from trm.bench.flops import count_flops
 from trm.checkpoint import load_checkpoint, refuse_overwriting
 from trm.data import PuzzleData
 from trm.data.base import to_batch
@@ -22,6 +21,7 @@ from trm.errors import InputError, check_range
 from trm.inference import HaltingRule, Thinking, think
 from trm.inference.halting import has_rules, head, rules, stable
 from trm.module import TRMModule
+from trm.nn import solved as is_solved
 from trm.plot import Line, plot
 
 THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
@@ -125,7 +125,7 @@ def observe(module: TRMModule, batch: Batch, asked: Collection[HaltingRule]) -> 
     solved, stops = [], []
 
     def note(thinking: Thinking) -> Tensor:
-        solved.append(((thinking.tokens == batch.labels) | (batch.labels == IGNORE)).all(-1))
+        solved.append(is_solved(thinking.thought.logits, batch.labels))
         stops.append(torch.stack([rule(thinking) for rule in asked]))
         return torch.zeros_like(solved[-1])
 
@@ -135,12 +135,9 @@ def observe(module: TRMModule, batch: Batch, asked: Collection[HaltingRule]) -> 
 
 
 def flops(module: TRMModule) -> int:
-    """Count the floating point operations of the matrix products in one supervision step of one puzzle."""
-    inputs = torch.zeros((1, module.hparams["seq_len"]), dtype=torch.int32, device=module.device)
-    counter = FlopCounterMode(display=False)
-    with counter, sdpa_kernel(SDPBackend.MATH):  # the counter does not know every fused attention
-        think(module.core, inputs, inputs[:, 0], 1)
-    return int(counter.get_total_flops())
+    """Count the floating point operations of one supervision step of one puzzle, without a backward pass."""
+    counted = count_flops(module.core, slots=1)
+    return counted.without_gradient + counted.with_gradient
 
 
 def _point(rule: str, setting: float | None, solved: Tensor, steps: Tensor, gflop: float) -> Point:
