@@ -150,7 +150,7 @@ def _drawn(points: list[Point], title: str) -> str:
     names: dict[str, tuple[str, Callable[[Point], str]]] = {
         "fixed": ("the same steps for all", lambda point: ""),
         "head": ("halting head above a threshold", lambda point: f"{point.setting:g}" if point.setting == 0.5 else ""),
-        "stable": ("answer unchanged", lambda point: f"{point.setting:g} step{'s' * (point.setting != 1)}"),
+        "stable": ("answer unchanged for 1, 2, 3 steps", lambda point: f"{point.setting:g}"),
         "rules": ("answer obeys the rules", lambda point: ""),
     }
     lines = []
