@@ -24,14 +24,15 @@ MAZE = [*GENERATED, "--data.train_size=64", "--data.val_size=16", "--data.test_s
 
 Case = tuple[str, tuple[str, ...], list[str]]
 """Title, names of configurations, options."""
+HIDDEN_128 = [*SUDOKU, "--data.steps_per_batch=4"]
+HIDDEN_512 = [*CPU, *SUDOKU, "--what=train", "--repeats=5", "--data.slots=8", "--data.steps_per_batch=2"]
+COMPILED = ["--model.compile=true"]
 CPU_CASES: list[Case] = [
     ("quickstart: 4x4, hidden 64", ("quickstart",), ["--what=all"]),
-    ("sudoku + cpu: 9x9, hidden 128", ("sudoku", "cpu"), [*SUDOKU, "--what=all", "--data.steps_per_batch=4"]),
-    (
-        "sudoku with 8 slots: 9x9, hidden 512",
-        ("sudoku",),
-        [*CPU, *SUDOKU, "--what=train", "--repeats=3", "--data.slots=8", "--data.steps_per_batch=2"],
-    ),
+    ("sudoku + cpu: 9x9, hidden 128", ("sudoku", "cpu"), [*HIDDEN_128, "--what=all"]),
+    ("the same, compiled", ("sudoku", "cpu"), [*HIDDEN_128, *COMPILED, "--what=train"]),
+    ("sudoku with 8 slots: 9x9, hidden 512", ("sudoku",), HIDDEN_512),
+    ("the same with 8 slots, compiled", ("sudoku",), [*HIDDEN_512, *COMPILED]),
     ("data of sudoku", ("sudoku",), [*CPU, *SUDOKU, "--what=data"]),
     ("data of arc", ("arc",), [*CPU, "--what=data"]),
 ]

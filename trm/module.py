@@ -16,6 +16,7 @@ from torchmetrics import Metric
 
 import trm
 from trm.batch import Batch
+from trm.compilation import compile_in_place
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
 from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
@@ -92,7 +93,7 @@ class TRMModule(LightningModule):
         check_finite: how often to look for weights that are no longer finite numbers, which ends the run: after every
             batch, or before every step, which costs a GPU a synchronisation but saves the state that leads there.
         gradient_checkpointing: keep less for the backward pass and compute it again there: memory for time.
-        compile: compile the network with ``torch.compile``.
+        compile: compile the network with ``torch.compile``, where there is a compiler.
     """
 
     def __init__(
@@ -190,7 +191,7 @@ class TRMModule(LightningModule):
         if self.trainer.precision == "64-true":
             self.double()  # Lightning would do it only after it has read a checkpoint, and round what is read
         if self.hparams["compile"]:
-            self.core.compile()
+            compile_in_place(self.core, self.trainer.strategy.root_device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take one optimizer step per chunk of the batch, (K, B, ...); after a resume, those still to be taken."""

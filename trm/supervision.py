@@ -25,6 +25,7 @@ class Slots:
     @classmethod
     def fill(cls, fresh: Batch, start: State) -> "Slots":
         """Put a fresh puzzle into every slot; ``start`` is the state each begins with."""
+        start = State(*(part.contiguous() for part in start))  # as it will be: another layout is compiled once more
         steps = torch.zeros_like(fresh.puzzles)
         return cls(start, fresh, steps, torch.zeros_like(steps, dtype=torch.bool))
 

@@ -1,5 +1,7 @@
 """Counted operations equal a count by hand."""
 
+import math
+
 import pytest
 
 from trm.bench import count_flops
@@ -47,12 +49,12 @@ def test_operations_of_attention_are_those_counted_by_hand() -> None:
 
 def test_the_products_of_a_step_are_named_by_their_sizes() -> None:
     flops = count_flops(tiny("attention"), B)
-    in_products = sum(2 * m * k * n * count for (m, k, n), count in flops.products.items())
+    in_products = sum(2 * math.prod(sizes) * count for sizes, count in flops.products.items())
     scores = 2 * B * S * S * D
     halting = 2 * B * D * 2  # a product with a bias, which is another operation; its gradients are plain ones
     attention = T * (N + 1) * 2 * scores + (N + 1) * 5 * scores
     assert in_products == flops.total - attention - halting
-    assert flops.products[B * L, D, V] == 1
+    assert flops.products[1, B * L, D, V] == 1
 
 
 @pytest.mark.parametrize("mixer", ["mlp", "attention"])

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backwa
 
 from trm.nn import TRM
 
-Product = tuple[int, int, int]
-"""Sizes (m, k, n) of a matrix product, (m, k) times (k, n), which takes 2 m k n operations."""
+Product = tuple[int, int, int, int]
+"""Sizes (b, m, k, n) of b matrix products, (m, k) times (k, n) each, which take 2 b m k n operations."""
 
 
 class StepFlops(NamedTuple):
@@ -55,8 +55,9 @@ def count_flops(core: TRM, slots: int) -> StepFlops:
         def count(*args: Any, **kwargs: Any) -> int:
             flops = formula(*args, **kwargs)
             parts[phase or ("with_gradient" if torch.is_grad_enabled() else "without_gradient")] += flops
-            if name == "aten.mm":
-                products[(*args[0].shape, args[1].shape[1])] += 1
+            if name in ("aten.mm", "aten.bmm"):
+                *batch, rows, inner = args[0].shape
+                products[(*(batch or [1]), rows, inner, args[1].shape[-1])] += 1
             return flops
 
         count._get_raw = True  # type: ignore[attr-defined]  # FlopCounterMode then hands over tensors, not shapes

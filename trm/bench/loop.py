@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trm.batch import Batch
 from trm.callbacks import StepEMA
+from trm.compilation import compile_in_place
 from trm.data import PuzzleData
 from trm.module import TRMModule
 
@@ -78,7 +79,7 @@ class BareLoop:
             average.setup(stand_in, module, "fit")
             average.on_fit_start(stand_in, module)
         if module.hparams["compile"]:
-            module.core.compile()
+            compile_in_place(module.core, self.device)
 
         def counted(*_: Any) -> None:
             stand_in.global_step += 1

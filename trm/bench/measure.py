@@ -1,6 +1,7 @@
 """What ``trm bench`` measures: repeated, and summarised by median and range."""
 
 import copy
+import math
 import time
 from statistics import median
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 from trm.batch import IGNORE
 from trm.bench.flops import Product, count_flops
 from trm.bench.loop import PARTS, Alternation, BareLoop, move, now
+from trm.compilation import compile_in_place
 from trm.data import PuzzleData
 from trm.module import TRMModule
 
@@ -74,7 +76,7 @@ def solving(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int)
     solver = plugin.convert_module(copy.deepcopy(module)).to(device).eval()
     assert isinstance(solver, TRMModule)
     if solver.hparams["compile"]:
-        solver.core.compile()
+        compile_in_place(solver.core, device)
 
     def timed(inputs: Tensor, puzzles: Tensor) -> tuple[float, Tensor]:
         start = now(device)
@@ -125,21 +127,20 @@ class Products(NamedTuple):
     def time(cls, counts: dict[Product, int], dtype: torch.dtype, device: torch.device) -> "Products":
         """Time a square product, and each of ``counts``, which says how often a step has it."""
         size = 8192 if device.type == "cuda" else 2048
-        square = (size, size, size)
+        square = (1, size, size, size)
         peak = operations(square) / min(_seconds(square, dtype, device) for _ in range(3))
         return cls(peak, sum(count * _seconds(shape, dtype, device) for shape, count in counts.items()))
 
 
 def operations(product: Product) -> int:
     """Return the floating-point operations of a matrix product."""
-    m, k, n = product
-    return 2 * m * k * n
+    return 2 * math.prod(product)
 
 
 def _seconds(product: Product, dtype: torch.dtype, device: torch.device) -> float:
-    m, k, n = product
-    left, right = torch.ones(m, k, dtype=dtype, device=device), torch.ones(k, n, dtype=dtype, device=device)
-    out = torch.mm(left, right)
+    b, m, k, n = product
+    left, right = torch.ones(b, m, k, dtype=dtype, device=device), torch.ones(b, k, n, dtype=dtype, device=device)
+    out = left @ right
     start = now(device)
-    torch.mm(left, right, out=out)
+    torch.bmm(left, right, out=out)
     return now(device) - start

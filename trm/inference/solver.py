@@ -38,7 +38,7 @@ def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, halting: H
             is empty, stop after the first step. None lets all take ``max_steps`` steps, as in the official evaluation.
     """
     rows = None if core.puzzles is None else core.puzzles(puzzles)
-    state = core.start(len(inputs))
+    state = State(*(part.contiguous() for part in core.start(len(inputs))))  # as it will be, for the compiler
     if halting is None:
         for _ in range(max_steps):
             thought = core(state, inputs, rows)

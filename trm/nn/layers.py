@@ -4,6 +4,7 @@ Letters in shape comments: B batch, S sequence (puzzle tokens, then grid cells),
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,14 +36,48 @@ class Linear(nn.Linear):
         truncated_normal_(self.weight, std=self.in_features**-0.5)
 
 
-def rms_norm(x: Tensor) -> Tensor:
-    """Scale the last axis to a root mean square of one; no weight, no bias, no centring."""
-    return F.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
-
-
 def widen(x: Tensor) -> Tensor:
     """Return ``x`` in float32, or as it is if it is wider than that."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def eager_on_cpu(x: Tensor) -> bool:
+    """Tell where each operation is a pass over memory of its own, which a compiler or a GPU's kernels would fuse."""
+    return x.is_cpu and not torch.compiler.is_compiling()
+
+
+class _RMSNorm(torch.autograd.Function):
+    """x / sqrt(mean of x^2 + eps), which keeps what it returns, as the next layer does, and not what it was given.
+
+    Autograd's own gradient of the same formula takes twice the passes over memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dim: int) -> Tensor:
+        wide = widen(x)
+        scale = wide.square().mean(dim, keepdim=True).add_(NORM_EPS).rsqrt_()
+        out = (wide * scale).to(x.dtype)
+        ctx.dim = dim
+        ctx.save_for_backward(out, scale)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        out, scale = ctx.saved_tensors
+        wide = widen(grad)
+        along = (wide * out).mean(ctx.dim, keepdim=True)  # the part that would only change the length
+        return torch.addcmul(wide, out, along, value=-1).mul_(scale).to(grad.dtype), None
+
+
+def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
+    """Scale an axis to a root mean square of one; no weight, no bias, no centring."""
+    if eager_on_cpu(x):
+        out: Tensor = _RMSNorm.apply(x, dim)  # type: ignore[no-untyped-call]
+        return out
+    if dim == -1:
+        return F.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
+    wide = widen(x)
+    return (wide * wide.square().mean(dim, keepdim=True).add(NORM_EPS).rsqrt()).to(x.dtype)
 
 
 def swiglu_width(size: int, expansion: float, multiple_of: int) -> int:
@@ -51,6 +86,13 @@ def swiglu_width(size: int, expansion: float, multiple_of: int) -> int:
     256 suits a GPU and is the official choice; a tiny model on a CPU would mostly pay for the rounding.
     """
     return math.ceil(round(expansion * size * 2 / 3) / multiple_of) * multiple_of
+
+
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """Return silu(gate) * up, in the memory of ``gate`` where no gradient needs it."""
+    if torch.is_grad_enabled():
+        return F.silu(gate) * up
+    return F.silu(gate, inplace=True).mul_(up)
 
 
 class SwiGLU(nn.Module):
@@ -64,15 +106,30 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., size) to (..., size)."""
-        if x.is_cpu and not torch.compiler.is_compiling():  # two products: strided halves cost a CPU 15 % of a step
+        if eager_on_cpu(x):  # two products: strided halves cost a CPU 15 % of a step
             gate, up = (F.linear(x, weight) for weight in self.gate_up.weight.chunk(2))  # 2 x (..., I)
         else:
             gate, up = self.gate_up(x).chunk(2, dim=-1)
-        if torch.is_grad_enabled():
-            out: Tensor = self.down(F.silu(gate) * up)
-        else:  # most applications of a step; nothing is needed again
-            out = self.down(F.silu(gate, inplace=True).mul_(up))
+        out: Tensor = self.down(gated(gate, up))
         return out
+
+
+class TokenSwiGLU(SwiGLU):
+    """A SwiGLU across the tokens of each channel, (B, S, D) to (B, S, D), with ``size`` S.
+
+    On a CPU the weights multiply each puzzle from the left, so that nothing is transposed: a third faster at D = 128.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, S, D) to (B, S, D)."""
+        if not x.is_cpu:
+            return super().forward(x.mT).mT
+        gate, up = self._times(self.gate_up.weight, x).chunk(2, dim=1)  # 2 x (B, I, D)
+        return self._times(self.down.weight, gated(gate, up))
+
+    @staticmethod
+    def _times(weight: Tensor, x: Tensor) -> Tensor:
+        return torch.bmm(weight.expand(len(x), -1, -1), x)
 
 
 class Rotary(nn.Module):
@@ -139,7 +196,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.attention = Attention(hidden_size, num_heads, rotary) if mixer == "attention" else None
-        self.token_mlp = SwiGLU(length, expansion, multiple_of) if mixer == "mlp" else None
+        self.token_mlp = TokenSwiGLU(length, expansion, multiple_of) if mixer == "mlp" else None
         self.mlp = SwiGLU(hidden_size, expansion, multiple_of)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,6 +204,5 @@ class Block(nn.Module):
         if self.attention is not None:
             x = rms_norm(self.attention(x).add_(x))
         if self.token_mlp is not None:
-            x = x.mT.contiguous()  # (B, D, S)
-            x = rms_norm(self.token_mlp(x).add_(x)).mT.contiguous()  # (B, S, D)
+            x = rms_norm(self.token_mlp(x).add_(x), dim=1)
         return rms_norm(self.mlp(x).add_(x))
