@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trm.data import PuzzleData
 from trm.errors import InputError, check_choice
-from trm.nn import Thought
+from trm.nn import State, Thought
 
 RuleName = Literal["never", "head", "stable", "rules"]
 RULES: tuple[RuleName, ...] = ("never", "head", "stable", "rules")
@@ -30,6 +30,10 @@ class Thinking(NamedTuple):
     """The most likely token of each cell, (B, L)."""
     unchanged: Tensor
     """For how many supervision steps all tokens have stayed the same, (B,)."""
+    before: State
+    """The state that the step began with, 2 x (B, S, D)."""
+    rows: Tensor
+    """Which rows of the batch that was asked these puzzles are, (B,)."""
 
 
 HaltingRule = Callable[[Thinking], Tensor]

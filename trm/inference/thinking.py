@@ -1,5 +1,6 @@
 """Solving: think about each puzzle for as long as a halting rule asks for."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -25,8 +26,19 @@ class Answers(NamedTuple):
         return self.logits.argmax(-1)
 
 
+Disturbance = Callable[[State, Tensor], State]
+"""Changes a state before a supervision step, given also which rows of the batch its puzzles are, (B,)."""
+
+
 @torch.no_grad()
-def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, halting: HaltingRule | None = None) -> Answers:
+def think(
+    core: TRM,
+    inputs: Tensor,
+    puzzles: Tensor,
+    max_steps: int,
+    halting: HaltingRule | None = None,
+    disturb: Disturbance | None = None,
+) -> Answers:
     """Take supervision steps until every puzzle is done.
 
     Args:
@@ -36,25 +48,28 @@ def think(core: TRM, inputs: Tensor, puzzles: Tensor, max_steps: int, halting: H
         max_steps: supervision steps to take at most.
         halting: which puzzles to stop at earlier; the others go on in a smaller batch. Rows of padding, whose question
             is empty, stop after the first step. None lets all take ``max_steps`` steps, as in the official evaluation.
+        disturb: changes the state before each supervision step.
     """
     rows = None if core.puzzles is None else core.puzzles(puzzles)
     state = State(*(part.contiguous() for part in core.start(len(inputs))))  # as it will be, for the compiler
+    everyone = torch.arange(len(inputs), device=inputs.device)
     if halting is None:
         for _ in range(max_steps):
-            thought = core(state, inputs, rows)
+            thought = core(disturb(state, everyone) if disturb else state, inputs, rows)
             state = thought.state
         return Answers(thought.logits, thought.halt, torch.full_like(puzzles, max_steps))
-    going = torch.arange(len(inputs), device=inputs.device)  # which puzzles the shrinking batch holds
+    going = everyone  # which puzzles the shrinking batch holds
     tokens, unchanged = torch.full_like(inputs, -1), torch.zeros_like(going)
     for step in range(1, max_steps + 1):
-        thought = core(state, inputs, rows)
-        state, before, tokens = thought.state, tokens, thought.logits.argmax(-1)
-        unchanged = torch.where((tokens == before).all(-1), unchanged + 1, 0)
+        before = disturb(state, going) if disturb else state
+        thought = core(before, inputs, rows)
+        state, last, tokens = thought.state, tokens, thought.logits.argmax(-1)
+        unchanged = torch.where((tokens == last).all(-1), unchanged + 1, 0)
         if step == 1:
             answers = Answers(thought.logits, thought.halt.clone(), torch.ones_like(puzzles))
         else:
             answers.logits[going], answers.halt[going], answers.steps[going] = thought.logits, thought.halt, step
-        done = halting(Thinking(inputs, thought, tokens, unchanged)) | ~inputs.any(-1)
+        done = halting(Thinking(inputs, thought, tokens, unchanged, before, going)) | ~inputs.any(-1)
         rest = (~done).nonzero().squeeze(-1)  # the one moment at which a GPU is waited for
         if not len(rest):
             break

@@ -87,7 +87,7 @@ def proceed_logits(core: TRM, inputs: Tensor, puzzles: Tensor) -> list[Tensor]:
 def test_a_threshold_of_one_half_is_how_slots_halt_in_training() -> None:
     halt, proceed = torch.tensor([1e-45, -1e-45, 0.0, 2.0, 1.0]), torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0])
     thought = Thought(State(halt, halt), halt, halt, proceed)
-    assert torch.equal(head()(Thinking(halt, thought, halt, halt)), thought.done)
+    assert torch.equal(head()(Thinking(halt, thought, halt, halt, thought.state, halt)), thought.done)
 
 
 def test_never_takes_all_steps_and_a_rule_that_stops_nothing_does_the_same() -> None:
