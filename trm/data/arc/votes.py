@@ -18,6 +18,7 @@ from trm.data.arc.augment import Augmentations
 from trm.data.arc.grids import FIRST_COLOUR, Grid, Grids, Hashes, Integers, crop
 from trm.data.arc.submission import ATTEMPTS, Submission, to_attempts
 from trm.data.arc.tasks import Puzzle, Solutions
+from trm.data.ranking import rank
 
 KS = (1, 2, 5, 10, 100, 1000)
 CONFIDENCE = 2**50
@@ -157,21 +158,15 @@ class Votes(Metric):
             self.ballots, self.cells = [torch.zeros(0, 6, dtype=torch.int64)], [torch.zeros(0, dtype=torch.uint8)]
         ballots, cells = (dim_zero_cat(state).cpu().numpy() for state in (self.ballots, self.cells))
         ends = (ballots[:, 4] * ballots[:, 5]).cumsum()
-        order = np.lexsort((ballots[:, 1], ballots[:, 0]))
-        same = ballots[order]
-        begins = np.flatnonzero(np.any(np.diff(same[:, :2], axis=0, prepend=-1) != 0, axis=1))
-        votes, sums = np.add.reduceat(same[:, 2:4], begins, axis=0).T  # (V,) each
-        boxes, hashes = same[begins, :2].T
-        ranking = np.lexsort((hashes, -sums / votes, -votes, boxes))
-        starts = np.searchsorted(boxes, np.arange(len(self.keys) + 1))
-        chosen = order[begins][ranking]
+        boxes, hashes, votes, sums = ballots[:, :4].T
+        ranking = rank(boxes, hashes, votes, votes, sums)
         return _Tally(
-            starts,
-            hashes[ranking].view(np.uint64),
-            votes[ranking],
-            sums[ranking] / votes[ranking] / CONFIDENCE,
-            ballots[chosen, 4:],
-            ends[chosen],
+            np.searchsorted(ranking.puzzles, np.arange(len(self.keys) + 1)),
+            ranking.hashes.view(np.uint64),
+            ranking.votes,
+            ranking.confidences / CONFIDENCE,
+            ballots[ranking.first, 4:],
+            ends[ranking.first],
             cells,
         )
 
