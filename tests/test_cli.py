@@ -207,7 +207,7 @@ def test_solve_reads_many_boards_and_prints_json(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{BOARD}\n\n{BOARD[::-1]}\n"))
-    status = main(["solve", str(trained / CHECKPOINT), "-", "--json", "--max_steps=1"])
+    status = main(["solve", str(trained / CHECKPOINT), "-", "--json", "--depth=1"])
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [result["question"] for result in results] == [BOARD, BOARD[::-1]]
     assert all(result["steps"] == 1 and 0 <= result["confidence"] <= 1 for result in results)

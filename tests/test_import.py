@@ -176,7 +176,7 @@ def test_every_command_takes_an_imported_checkpoint(here: Path, capsys: pytest.C
     assert main(["import", "step_1", "--family", "sudoku", "-o", "out.ckpt", "--latent_steps", "1"]) == 0
     assert "you say: latent_steps 1\nassumed, as in the recipe: cycles 3\n" in capsys.readouterr().out
     board = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
-    assert main(["solve", "out.ckpt", board, "--max_steps=1"]) in (0, 1)
+    assert main(["solve", "out.ckpt", board, "--depth=1"]) in (0, 1)
     assert main(["info", "out.ckpt"]) == 0
     assert "imported from step_1" in capsys.readouterr().out
 

@@ -2,38 +2,45 @@
 
 import json as json_format
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
 
 from trm.checkpoint import load_checkpoint
-from trm.data import ARC, PuzzleData, Verdict
+from trm.data import ARC, PuzzleData
 from trm.data.arc.ask import Question, ask
 from trm.data.arc.grids import Grid
 from trm.data.arc.sources import read_task
 from trm.data.arc.tasks import Task
 from trm.data.arc.text import draw_grids
 from trm.data.arc.votes import Elected
-from trm.data.base import Tokens, to_batch
+from trm.data.base import to_batch
 from trm.errors import InputError
-from trm.inference import HaltingRule, RuleName, halting_rule, think
-from trm.module import TRMModule
+from trm.inference.selection import SelectionName
+from trm.solver import Solution, Solver
 
 BATCH = 256  # boards from standard input that are thought about together
-VIEWS = 64  # symmetries of an ARC task that vote on its answers
+TASK_VIEWS = 64  # symmetries of an ARC task that vote on its answers
 
 
 def solve(
     checkpoint: str,
     board: str,
     json: bool = False,
-    max_steps: int = 0,
-    halt: RuleName = "head",
+    depth: int = 0,
+    breadth: int = 1,
+    noise: float = 0.0,
+    start_noise: float = 0.0,
+    views: int = 0,
+    select: SelectionName = "halting",
+    halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
     halt_threshold: float = 0.5,
+    budget: int = 0,
+    abstain: float = 0.0,
+    seed: int = 0,
     family: str = "",
 ) -> int:
     """Solve a puzzle with a trained model.
@@ -47,48 +54,75 @@ def solve(
             'G' goal, in quotes. ARC: a task file (.json), whose test inputs get two attempts each. '-' reads one puzzle
             per line from standard input.
         json: print one JSON object per puzzle.
-        max_steps: most supervision steps to think for; 0 for as many as in training.
-        halt: when to stop earlier: never; when the halting head says so; when the answer stays the same from one step
-            to the next (stable); or when it obeys the rules.
+        depth: most supervision steps to think for at a time; 0 for as many as in training.
+        breadth: how often to think about each view of the puzzle, from the second time on with noise.
+        noise: standard deviation of the noise on the latent before each supervision step.
+        start_noise: that of the noise on answer and latent before the first step.
+        views: symmetric forms of the puzzle to think about; 0 for 64 of an ARC task, else for 1.
+        select: which of the answers to take: the one with the highest halting probability; the most frequent one
+            (vote); likewise among the more confident half (confident); that of the state which changed least at its
+            end (residual); or the first that obeys the rules, without looking further (verifier). The attempts at
+            an ARC task are elected by vote.
+        halt: when to stop before the last step: never; when the halting head says so; when the answer stays the same
+            from one step to the next (stable); or when it obeys the rules. auto asks the head, or for the verifier
+            the rules.
         halt_threshold: probability above which the halting head says so; 0.5 as in training.
+        budget: most supervision steps to spend on a puzzle altogether; 0 for no limit.
+        abstain: confidence below which an answer does not count.
+        seed: seed of views and noise.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
     """
-    if max_steps < 0:
-        raise InputError(f"max_steps is {max_steps}, but must be 0 or more")
     module, data = load_checkpoint(checkpoint, family)
-    depth = max_steps or module.hparams["supervision_steps"]
-    halting = halting_rule(halt, halt_threshold, data)
-    if isinstance(data, ARC) and board.endswith(".json"):
-        return _solve_task(module, data, Path(board), depth, halting, json)
+    is_task = isinstance(data, ARC) and board.endswith(".json")
+    solver = Solver(
+        (module, data),
+        depth,
+        breadth,
+        noise,
+        start_noise,
+        1 if is_task else views or 1,  # the views of a task are its augmentations, each with a row of the puzzle table
+        select,
+        halt,
+        halt_threshold,
+        budget,
+        abstain,
+        seed,
+        BATCH,
+    )
+    if is_task:
+        return _solve_task(solver, Path(board), views or TASK_VIEWS, json)
     lines = (line.rstrip("\r\n") for line in sys.stdin if line.strip()) if board == "-" else iter([board])
-    all_valid, count = True, 0
+    all_good, count = True, 0
     while boards := list(islice(lines, BATCH)):
-        for result in _results(module, data, [data.parse(board) for board in boards], depth, halting):
-            print(json_format.dumps(result.as_dict(data)) if json else result.for_people(data), flush=True)
-            all_valid &= result.verdict.valid
+        for solution in solver.solve(boards):
+            print(json_format.dumps(_as_dict(solution, data)) if json else _for_people(solution, data), flush=True)
+            all_good &= solution.verdict.valid and not solution.abstains
             count += 1
     if not count:
         raise InputError("standard input holds no puzzle; one per line is needed")
-    return 0 if all_valid else 1
+    return 0 if all_good else 1
 
 
-def _solve_task(module: TRMModule, data: ARC, path: Path, depth: int, halting: HaltingRule | None, json: bool) -> int:
-    """Ask all test inputs of a task under ``VIEWS`` symmetries, let the answers vote, and print two attempts each."""
+def _solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
+    """Ask all test inputs of a task under its symmetries, let the answers vote, and print two attempts each."""
+    module, data = solver.module, solver.data
+    assert isinstance(data, ARC)
+    if solver.select not in ("halting", "vote"):
+        raise InputError(f"select is {solver.select!r}, but the attempts at an ARC task are elected by vote")
     task = read_task(path)
     if data.num_puzzles != module.hparams["num_puzzles"]:  # the rows of the table would stand for other puzzles
         raise InputError(
             f"the tasks of {data.source} make {data.num_puzzles} puzzles, but the checkpoint was trained on "
             f"{module.hparams['num_puzzles']}: they have changed since"
         )
-    question = ask(data, task, VIEWS)
+    question = ask(data, task, views)
     if not question.known:
         print(f"{path}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
-    for first in range(0, len(question.ids), BATCH):
-        part = slice(first, first + BATCH)
-        batch = to_batch(question.rows.take(part))
-        answers = think(module.core, batch.inputs, batch.puzzles, depth, halting)
-        counted_as = torch.from_numpy(question.ids[part])
-        question.votes.update(answers.tokens, answers.halt, batch._replace(puzzles=counted_as))
+    rollouts = solver.roll_out(question.rows.inputs, question.rows.puzzles)
+    batch = to_batch(question.rows.take(rollouts.puzzles))._replace(
+        puzzles=torch.from_numpy(question.ids[rollouts.puzzles])
+    )
+    question.votes.update(torch.from_numpy(rollouts.answers), torch.from_numpy(rollouts.halt), batch)
     elected = question.votes.elected()
     print(_task_as_json(question, elected) if json else _task_for_people(task, question, elected))
     return 0 if all(best and all(answer.grid.size for answer in best) for best in elected) else 1
@@ -130,43 +164,39 @@ def _describe(answer: Elected, solution: Grid | None) -> str:
     return f"{form}{votes}, confidence {answer.confidence:.1%}{mark}"
 
 
-class Result(NamedTuple):
-    """What is known of one answer."""
-
-    question: Tokens
-    answer: Tokens
-    verdict: Verdict
-    steps: int
-    confidence: float
-
-    def as_dict(self, data: PuzzleData) -> dict[str, object]:
-        """Return the result in plain values."""
-        return {
-            "question": data.write(self.question),
-            "answer": data.write(self.answer),
-            "valid": self.verdict.valid,
-            "reason": self.verdict.reason,
-            "steps": self.steps,
-            "confidence": round(self.confidence, 4),
-        }
-
-    def for_people(self, data: PuzzleData) -> str:
-        """Return the board and a sentence about it."""
-        board = data.draw_board(self.answer, self.question, color=sys.stdout.isatty())
-        reason = self.verdict.reason
-        verdict = reason or "obeys the rules" if self.verdict.valid else f"breaks the rules: {reason}"
-        steps = f"{self.steps} supervision step{'s' if self.steps > 1 else ''}"
-        return f"{board}\n{verdict}; {steps}, confidence {self.confidence:.1%}"
+def _as_dict(solution: Solution, data: PuzzleData) -> dict[str, object]:
+    """Return a solution in plain values."""
+    return {
+        "question": data.write(solution.question),
+        "answer": data.write(solution.answer),
+        "valid": solution.verdict.valid,
+        "reason": solution.verdict.reason,
+        "abstains": solution.abstains,
+        "steps": solution.steps,
+        "gflop": round(solution.gflop, 3),
+        "confidence": round(solution.confidence, 4),
+        "agreement": round(solution.agreement, 4),
+        "rollouts": solution.rollouts,
+        "alternatives": [
+            {
+                "answer": data.write(other.answer),
+                "valid": other.valid,
+                "weight": round(other.weight, 4),
+                "votes": other.votes,
+                "confidence": round(other.confidence, 4),
+            }
+            for other in solution.candidates[1:]
+        ],
+    }
 
 
-def _results(
-    module: TRMModule, data: PuzzleData, questions: list[Tokens], max_steps: int, halting: HaltingRule | None
-) -> Iterator[Result]:
-    inputs = torch.from_numpy(np.stack(questions).astype(np.int32))  # (B, L)
-    answers = think(module.core, inputs, torch.zeros(len(inputs), dtype=torch.int32), max_steps, halting)
-    confidences = answers.halt.sigmoid().tolist()
-    for question, tokens, steps, confidence in zip(
-        questions, answers.tokens.numpy(), answers.steps.tolist(), confidences, strict=True
-    ):
-        answer = tokens.astype(np.uint8)
-        yield Result(question, answer, data.verify(question, answer), steps, confidence)
+def _for_people(solution: Solution, data: PuzzleData) -> str:
+    """Return the board and a sentence about it."""
+    board = data.draw_board(solution.answer, solution.question, color=sys.stdout.isatty())
+    reason = solution.verdict.reason
+    verdict = reason or "obeys the rules" if solution.verdict.valid else f"breaks the rules: {reason}"
+    steps = f"{solution.steps} supervision step{'s' if solution.steps > 1 else ''}"
+    if solution.rollouts > 1:
+        steps += f" in {solution.rollouts} rollouts, of which {solution.agreement:.0%} agree"
+    abstains = "abstains: " if solution.abstains else ""
+    return f"{board}\n{abstains}{verdict}; {steps}, confidence {solution.confidence:.1%}"

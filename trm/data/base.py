@@ -45,6 +45,27 @@ class Rows(NamedTuple):
         return Rows(self.inputs[which], self.labels[which], self.puzzles[which])
 
 
+class Views(NamedTuple):
+    """Symmetries of a family's puzzles: each moves the cells and renames the tokens, (K, L) and (K, V)."""
+
+    cells: NDArray[np.intp]
+    """Which cell each cell of the view is taken from, (K, L)."""
+    tokens: Tokens
+    """What each token becomes, (K, V)."""
+
+    def apply(self, boards: Tokens, which: NDArray[np.integer]) -> Tokens:
+        """Return how each board looks under one of the views, (N, L) and (N,) to (N, L)."""
+        moved = np.take_along_axis(boards, self.cells[which], axis=1)
+        return np.take_along_axis(self.tokens[which], moved.astype(np.intp), axis=1)
+
+    def undo(self, boards: Tokens, which: NDArray[np.integer]) -> Tokens:
+        """Return the boards of which these are the views, (N, L) and (N,) to (N, L)."""
+        named = np.take_along_axis(np.argsort(self.tokens, axis=1)[which], boards.astype(np.intp), axis=1)
+        back = np.empty_like(boards)
+        np.put_along_axis(back, self.cells[which], named.astype(boards.dtype), axis=1)
+        return back
+
+
 class Verdict(NamedTuple):
     """What the rules of a family say of an answer."""
 
@@ -83,7 +104,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     that of ranks changes the data.
 
     A subclass sets the three sizes and implements ``load``, ``parse``, ``write`` and ``verify``. ``augment`` makes more
-    of its puzzles, ``draw_board`` shows answers nicer, ``valid`` checks them faster.
+    of its puzzles, ``views`` asks them from several sides, ``draw_board`` shows answers nicer, ``valid`` checks faster.
 
     Args:
         slots: puzzles being thought about at once, per device; the batch size of a supervision step.
@@ -125,6 +146,16 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     def augment(self, rows: Rows, noise: "Noise") -> Rows:
         """Transform each row into an equivalent puzzle, as ``noise`` says; by default leave it."""
         return rows
+
+    def views(self, count: int, seed: int = 0) -> Views:
+        """Return symmetries under which to ask a puzzle, the first of which leaves it as it is; by default just that.
+
+        Raises:
+            InputError: if a family has not so many.
+        """
+        if count > 1:
+            raise InputError(f"views is {count}, but {type(self).__name__} knows no symmetries of its puzzles")
+        return Views(np.arange(self.seq_len)[None], np.arange(self.vocab_size, dtype=np.uint8)[None])
 
     @abstractmethod
     def parse(self, text: str) -> Tokens:

@@ -73,7 +73,7 @@ def test_an_attempt_without_a_grid_is_told_by_the_exit_status(
     def nothing(core: TRM, inputs: torch.Tensor, *rest: object) -> Answers:
         return Answers(torch.eye(12)[torch.zeros_like(inputs)], torch.zeros(len(inputs)), torch.ones(len(inputs)))
 
-    monkeypatch.setattr("trm.solve.think", nothing)
+    monkeypatch.setattr("trm.solver.think", nothing)
     assert main(["solve", str(checkpoint), str(tmp_path / "evaluation" / "four.json")]) == 1
     assert "attempt 1: no grid, 6 votes, confidence 50.0%, wrong" in capsys.readouterr().out
 

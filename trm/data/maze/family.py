@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, hash_bytes
+from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, Views, hash_bytes
 from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
 from trm.data.maze.paths import (
     DIRECTIONS,
@@ -127,6 +127,18 @@ class Maze(PuzzleData):
         if self.symmetries == "official":
             return Rows(questions, np.take_along_axis(rows.labels, source, axis=1), rows.puzzles)
         return self._rows(questions, self._label(questions))
+
+    def views(self, count: int, seed: int = 0) -> Views:
+        """Return some of the 8 symmetries of the square, of which the first leaves the maze as it is.
+
+        Raises:
+            InputError: if more are asked for.
+        """
+        cells = symmetry_cells(self.size)
+        if count > len(cells):
+            raise InputError(f"views is {count}, but a maze has {len(cells)} symmetries")
+        others = 1 + np.random.default_rng(seed).permutation(len(cells) - 1)[: count - 1]
+        return Views(cells[[0, *others]], np.tile(super().views(1).tokens, (count, 1)))
 
     def parse(self, text: str) -> Tokens:
         """Read a maze with a path: "#" wall, "." or space free, "S" start, "G" goal; on one line, or a line a row.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict
+from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, Views
 from trm.data.sudoku.generator import fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.sudoku.sources import SYMBOLS, generated, tabled, to_digits
@@ -88,7 +88,18 @@ class Sudoku(PuzzleData):
         """Apply a random symmetry of the board to each row."""
         if not self.symmetries:
             return rows
-        count, size, geo = len(rows.inputs), self.size, self.geometry
+        views, each = self._symmetries(noise, len(rows.inputs)), np.arange(len(rows.inputs))
+        return Rows(views.apply(rows.inputs, each), views.apply(rows.labels, each), rows.puzzles)
+
+    def views(self, count: int, seed: int = 0) -> Views:
+        """Return random symmetries of the board, of which the first leaves it as it is."""
+        views = self._symmetries(Noise(seed, 0, count), count)
+        same = super().views(1)
+        views.cells[0], views.tokens[0] = same.cells[0], same.tokens[0]
+        return views
+
+    def _symmetries(self, noise: Noise, count: int) -> Views:
+        size, geo = self.size, self.geometry
         kept = np.broadcast_to(np.arange(2), (count, 2))
         tokens = np.concatenate([kept, noise.permutations(size) + 2], axis=1).astype(np.uint8)  # (count, V)
         row = _shuffled_lines(noise, size, geo.box_rows)[:, :, None]  # (count, size, 1)
@@ -96,13 +107,7 @@ class Sudoku(PuzzleData):
         source = row * size + column  # (count, size, size): which cell each cell is taken from
         if geo.box_rows == geo.box_cols:
             source = np.where(noise.coins()[:, None, None], source.transpose(0, 2, 1), source)
-        source = source.reshape(count, -1)  # (count, L)
-
-        def transform(boards: Tokens) -> Tokens:
-            moved = np.take_along_axis(boards, source, axis=1)
-            return np.take_along_axis(tokens, moved.astype(np.intp), axis=1)
-
-        return Rows(transform(rows.inputs), transform(rows.labels), rows.puzzles)
+        return Views(source.reshape(count, -1), tokens)
 
     def parse(self, text: str) -> Tokens:
         """Read a board with a solution: digits row by row, "." or "0" for a blank; white space does not count.

@@ -1,12 +1,41 @@
-"""Noise on the state, by which rollouts of the same puzzle come to think differently."""
+"""Rollouts: thinking about the same puzzle several times, with noise on the state so that each goes its own way.
+
+Letters in shape comments: R rollouts, B rows of a batch, L grid cells, S sequence, D hidden size.
+"""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from trm.data.base import Tokens
 from trm.inference.thinking import Disturbance
 from trm.nn import State
+
+
+class Rollouts(NamedTuple):
+    """What came of thinking about puzzles, each from several sides and with different noise."""
+
+    puzzles: NDArray[np.intp]
+    """Which of the puzzles it was, (R,)."""
+    answers: Tokens
+    """Tokens, views undone, (R, L)."""
+    halt: NDArray[np.float64]
+    """Halting logit of the last supervision step, (R,)."""
+    residuals: NDArray[np.float64]
+    """Relative change of the state in that step, (R,)."""
+    valid: NDArray[np.bool_]
+    """Whether the answer obeys the rules, (R,); False where there are none."""
+    steps: NDArray[np.int64]
+    """Supervision steps taken, (R,)."""
+
+    @classmethod
+    def join(cls, parts: Sequence["Rollouts"]) -> "Rollouts":
+        """Put rollouts behind each other."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def gaussian_noise(seeds: Sequence[int | None], latent: float, start: float, device: torch.device) -> Disturbance:
@@ -44,3 +73,13 @@ def gaussian_noise(seeds: Sequence[int | None], latent: float, start: float, dev
         return State(y, z)
 
     return disturb
+
+
+def relative_change(before: State, after: State) -> Tensor:
+    """Return the norm of a state's change over that of the state before, (B,) float64."""
+    moved = sum(
+        (new.double() - old.double()).square().flatten(1).sum(1) for old, new in zip(before, after, strict=True)
+    )
+    size = sum(old.double().square().flatten(1).sum(1) for old in before)
+    assert isinstance(moved, Tensor) and isinstance(size, Tensor)
+    return (moved / size).sqrt()

@@ -1,0 +1,274 @@
+"""``Solver``: solve puzzles with a trained model, thinking as deep and as broad as they are worth.
+
+Letters in shape comments: N puzzles, R rollouts of all puzzles, L grid cells.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trm.bench.flops import count_flops
+from trm.checkpoint import load_checkpoint
+from trm.data import PuzzleData, Verdict
+from trm.data.base import Tokens, hash_bytes
+from trm.data.ranking import rank
+from trm.errors import InputError, check_choice, check_range
+from trm.inference import RuleName, Thinking, halting_rule, think
+from trm.inference.halting import RULES, has_rules
+from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
+from trm.inference.selection import SELECTIONS, Ballots, SelectionName
+from trm.module import TRMModule
+
+
+class Candidate(NamedTuple):
+    """An answer that some rollouts came to."""
+
+    answer: Tokens
+    """(L,)."""
+    weight: float
+    """Its share of the weight that the selection gave to all rollouts of the puzzle."""
+    votes: int
+    """How many rollouts came to it."""
+    confidence: float
+    """Mean halting probability of those."""
+    valid: bool
+    """Whether it obeys the rules; False where the family has none to check."""
+
+
+class Solution(NamedTuple):
+    """What the solver says of one puzzle."""
+
+    question: Tokens
+    """(L,)."""
+    candidates: list[Candidate]
+    """The distinct answers, the elected one first."""
+    verdict: Verdict
+    """Of the rules, on the elected answer."""
+    steps: int
+    """Supervision steps spent, over all rollouts."""
+    gflop: float
+    """Billions of floating-point operations spent."""
+    abstains: bool
+    """Whether the confidence is below what was asked for."""
+
+    @property
+    def answer(self) -> Tokens:
+        """Tokens of the elected answer, (L,)."""
+        return self.candidates[0].answer
+
+    @property
+    def confidence(self) -> float:
+        """Mean halting probability of the rollouts that came to the answer."""
+        return self.candidates[0].confidence
+
+    @property
+    def rollouts(self) -> int:
+        """How often the puzzle was thought about."""
+        return sum(candidate.votes for candidate in self.candidates)
+
+    @property
+    def agreement(self) -> float:
+        """Share of the rollouts that came to the answer."""
+        return self.candidates[0].votes / self.rollouts
+
+
+class Solver:
+    """Solves puzzles with a trained model.
+
+    A puzzle is thought about ``views * breadth`` times, each time in one of its symmetric forms, and from the second
+    round of views on with noise; the first rollout of all is the puzzle as it is and without noise. The distinct
+    answers are ranked by a selection:
+
+    * ``halting``: the answer of the rollout with the highest halting probability (best-Q@K of PTRM, arXiv 2605.19943).
+    * ``vote``: the most frequent answer.
+    * ``confident``: the less confident half of the rollouts is dropped, the others vote with their halting
+      probability (after DeepConf, arXiv 2508.15260).
+    * ``residual``: the answer of the rollout whose state changed least in its last step (EqR, arXiv 2605.21488).
+    * ``verifier``: the first answer that obeys the rules, with no further rollouts; without one, the vote.
+
+    Noise and views depend on the seed and the puzzle, not on what else is asked with it.
+
+    Args:
+        checkpoint: a file written by ``trm fit``; or a module and its family.
+        depth: most supervision steps of a rollout; 0 for as many as in training.
+        breadth: rollouts in each view.
+        noise: standard deviation of what is added to the latent before each supervision step.
+        start_noise: that of what is added to answer and latent before the first step.
+        views: symmetric forms of the puzzle.
+        select: how the answer is elected.
+        halt: when a rollout stops before its last step (see ``trm.inference.halting``); "auto" for the halting head,
+            or with the verifier for the rules.
+        halt_threshold: halting probability above which the head says so.
+        budget: most supervision steps to spend on a puzzle, over all rollouts; 0 for no limit. No rollout is begun
+            that might exceed it.
+        abstain: confidence below which a solution says that it abstains.
+        seed: seed of views and noise.
+        batch_size: rollouts that are thought about together.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+
+    Raises:
+        InputError: if an argument is out of its range or the checkpoint cannot be used.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path | tuple[TRMModule, PuzzleData],
+        depth: int = 0,
+        breadth: int = 1,
+        noise: float = 0.0,
+        start_noise: float = 0.0,
+        views: int = 1,
+        select: SelectionName = "halting",
+        halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
+        halt_threshold: float = 0.5,
+        budget: int = 0,
+        abstain: float = 0.0,
+        seed: int = 0,
+        batch_size: int = 256,
+        family: str = "",
+    ) -> None:
+        check_range("solver", 0, depth=depth, budget=budget, noise=noise, start_noise=start_noise)
+        check_range("solver", 1, breadth=breadth, views=views, batch_size=batch_size)
+        check_range("solver", 0, 1, abstain=abstain)
+        check_range("solver", 0, 2**32 - 1, seed=seed)
+        check_choice("solver", SELECTIONS, select=select)
+        check_choice("solver", ("auto", *RULES), halt=halt)
+        if breadth > 1 and not (noise or start_noise):
+            raise InputError(
+                f"breadth is {breadth}, but without noise all rollouts of a view are the same; "
+                "pass a noise or a start_noise greater than 0"
+            )
+        found = checkpoint if isinstance(checkpoint, tuple) else load_checkpoint(checkpoint, family)
+        self.module, self.data = found
+        steps = depth or self.module.hparams["supervision_steps"]
+        self.depth = min(steps, budget) if budget else steps
+        self.breadth, self.noise, self.start_noise, self.seed = breadth, noise, start_noise, seed
+        self.views = self.data.views(views, seed)
+        self.select, self.budget, self.abstain, self.batch_size = select, budget, abstain, batch_size
+        auto: RuleName = "rules" if select == "verifier" else "head"
+        self.has_rules = has_rules(self.data)
+        if select == "verifier" and not self.has_rules:
+            raise InputError(f"select is 'verifier', but {type(self.data).__name__} has no rules to check answers by")
+        self.halting = halting_rule(auto if halt == "auto" else halt, halt_threshold, self.data)
+
+    def solve(self, questions: Tokens | Sequence[str], puzzles: NDArray[np.integer] | None = None) -> list[Solution]:
+        """Solve puzzles.
+
+        Args:
+            questions: as people write them, or tokens, (N, L).
+            puzzles: rows of the puzzle table, (N,); zeros by default.
+
+        Raises:
+            InputError: if a question is none of the family.
+        """
+        if not isinstance(questions, np.ndarray):
+            questions = np.stack([self.data.parse(text) for text in questions])
+        rollouts = self.roll_out(questions, puzzles)
+        spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
+        return [
+            Solution(
+                question,
+                candidates,
+                self.data.verify(question, candidates[0].answer),
+                int(steps),
+                float(steps * self.gflop_per_step),
+                candidates[0].confidence < self.abstain,
+            )
+            for question, candidates, steps in zip(questions, self.elect(rollouts), spent, strict=True)
+        ]
+
+    def roll_out(self, questions: Tokens, puzzles: NDArray[np.integer] | None = None) -> Rollouts:
+        """Think about puzzles, (N, L), as often as it takes; of each puzzle the rollouts come in their order."""
+        puzzles = np.zeros(len(questions), dtype=np.int32) if puzzles is None else puzzles
+        undecided = np.ones(len(questions), dtype=np.bool_)
+        spent = np.zeros(len(questions), dtype=np.int64)
+        parts: list[Rollouts] = []
+        for first, last in self._waves():
+            rows, numbers = self._affordable(undecided, spent, first, last)
+            for start in range(0, len(rows), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                parts.append(self._think(questions, puzzles, rows[part], numbers[part]))
+                np.add.at(spent, parts[-1].puzzles, parts[-1].steps)
+                if self.select == "verifier":
+                    undecided[parts[-1].puzzles[parts[-1].valid]] = False
+        return Rollouts.join(parts)
+
+    def elect(self, rollouts: Rollouts) -> list[list[Candidate]]:
+        """Rank the distinct answers to each puzzle by the selection, the best first."""
+        confidences = 1 / (1 + np.exp(-rollouts.halt))
+        hashes = hash_bytes(map(bytes, rollouts.answers))
+        ballots = Ballots(rollouts.puzzles, hashes, confidences, rollouts.residuals, rollouts.valid)
+        weights = SELECTIONS[self.select](ballots)
+        ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), confidences)
+        total = np.bincount(rollouts.puzzles, weights)
+        candidates: list[list[Candidate]] = [[] for _ in total]
+        for puzzle, _, weight, votes, confidence, first in zip(*ranking, strict=True):
+            answer, valid = rollouts.answers[first], bool(rollouts.valid[first])
+            candidates[puzzle].append(Candidate(answer, weight / total[puzzle], int(votes), float(confidence), valid))
+        return candidates
+
+    @cached_property
+    def gflop_per_step(self) -> float:
+        """Billions of floating-point operations of a supervision step of one puzzle."""
+        counted = count_flops(self.module.core, slots=1)
+        return (counted.without_gradient + counted.with_gradient) / 1e9
+
+    def _waves(self) -> Iterator[tuple[int, int]]:
+        """Number the rollouts of a puzzle; where fewer may do, in waves that double: 0, 1, 2-3, 4-7, ..."""
+        total = len(self.views.cells) * self.breadth
+        first, last = 0, 1 if self.select == "verifier" or self.budget else total
+        while first < total:
+            yield first, last
+            first, last = last, min(2 * last, total)
+
+    def _affordable(
+        self, undecided: NDArray[np.bool_], spent: NDArray[np.int64], first: int, last: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Return the puzzles and the numbers of the rollouts of a wave, as far as the budget reaches."""
+        count = np.where(undecided, last - first, 0)
+        if self.budget:
+            count = np.minimum(count, (self.budget - spent) // self.depth)
+        rows = np.repeat(np.arange(len(count)), count)
+        return rows, first + np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+
+    def _think(
+        self, questions: Tokens, puzzles: NDArray[np.integer], rows: NDArray[np.intp], numbers: NDArray[np.int64]
+    ) -> Rollouts:
+        """Think about some of the puzzles, each in the view and with the noise of its rollout's number."""
+        device, which = self.module.device, numbers % len(self.views.cells)
+        inputs = torch.from_numpy(self.views.apply(questions[rows], which).astype(np.int32)).to(device)
+        ids = torch.from_numpy(puzzles[rows].astype(np.int32)).to(device)
+        residuals = torch.zeros(len(rows), dtype=torch.float64, device=device)
+
+        def watched(thinking: Thinking) -> Tensor:
+            residuals[thinking.rows] = relative_change(thinking.before, thinking.thought.state)
+            return self.halting(thinking) if self.halting else torch.zeros_like(thinking.unchanged, dtype=torch.bool)
+
+        disturb = None
+        if self.noise or self.start_noise:
+            seeds = self._seeds(questions[rows], numbers)
+            disturb = gaussian_noise(seeds, self.noise, self.start_noise, device)
+        found = think(self.module.core, inputs, ids, self.depth, watched, disturb)
+        answers = self.views.undo(found.tokens.to(torch.uint8).cpu().numpy(), which)
+        valid = self.data.valid(questions[rows], answers) if self.has_rules else None
+        return Rollouts(
+            rows,
+            answers,
+            found.halt.double().cpu().numpy(),
+            residuals.cpu().numpy(),
+            np.zeros(len(rows), dtype=np.bool_) if valid is None else valid,
+            found.steps.cpu().numpy().astype(np.int64),
+        )
+
+    def _seeds(self, questions: Tokens, numbers: NDArray[np.int64]) -> list[int | None]:
+        """Return the seed of each rollout's noise, drawn from the puzzle itself; None in the first round of views."""
+        pairs = zip(questions, numbers, strict=True)
+        names = (bytes(question) + f"{self.seed} {number}".encode() for question, number in pairs)
+        first_round = numbers < len(self.views.cells)
+        return [None if bare else int(seed >> 1) for bare, seed in zip(first_round, hash_bytes(names), strict=True)]
