@@ -32,9 +32,17 @@ from trm.import_ import import_
 from trm.info import info
 from trm.module import TRMModule
 from trm.reproduce import reproduce
+from trm.scale import scale
 from trm.solve import solve
 
-FUNCTIONS: dict[str, Any] = {"solve": solve, "curve": curve, "info": info, "import": import_, "export": export}
+FUNCTIONS: dict[str, Any] = {
+    "solve": solve,
+    "curve": curve,
+    "scale": scale,
+    "info": info,
+    "import": import_,
+    "export": export,
+}
 """Commands that need a checkpoint and no configuration."""
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.

@@ -18,8 +18,13 @@ class Line(NamedTuple):
     """One for each point; empty for none."""
 
 
-def plot(lines: list[Line], title: str, x_label: str, y_label: str) -> str:
-    """Draw lines of points over a common pair of axes; at most as many as there are ``COLOURS``."""
+def plot(lines: list[Line], title: str, x_label: str, y_label: str, doubling: bool = False) -> str:
+    """Draw lines of points over a common pair of axes; at most as many as there are ``COLOURS``.
+
+    With ``doubling`` the horizontal axis is logarithmic, with a tick at powers of two.
+    """
+    if doubling:
+        lines = [line._replace(points=[(math.log2(x), y) for x, y in line.points]) for line in lines]
     xs, ys = (ticks([point[axis] for line in lines for point in line.points]) for axis in (0, 1))
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -31,7 +36,10 @@ def plot(lines: list[Line], title: str, x_label: str, y_label: str) -> str:
     parts.append(f'<g transform="translate(16 {HEIGHT / 2}) rotate(-90)">{_text(0, 0, y_label, "middle")}</g>')
     for x in xs:
         (across, bottom), (_, top) = place(x, ys[0]), place(x, ys[-1])
-        parts += [_grid(across, bottom, across, top), _text(across, bottom + 18, f"{x:g}", "middle")]
+        parts += [
+            _grid(across, bottom, across, top),
+            _text(across, bottom + 18, f"{2**x if doubling else x:.3g}", "middle"),
+        ]
     for y in ys:
         (left, up), (right, _) = place(xs[0], y), place(xs[-1], y)
         parts += [_grid(left, up, right, up), _text(left - 6, up + 4, f"{y:g}", "end")]

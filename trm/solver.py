@@ -180,7 +180,7 @@ class Solver:
                 float(steps * self.gflop_per_step),
                 candidates[0].confidence < self.abstain,
             )
-            for question, candidates, steps in zip(questions, self.elect(rollouts), spent, strict=True)
+            for question, candidates, steps in zip(questions, elect(rollouts, self.select), spent, strict=True)
         ]
 
     def roll_out(self, questions: Tokens, puzzles: NDArray[np.integer] | None = None) -> Rollouts:
@@ -198,20 +198,6 @@ class Solver:
                 if self.select == "verifier":
                     undecided[parts[-1].puzzles[parts[-1].valid]] = False
         return Rollouts.join(parts)
-
-    def elect(self, rollouts: Rollouts) -> list[list[Candidate]]:
-        """Rank the distinct answers to each puzzle by the selection, the best first."""
-        confidences = 1 / (1 + np.exp(-rollouts.halt))
-        hashes = hash_bytes(map(bytes, rollouts.answers))
-        ballots = Ballots(rollouts.puzzles, hashes, confidences, rollouts.residuals, rollouts.valid)
-        weights = SELECTIONS[self.select](ballots)
-        ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), confidences)
-        total = np.bincount(rollouts.puzzles, weights)
-        candidates: list[list[Candidate]] = [[] for _ in total]
-        for puzzle, _, weight, votes, confidence, first in zip(*ranking, strict=True):
-            answer, valid = rollouts.answers[first], bool(rollouts.valid[first])
-            candidates[puzzle].append(Candidate(answer, weight / total[puzzle], int(votes), float(confidence), valid))
-        return candidates
 
     @cached_property
     def gflop_per_step(self) -> float:
@@ -272,3 +258,18 @@ class Solver:
         names = (bytes(question) + f"{self.seed} {number}".encode() for question, number in pairs)
         first_round = numbers < len(self.views.cells)
         return [None if bare else int(seed >> 1) for bare, seed in zip(first_round, hash_bytes(names), strict=True)]
+
+
+def elect(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:
+    """Rank the distinct answers to each puzzle by a selection, the best first."""
+    confidences = 1 / (1 + np.exp(-rollouts.halt))
+    hashes = hash_bytes(map(bytes, rollouts.answers))
+    ballots = Ballots(rollouts.puzzles, hashes, confidences, rollouts.residuals, rollouts.valid)
+    weights = SELECTIONS[select](ballots)
+    ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), confidences)
+    total = np.bincount(rollouts.puzzles, weights)
+    candidates: list[list[Candidate]] = [[] for _ in total]
+    for puzzle, _, weight, votes, confidence, first in zip(*ranking, strict=True):
+        answer, valid = rollouts.answers[first], bool(rollouts.valid[first])
+        candidates[puzzle].append(Candidate(answer, weight / total[puzzle], int(votes), float(confidence), valid))
+    return candidates
