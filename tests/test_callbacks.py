@@ -1,18 +1,24 @@
 """The callbacks: what is written of predictions, and what the average follows."""
 
 import csv
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from training import quiet_trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+from ranks import Guess, small_module
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training import assert_same, quiet_trainer
 
 from trm.batch import IGNORE, Batch
-from trm.callbacks import PredictionWriter, StepEMA
+from trm.callbacks import Pictures, PredictionWriter, StepEMA
 from trm.data import Sudoku
 from trm.inference import Answers
 from trm.module import TRMModule
+from trm.trace.picture import picture
 
 
 def test_puzzles_without_a_label_are_written_and_padding_is_not(tmp_path: Path) -> None:
@@ -57,3 +63,23 @@ def test_the_average_follows_every_optimizer_step_and_stops_with_the_last(tmp_pa
     assert len(steps) == 7
     for average, left in zip(expected, module.parameters(), strict=True):  # StepEMA leaves the average in the model
         torch.testing.assert_close(left.detach(), average, rtol=0, atol=1e-7)
+
+
+def test_pictures_show_the_answers_of_steps_1_2_and_4_after_each_validation_and_change_nothing(tmp_path: Path) -> None:
+    weights = []
+    for callbacks in ([], [Pictures(puzzle=99)]):
+        logger = TensorBoardLogger(tmp_path, name=None, version=str(len(callbacks)))
+        trainer = quiet_trainer(
+            max_steps=6, val_check_interval=1, num_sanity_val_steps=1, logger=logger, callbacks=callbacks
+        )
+        module = small_module()
+        trainer.fit(module, datamodule=Guess(size=10, slots=4))
+        weights.append(module.state_dict())
+    assert_same(*weights)
+    events = EventAccumulator(str(tmp_path / "1"), size_guidance={"images": 0})
+    events.Reload()
+    pictures = events.Images("thinking")
+    assert [picture.step for picture in pictures] == [3, 6]
+    shape = Image.open(io.BytesIO(pictures[0].encoded_image_string)).size
+    board = picture(Guess(), Guess().rows("val").inputs[0], Guess().rows("val").labels[0])
+    assert shape[0] == 5 * board.width + 6 * 12  # question, steps 1, 2 and 4, answer, and the gaps

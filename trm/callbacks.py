@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter, Callback, WeightAveraging
@@ -15,8 +16,11 @@ from torch import Tensor
 from trm.data import ARC, PuzzleData
 from trm.data.arc.submission import write_submission
 from trm.data.arc.votes import Votes
-from trm.errors import InputError
+from trm.errors import InputError, check_range
 from trm.inference import Answers
+from trm.module import TRMModule
+from trm.trace.picture import beside, picture
+from trm.trace.record import record
 
 
 class StepEMA(WeightAveraging):
@@ -195,3 +199,35 @@ class SubmissionWriter(Callback):
         if trainer.is_global_zero:
             write_submission(path, submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
         rank_zero_info(f"Wrote {path}: {len(submission)} tasks, {unanswered} test inputs without an answer.")
+
+
+class Pictures(Callback):
+    """Shows TensorBoard, after each validation, how the model thinks about a puzzle of the validation split.
+
+    Side by side stand the question, the answer after 1, 2, 4, ... supervision steps with what is wrong marked, and the
+    known answer. With a logger that takes no pictures, nothing is drawn.
+
+    Args:
+        puzzle: row of the validation split.
+    """
+
+    def __init__(self, puzzle: int = 0) -> None:
+        check_range("trainer.callbacks.Pictures", 0, puzzle=puzzle)
+        self.puzzle = puzzle
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw, with the averaged weights if there are such."""
+        add_image = getattr(getattr(trainer.logger, "experiment", None), "add_image", None)
+        if add_image is None or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        data: PuzzleData = trainer.datamodule  # type: ignore[attr-defined]
+        rows = data.eval_rows("val", min(self.puzzle, data.eval_size("val") - 1), 1)
+        question, label = rows.inputs[0], rows.labels[0]
+        assert isinstance(pl_module, TRMModule)
+        steps = record(pl_module, question, int(rows.puzzles[0]), pl_module.hparams["supervision_steps"]).steps
+        shown = [frame for frame in steps if frame.step & (frame.step - 1) == 0]  # powers of two
+        images = [picture(data, question, question)]
+        images += [picture(data, question, frame.answer, label, frame.confidence.numpy()) for frame in shown]
+        captions = ["question", *(f"step {frame.step}, halting {frame.halting:.0%}" for frame in shown), "answer"]
+        row = beside([*images, picture(data, question, label)], captions)
+        add_image("thinking", np.asarray(row), trainer.global_step, dataformats="HWC")

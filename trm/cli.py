@@ -21,7 +21,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 import trm
 from trm.bench import BenchTrainer, trainer_arguments
-from trm.callbacks import PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
+from trm.callbacks import Pictures, PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
 from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
 from trm.curve import curve
@@ -34,11 +34,13 @@ from trm.module import TRMModule
 from trm.reproduce import reproduce
 from trm.scale import scale
 from trm.solve import solve
+from trm.trace.command import trace
 
 FUNCTIONS: dict[str, Any] = {
     "solve": solve,
     "curve": curve,
     "scale": scale,
+    "trace": trace,
     "info": info,
     "import": import_,
     "export": export,

@@ -176,6 +176,10 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         """
         return "\n".join(self.write(tokens) for tokens in (question, answer) if tokens is not None)
 
+    def givens(self, question: Tokens) -> NDArray[np.bool_]:
+        """Tell which cells of a question (L,) an answer must leave as they are, (L,); by default none."""
+        return np.zeros(len(question), dtype=np.bool_)
+
     @abstractmethod
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
         """Check an answer by the rules alone, without knowing the label."""

@@ -10,6 +10,7 @@ from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, Views, hash_
 from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
 from trm.data.maze.paths import (
     DIRECTIONS,
+    FREE,
     LABEL_RULES,
     PATH,
     SIZES,
@@ -180,6 +181,10 @@ class Maze(PuzzleData):
             on_path = answer == PATH
             cells = [f"\033[1;32m{cell}\033[0m" if new else cell for cell, new in zip(cells, on_path, strict=True)]
         return "\n".join("".join(cells[row : row + self.size]) for row in range(0, self.seq_len, self.size))
+
+    def givens(self, question: Tokens) -> NDArray[np.bool_]:
+        """Tell which cells are no free cell."""
+        return np.asarray(question != FREE)
 
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
         """Check that the answer marks a shortest path and changes nothing else, whichever label rule it follows."""

@@ -156,6 +156,10 @@ class Sudoku(PuzzleData):
             lines.append(f"| {' | '.join(boxes)} |")
         return "\n".join([*lines, f"+{rule}+"])
 
+    def givens(self, question: Tokens) -> NDArray[np.bool_]:
+        """Tell which cells hold a digit."""
+        return np.asarray(question > 1)
+
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
         """Check that the answer keeps the givens, leaves no blank, and has each digit once in every unit."""
         if (answer < 2).any():

@@ -1,0 +1,259 @@
+"""``trm trace``: the recording is what the model does, and page, animation and terminal show it."""
+
+import json
+import math
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tasks import random_tasks, write_tasks
+from training import BOARDS, SMALL
+
+from trm.cli import main
+from trm.data import ARC, Maze, PuzzleData, Sudoku
+from trm.inference import think
+from trm.module import TRMModule
+from trm.nn.variants import NetworkName
+from trm.trace.page import ALPHABET, page
+from trm.trace.picture import picture
+from trm.trace.record import Recording, principal_directions, probabilities, record
+
+REPO = Path(__file__).parent.parent.parent
+CHECKPOINT = "runs/quickstart/checkpoints/last.ckpt"
+BOARD = "1...........2..."
+STEPS, CYCLES, LATENT = 3, 2, 2
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Sudoku:
+    return Sudoku(4, train_size=20, val_size=5, test_size=5, clues=(8, 8), root=str(tmp_path))
+
+
+def module_of(data: PuzzleData, **arguments: Any) -> TRMModule:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_heads": 2, "multiple_of": 8, "cycles": CYCLES, "latent_steps": LATENT}
+    module = TRMModule(data.vocab_size, data.seq_len, data.num_puzzles, **{**sizes, "puzzle_tokens": 2, **arguments})
+    torch.nn.init.normal_(module.core.halting_head.weight)
+    return module.eval()
+
+
+def recorded(module: TRMModule, data: PuzzleData) -> Recording:
+    rows = data.rows("test")
+    return record(module, rows.inputs[0], int(rows.puzzles[0]), STEPS)
+
+
+# -- the recording ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        ("trm", {}),
+        ("trm", {"loss": "softmax", "mixer": "mlp", "positions": "none"}),
+        ("one_step", {}),
+        ("two_networks", {}),
+        ("hrm", {"continue_loss": True}),
+        ("single_z", {}),
+        ("multi_scale", {}),
+        ("direct", {"cycles": 1, "latent_steps": 1}),
+    ],
+)
+def test_the_end_of_every_step_is_what_thinking_comes_to(
+    network: NetworkName, arguments: dict[str, Any], data: Sudoku
+) -> None:
+    module, rows = module_of(data, network=network, **arguments), data.rows("test")
+    recording = recorded(module, data)
+    inputs, puzzles = torch.from_numpy(rows.inputs[:1]).int(), torch.from_numpy(rows.puzzles[:1])
+    assert [frame.step for frame in recording.steps] == [1, 2, 3]
+    for frame in recording.steps:
+        answers = think(module.core, inputs, puzzles, frame.step)
+        assert np.array_equal(frame.answer, answers.tokens[0])
+        assert frame.halting == pytest.approx(answers.halt.sigmoid().item(), rel=1e-5)
+        expected = probabilities(answers.logits, module.hparams["loss"]).amax(-1)[0]
+        torch.testing.assert_close(frame.confidence, expected.float())
+    assert "apply_blocks" not in vars(module.core)
+
+
+def test_every_update_is_there_and_shows_the_answer_it_would_lead_to(data: Sudoku) -> None:
+    module, question = module_of(data), data.rows("test").inputs[0]
+    recording = recorded(module, data)
+    places = [(frame.step, frame.cycle, frame.update) for frame in recording.frames]
+    assert places == [(s, c, u) for s in (1, 2, 3) for c in (1, 2) for u in (1, 2, 0)]
+    core = module.core
+    with torch.no_grad():
+        x = core.embed(torch.from_numpy(question)[None].int(), core.puzzles(torch.zeros(1).int()))
+        y, z = core.start(1)
+        new = core.network(z + (y + x))
+        answer = core.network(y + new)
+        expected = core.answer_head(answer[:, core.puzzle_tokens :]).argmax(-1)[0]
+    first = recording.frames[0]
+    assert np.array_equal(first.answer, expected)
+    assert first.change == pytest.approx(float((new - z).norm() / z.expand_as(new).norm()), rel=1e-4)
+    last_latent, its_answer = recording.frames[1], recording.frames[2]
+    assert np.array_equal(last_latent.answer, its_answer.answer)
+    assert last_latent.drift == pytest.approx(its_answer.drift)
+
+
+def test_drift_keeps_distances_of_points_in_a_plane() -> None:
+    generator = torch.Generator().manual_seed(0)
+    plane = torch.linalg.qr(torch.randn(50, 2, generator=generator))[0]
+    points = torch.randn(6, 2, generator=generator) * torch.tensor([5.0, 1.0])
+    places, explained = principal_directions(points @ plane.T + 3)
+    torch.testing.assert_close(torch.cdist(places, places), torch.cdist(points, points).double(), atol=1e-4, rtol=1e-4)
+    assert explained == pytest.approx(1)
+    assert places[:, 0].std() > places[:, 1].std()
+    assert principal_directions(torch.ones(1, 4)) == (pytest.approx(torch.zeros(1, 2)), 1.0)
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def families(tmp_path: Path) -> dict[str, PuzzleData]:
+    write_tasks(random_tasks(), tmp_path / "arc")
+    return {
+        "sudoku": Sudoku(6, train_size=20, val_size=5, test_size=5, clues=(20, 20), root=str(tmp_path)),
+        "maze": Maze(7, train_size=20, val_size=5, test_size=5, root=str(tmp_path)),
+        "arc": ARC(subsets=["training", "evaluation"], source=str(tmp_path / "arc"), augmentations=1, val_size=1),
+    }
+
+
+@pytest.mark.parametrize("family", ["sudoku", "maze", "arc"])
+def test_in_a_browser_the_sliders_show_each_frame(family: str, tmp_path: Path) -> None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    data = families(tmp_path)[family]
+    rows, recording = data.rows("test"), recorded(module_of(data), data)
+    file = tmp_path / "trace.html"
+    file.write_text(page(data, recording, rows.inputs[0], rows.labels[0], "a <title>", "about"), encoding="utf-8")
+    problems: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("request", lambda request: None if request.url.startswith("file:") else problems.append(request.url))
+        tab.goto(f"{file.as_uri()}#frame=2")
+        content = json.loads(tab.locator("#data").text_content() or "")
+
+        def board() -> list[int]:
+            cells = tab.locator("#boards figure:last-child .cell")
+            return cells.evaluate_all("cells => cells.map(cell => Number(cell.dataset.token))")
+
+        def expected(frame: int) -> list[int]:
+            side = math.isqrt(data.seq_len)
+            whole = recording.frames[frame].answer.reshape(side, side)
+            return whole[: content["rows"], : content["columns"]].ravel().tolist()
+
+        assert tab.title() == "a <title>"
+        assert board() == expected(2)
+        tab.locator("#frame").fill("7")
+        assert board() == expected(7)
+        assert tab.evaluate("location.hash") == "#frame=7"
+        assert tab.locator("#where").text_content() == (
+            "Step 2 of 3, cycle 1, update 2 of the latent: the answer it would lead to"
+        )
+        tab.locator("#step").fill("3")
+        assert board() == expected(len(recording.frames) - 1)
+        tab.evaluate("document.activeElement.blur()")
+        tab.keyboard.press("ArrowLeft")
+        assert board() == expected(len(recording.frames) - 2)
+        halting = recording.frames[-2].halting
+        assert tab.locator("#halting").text_content() == f"{100 * halting:.1f} %"
+        browser.close()
+    assert problems == []
+
+
+def test_a_page_holds_everything_itself(data: Sudoku) -> None:
+    rows = data.rows("test")
+    html = page(data, recorded(module_of(data), data), rows.inputs[0], None, "</script><b>", "about")
+    assert not re.search(r"(src|href)\s*=|url\(|@import|fetch\(", html)
+    assert "</script><b>" not in html
+    content = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])  # type: ignore[index]
+    assert content["title"] == "</script><b>"
+    assert [ALPHABET.index(letter) for letter in content["question"]] == rows.inputs[0].tolist()
+    assert content["label"] is None
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["sudoku", "maze", "arc"])
+def test_pictures_mark_wrong_cells_alone(family: str, tmp_path: Path) -> None:
+    data = families(tmp_path)[family]
+    rows = data.rows("test")
+    question, label = rows.inputs[0], rows.labels[0]
+    wrong = label.copy()
+    cell = int(np.flatnonzero((label > 0) & ~data.givens(question))[0])
+    wrong[cell] = label[cell] - 1
+    right = np.asarray(picture(data, question, label, label))
+    assert np.array_equal(right, np.asarray(picture(data, question, label)))
+    marked = (np.asarray(picture(data, question, wrong, label)) == (0xDC, 0x26, 0x26)).all(-1)
+    assert marked.any()
+    assert not (right == (0xDC, 0x26, 0x26)).all(-1).any()
+    faint = np.asarray(picture(data, question, label, confidence=np.zeros(len(label), dtype=np.float32)))
+    assert faint.mean() > right.mean()
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    trainer = ["--trainer.max_steps=2", "--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["fit", f"--config={REPO}/configs/quickstart.yaml", *trainer, *BOARDS, *SMALL]) == 0
+    return folder
+
+
+def test_the_command_writes_page_and_animation_and_draws_in_the_terminal(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    files = ["-o", "trace.html", "--gif=trace.gif"]
+    assert main(["trace", CHECKPOINT, "test:1", *files, "--terminal", "--depth=3"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split(",")[0] for line in printed.splitlines() if line.startswith("step")] == [
+        "step 1",
+        "step 2",
+        "step 3",
+    ]
+    assert "\033" not in printed
+    assert "__DATA__" not in Path("trace.html").read_text()
+    with Image.open("trace.gif") as animation:
+        assert animation.format == "GIF"
+    assert main(["trace", CHECKPOINT, BOARD, *files]) == 2
+    assert "trace.html exists already" in capsys.readouterr().err
+    assert main(["trace", CHECKPOINT, BOARD, *files, "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["test:10", "-o", "x.html"], "the test split has the rows test:0 to test:9"),
+        (["test:x", "-o", "x.html"], "the puzzle is test:x"),
+        (["1..", "-o", "x.html"], "3 cells"),
+        ([BOARD], "nothing to show the trace in"),
+        ([BOARD, "--terminal", "--depth=-1"], "depth is -1"),
+    ],
+)
+def test_what_cannot_be_traced_is_refused(
+    arguments: list[str],
+    message: str,
+    trained: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(trained)
+    assert main(["trace", CHECKPOINT, *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("x.html").exists()

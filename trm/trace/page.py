@@ -1,0 +1,89 @@
+"""The page of a recording: one HTML file that needs no server and no network."""
+
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.data import PuzzleData
+from trm.data.base import Tokens
+from trm.trace.look import look
+from trm.trace.record import Recording
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+"""A letter for each token, and for each of 64 levels of confidence."""
+
+
+def page(data: PuzzleData, recording: Recording, question: Tokens, label: Tokens | None, title: str, about: str) -> str:
+    """Return the HTML of a page that shows a recording.
+
+    Args:
+        data: the family.
+        recording: what happened, at least one frame.
+        question: tokens, (L,).
+        label: the known answer, with 0 where no cell is asked, (L,).
+        title: what stands above.
+        about: what stands beside it.
+    """
+    template = files("trm.trace").joinpath("page.html").read_text(encoding="utf-8")
+    content = json.dumps(_content(data, recording, question, label, title, about), separators=(",", ":"))
+    return template.replace("__DATA__", content.replace("<", "\\u003c"))
+
+
+def _content(
+    data: PuzzleData, recording: Recording, question: Tokens, label: Tokens | None, title: str, about: str
+) -> dict[str, Any]:
+    seen = look(data)
+    shown = [question, *(frame.answer for frame in recording.steps), *([] if label is None else [label])]
+    rows, columns = used(shown, seen.rows, seen.columns) if seen.apart else (seen.rows, seen.columns)
+
+    def cropped(board: NDArray[Any]) -> NDArray[Any]:
+        return board.reshape(seen.rows, seen.columns)[:rows, :columns].ravel()
+
+    verdicts = [data.verify(question, frame.answer) for frame in recording.frames]
+    reasons = sorted({verdict.reason for verdict in verdicts})
+    return {
+        "title": title,
+        "about": about,
+        "rows": rows,
+        "columns": columns,
+        "box": seen.box,
+        "symbols": seen.symbols,
+        "colours": seen.colours,
+        "apart": seen.apart,
+        "question": letters(cropped(question)),
+        "given": "".join("01"[int(cell)] for cell in cropped(data.givens(question))),
+        "label": None if label is None else letters(cropped(label)),
+        "reasons": reasons,
+        "explained": round(recording.explained, 3),
+        "frames": [
+            {
+                "step": frame.step,
+                "cycle": frame.cycle,
+                "update": frame.update,
+                "answer": letters(cropped(frame.answer)),
+                "sure": letters((cropped(frame.confidence.numpy()) * 63).round().astype(int)),
+                "halting": round(frame.halting, 4),
+                "change": round(frame.change, 6),
+                "drift": [round(place, 3) for place in frame.drift],
+                "valid": verdict.valid,
+                "reason": reasons.index(verdict.reason),
+            }
+            for frame, verdict in zip(recording.frames, verdicts, strict=True)
+        ],
+    }
+
+
+def letters(numbers: Iterable[int]) -> str:
+    """Write numbers below 64 as a letter each."""
+    return "".join(ALPHABET[number] for number in numbers)
+
+
+def used(boards: list[Tokens], rows: int, columns: int) -> tuple[int, int]:
+    """Return how many rows and columns hold anything but padding on any of the boards, (L,) each."""
+    filled: NDArray[np.bool_] = np.any(np.stack(boards) > 0, axis=0).reshape(rows, columns)
+    height, width = (int(np.flatnonzero(filled.any(axis=axis)).max(initial=0)) + 1 for axis in (1, 0))
+    return height, width

@@ -1,0 +1,162 @@
+"""Recording all that a model does to its answer and its latent while it thinks about one puzzle.
+
+Letters in shape comments: F frames, L grid cells, P puzzle tokens, S = P + L, D hidden size, n latent steps, T cycles.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trm.data.base import Tokens
+from trm.inference.rollouts import relative_change
+from trm.module import TRMModule
+from trm.nn import TRM, State
+from trm.nn.layers import widen
+from trm.nn.losses import log_stablemax
+from trm.nn.variants import HRM, OneStep, TwoNetworks
+
+INSPECTED = (TRM, OneStep, TwoNetworks, HRM)
+"""Networks whose updates are shown one by one: n of the latent, then one of the answer, T times."""
+
+
+class Frame(NamedTuple):
+    """How things stand after an update of the latent or of the answer."""
+
+    step: int
+    """Supervision step, from 1."""
+    cycle: int
+    """Cycle within the step, from 1; 0 for a network whose updates are not shown one by one."""
+    update: int
+    """Which update of the latent, from 1; 0 for the one of the answer."""
+    answer: Tokens
+    """Most likely token of each cell, (L,); after an update of the latent, of the answer it would lead to now."""
+    confidence: Tensor
+    """Probability of that token, (L,)."""
+    halting: float
+    """Halting probability that goes with the answer."""
+    change: float
+    """By how much the update changed what it updated, relative to its norm."""
+    drift: tuple[float, float]
+    """The latent among all of the recording, along its two directions of greatest variance."""
+
+
+class Recording(NamedTuple):
+    """The frames, in the order in which they happened."""
+
+    frames: list[Frame]
+    explained: float
+    """Share of the latent's variance that lies along the two directions of ``Frame.drift``."""
+
+    @property
+    def steps(self) -> list[Frame]:
+        """The last frame of each supervision step, whose answer is the model's."""
+        last = {frame.step: frame for frame in self.frames}
+        return list(last.values())
+
+
+class _Moment(NamedTuple):
+    """What a frame is made of, before it is known where it lies among the others."""
+
+    place: tuple[int, int, int]
+    y: Tensor
+    z: Tensor
+    change: float
+
+
+@torch.no_grad()
+def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Recording:
+    """Think about a puzzle for a number of supervision steps, and record every update.
+
+    The network runs as it always does; its updates are listened to, and the answers that a latent would lead to are
+    computed afterwards.
+
+    Args:
+        module: the model, in evaluation mode.
+        question: tokens, (L,).
+        puzzle: row of the puzzle table.
+        steps: supervision steps.
+    """
+    core = module.core
+    inputs = torch.from_numpy(question).to(module.device)[None].int()
+    rows = None if core.puzzles is None else core.puzzles(torch.tensor([puzzle], device=module.device))
+    state, moments = core.start(1), []
+    for step in range(1, steps + 1):
+        before, updates = state, _Listener(core)
+        with updates:
+            state = core(state, inputs, rows).state
+        if type(core) in INSPECTED:
+            moments += _inspect(core, step, before, updates.heard)
+        else:
+            moments.append(_Moment((step, 0, 0), state.y, state.z, float(relative_change(before, state))))
+    drift, explained = principal_directions(torch.cat([moment.z.flatten(1) for moment in moments]))
+    logits = torch.cat([core.answer_head(moment.y[:, core.puzzle_tokens :]) for moment in moments])  # (F, L, V)
+    halting = torch.cat([widen(core.halting_head(moment.y[:, 0]))[:, 0] for moment in moments]).sigmoid()
+    confidence, answers = probabilities(logits, module.hparams["loss"]).max(-1)
+    return Recording(
+        [
+            Frame(*moment.place, answer, sure.float().cpu(), float(halt), moment.change, (float(x), float(y)))
+            for moment, answer, sure, halt, (x, y) in zip(
+                moments, answers.to(torch.uint8).cpu().numpy(), confidence, halting, drift.tolist(), strict=True
+            )
+        ],
+        explained,
+    )
+
+
+def probabilities(logits: Tensor, loss: str) -> Tensor:
+    """Return the probability of each token, (..., V), as the loss of the answer has them."""
+    return log_stablemax(logits).exp() if loss == "stablemax" else logits.float().softmax(-1)
+
+
+def principal_directions(points: Tensor) -> tuple[Tensor, float]:
+    """Place points (F, N) along their two directions of greatest variance, (F, 2), and return its share."""
+    centred = points.double() - points.double().mean(0)
+    values, vectors = torch.linalg.eigh(centred @ centred.T)  # ascending
+    values = values.clamp(min=0)
+    count = min(2, len(values))
+    places = vectors[:, -count:].flip(-1) * values[-count:].flip(-1).sqrt()
+    total = float(values.sum())
+    share = float(values[-count:].sum()) / total if total else 1.0
+    return nn.functional.pad(places, (0, 2 - count)), share
+
+
+class _Listener:
+    """Hears what every application of a network's blocks returns, while it is entered."""
+
+    def __init__(self, core: TRM) -> None:
+        self.core = core
+        self.heard: list[Tensor] = []
+
+    def __enter__(self) -> None:
+        apply = self.core.apply_blocks
+
+        def heard(blocks: nn.ModuleList, hidden: Tensor) -> Tensor:
+            self.heard.append(apply(blocks, hidden))
+            return self.heard[-1]
+
+        self.core.apply_blocks = heard  # type: ignore[method-assign]
+
+    def __exit__(self, *_: object) -> None:
+        del self.core.apply_blocks
+
+
+def _inspect(core: TRM, step: int, before: State, updates: list[Tensor]) -> list[_Moment]:
+    """Tell apart the updates of a supervision step, and find the answer that each latent would lead to."""
+    y, z = before
+    blocks = core.answer_blocks if isinstance(core, TwoNetworks) else core.blocks
+    moments, heard = [], iter(updates)
+    for cycle in range(1, core.cycles + 1):
+        latents = [next(heard) for _ in range(core.latent_steps)]
+        led_to = core.apply_blocks(blocks, torch.cat([y + latent for latent in latents])).chunk(len(latents))
+        for update, (latent, answer) in enumerate(zip(latents, led_to, strict=True), 1):
+            moments.append(_Moment((step, cycle, update), answer, latent, _change(z, latent)))
+            z = latent
+        answer = next(heard)
+        moments.append(_Moment((step, cycle, 0), answer, z, _change(y, answer)))
+        y = answer
+    return moments
+
+
+def _change(old: Tensor, new: Tensor) -> float:
+    return float((new - old).double().norm() / old.double().norm())
