@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from trm.checkpoint import load_checkpoint, refuse_overwriting
 from trm.data.base import Rows, Tokens
@@ -88,6 +89,7 @@ def scale(
     for written in (path, path.with_suffix(".svg")):
         refuse_overwriting(written, force)
     module, data = load_checkpoint(checkpoint, family)
+    module.to("cuda" if torch.cuda.is_available() else "cpu")
     trained = module.hparams["supervision_steps"]
     rows = data.eval_rows("test", 0, puzzles or data.eval_size("test"))
     rows = rows.take(np.flatnonzero(rows.labels.any(axis=1)))

@@ -144,8 +144,11 @@ class Solver:
                 f"breadth is {breadth}, but without noise all rollouts of a view are the same; "
                 "pass a noise or a start_noise greater than 0"
             )
-        found = checkpoint if isinstance(checkpoint, tuple) else load_checkpoint(checkpoint, family)
-        self.module, self.data = found
+        if isinstance(checkpoint, tuple):
+            self.module, self.data = checkpoint
+        else:
+            self.module, self.data = load_checkpoint(checkpoint, family)
+            self.module.to("cuda" if torch.cuda.is_available() else "cpu")
         steps = depth or self.module.hparams["supervision_steps"]
         self.depth = min(steps, budget) if budget else steps
         self.breadth, self.noise, self.start_noise, self.seed = breadth, noise, start_noise, seed
