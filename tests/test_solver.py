@@ -15,6 +15,7 @@ from trm.inference import think
 from trm.inference.halting import head
 from trm.inference.rollouts import gaussian_noise, relative_change
 from trm.inference.selection import SELECTIONS, Ballots
+from trm.module import TRMModule
 from trm.nn import State
 from trm.solver import Solver
 
@@ -172,6 +173,27 @@ def test_the_alternatives_share_the_weight_and_the_first_has_most(rows: Rows) ->
     assert any(len(solution.candidates) > 1 for solution in solutions)
 
 
+# -- completion -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["sudoku", "maze"])
+def test_with_completion_every_answer_obeys_the_rules(family: str, tmp_path: Any) -> None:
+    sizes = {"train_size": 20, "val_size": 5, "test_size": 12, "root": str(tmp_path)}
+    data = Sudoku(4, **sizes, clues=(6, 6)) if family == "sudoku" else Maze(7, **sizes)
+    torch.manual_seed(0)
+    module = TRMModule(data.vocab_size, data.seq_len, hidden_size=16, num_heads=2, multiple_of=8, supervision_steps=2)
+    rows = data.rows("test")
+    plain = Solver((module.eval(), data)).solve(rows.inputs, rows.puzzles)
+    completed = Solver((module.eval(), data), complete=True, batch_size=5).solve(rows.inputs, rows.puzzles)
+    assert not all(solution.verdict.valid for solution in plain)
+    assert all(solution.verdict.valid for solution in completed)
+    for before, after in zip(plain, completed, strict=True):
+        assert data.verify(after.question, after.answer).valid
+        assert (after.completion is None) == before.verdict.valid
+        assert after.steps == (1 if before.verdict.valid else 2) * before.steps
+        assert after.gflop / after.steps == pytest.approx(before.gflop / before.steps)
+
+
 # -- cost -------------------------------------------------------------------------------------------------------------
 
 
@@ -220,6 +242,7 @@ def test_it_abstains_below_the_confidence_that_was_asked_for(rows: Rows) -> None
         ({"select": "best"}, "select is 'best'"),
         ({"budget": -1}, "budget is -1"),
         ({"abstain": 1.5}, "abstain is 1.5"),
+        ({"complete": True}, "complete is true, but Guess has no exact solver"),
         ({"halt": "sometimes"}, "halt is 'sometimes'"),
     ],
 )

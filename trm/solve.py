@@ -40,6 +40,7 @@ def solve(
     halt_threshold: float = 0.5,
     budget: int = 0,
     abstain: float = 0.0,
+    complete: bool = False,
     seed: int = 0,
     family: str = "",
 ) -> int:
@@ -69,6 +70,7 @@ def solve(
         halt_threshold: probability above which the halting head says so; 0.5 as in training.
         budget: most supervision steps to spend on a puzzle altogether; 0 for no limit.
         abstain: confidence below which an answer does not count.
+        complete: where the answer breaks the rules, let an exact solver finish, led by the model; for Sudoku and Maze.
         seed: seed of views and noise.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
     """
@@ -86,6 +88,7 @@ def solve(
         halt_threshold,
         budget,
         abstain,
+        complete,
         seed,
         BATCH,
     )
@@ -177,6 +180,7 @@ def _as_dict(solution: Solution, data: PuzzleData) -> dict[str, object]:
         "confidence": round(solution.confidence, 4),
         "agreement": round(solution.agreement, 4),
         "rollouts": solution.rollouts,
+        "guesses": solution.completion.guesses if solution.completion else None,
         "alternatives": [
             {
                 "answer": data.write(other.answer),
@@ -199,4 +203,6 @@ def _for_people(solution: Solution, data: PuzzleData) -> str:
     if solution.rollouts > 1:
         steps += f" in {solution.rollouts} rollouts, of which {solution.agreement:.0%} agree"
     abstains = "abstains: " if solution.abstains else ""
+    if solution.completion:
+        verdict = f"completed by the exact solver with {solution.completion.guesses} guesses, {verdict}"
     return f"{board}\n{abstains}{verdict}; {steps}, confidence {solution.confidence:.1%}"

@@ -16,10 +16,11 @@ from torch import Tensor
 from trm.bench.flops import count_flops
 from trm.checkpoint import load_checkpoint
 from trm.data import PuzzleData, Verdict
-from trm.data.base import Tokens, hash_bytes
+from trm.data.base import Completion, Tokens, hash_bytes
 from trm.data.ranking import rank
 from trm.errors import InputError, check_choice, check_range
 from trm.inference import RuleName, Thinking, halting_rule, think
+from trm.inference.complete import completed
 from trm.inference.halting import RULES, has_rules
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
 from trm.inference.selection import SELECTIONS, Ballots, SelectionName
@@ -56,15 +57,17 @@ class Solution(NamedTuple):
     """Billions of floating-point operations spent."""
     abstains: bool
     """Whether the confidence is below what was asked for."""
+    completion: Completion | None = None
+    """What an exact solver found where the elected answer breaks the rules and ``complete`` was asked for."""
 
     @property
     def answer(self) -> Tokens:
-        """Tokens of the elected answer, (L,)."""
-        return self.candidates[0].answer
+        """Tokens of the elected answer, or of the exact solver's, (L,)."""
+        return self.completion.answer if self.completion else self.candidates[0].answer
 
     @property
     def confidence(self) -> float:
-        """Mean halting probability of the rollouts that came to the answer."""
+        """Mean halting probability of the rollouts that came to the elected answer."""
         return self.candidates[0].confidence
 
     @property
@@ -74,7 +77,7 @@ class Solution(NamedTuple):
 
     @property
     def agreement(self) -> float:
-        """Share of the rollouts that came to the answer."""
+        """Share of the rollouts that came to the elected answer."""
         return self.candidates[0].votes / self.rollouts
 
 
@@ -108,6 +111,8 @@ class Solver:
         budget: most supervision steps to spend on a puzzle, over all rollouts; 0 for no limit. No rollout is begun
             that might exceed it.
         abstain: confidence below which a solution says that it abstains.
+        complete: where the elected answer breaks the rules, let an exact solver finish, led by what the network holds
+            probable; the family must have one. Then only a question without a solution has no valid answer.
         seed: seed of views and noise.
         batch_size: rollouts that are thought about together.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
@@ -129,6 +134,7 @@ class Solver:
         halt_threshold: float = 0.5,
         budget: int = 0,
         abstain: float = 0.0,
+        complete: bool = False,
         seed: int = 0,
         batch_size: int = 256,
         family: str = "",
@@ -154,6 +160,9 @@ class Solver:
         self.breadth, self.noise, self.start_noise, self.seed = breadth, noise, start_noise, seed
         self.views = self.data.views(views, seed)
         self.select, self.budget, self.abstain, self.batch_size = select, budget, abstain, batch_size
+        self.complete = complete
+        if complete and type(self.data).complete is PuzzleData.complete:
+            raise InputError(f"complete is true, but {type(self.data).__name__} has no exact solver")
         auto: RuleName = "rules" if select == "verifier" else "head"
         self.has_rules = has_rules(self.data)
         if select == "verifier" and not self.has_rules:
@@ -174,7 +183,7 @@ class Solver:
             questions = np.stack([self.data.parse(text) for text in questions])
         rollouts = self.roll_out(questions, puzzles)
         spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
-        return [
+        solutions = [
             Solution(
                 question,
                 candidates,
@@ -185,6 +194,7 @@ class Solver:
             )
             for question, candidates, steps in zip(questions, elect(rollouts, self.select), spent, strict=True)
         ]
+        return self._completed(solutions, puzzles) if self.complete else solutions
 
     def roll_out(self, questions: Tokens, puzzles: NDArray[np.integer] | None = None) -> Rollouts:
         """Think about puzzles, (N, L), as often as it takes; of each puzzle the rollouts come in their order."""
@@ -207,6 +217,24 @@ class Solver:
         """Billions of floating-point operations of a supervision step of one puzzle."""
         counted = count_flops(self.module.core, slots=1)
         return (counted.without_gradient + counted.with_gradient) / 1e9
+
+    def _completed(self, solutions: list[Solution], puzzles: NDArray[np.integer] | None) -> list[Solution]:
+        """Let the exact solver answer where the network could not, which says once more what it holds probable."""
+        broken = [number for number, solution in enumerate(solutions) if not solution.verdict.valid]
+        for start in range(0, len(broken), self.batch_size):
+            part = broken[start : start + self.batch_size]
+            questions = np.stack([solutions[number].question for number in part])
+            ids = np.zeros(len(part)) if puzzles is None else puzzles[part]
+            inputs, rows = (torch.from_numpy(a.astype(np.int32)).to(self.module.device) for a in (questions, ids))
+            found = think(self.module.core, inputs, rows, self.depth, self.halting)
+            for number, logits, steps in zip(part, found.logits, found.steps.tolist(), strict=True):
+                solution = solutions[number]
+                if completion := completed(self.data, solution.question, logits, self.module.hparams["loss"]):
+                    verdict = self.data.verify(solution.question, completion.answer)
+                    solutions[number] = solution._replace(verdict=verdict, completion=completion)
+                more = solutions[number].steps + steps
+                solutions[number] = solutions[number]._replace(steps=more, gflop=more * self.gflop_per_step)
+        return solutions
 
     def _waves(self) -> Iterator[tuple[int, int]]:
         """Number the rollouts of a puzzle; where fewer may do, in waves that double: 0, 1, 2-3, 4-7, ..."""
