@@ -31,10 +31,18 @@ from trm.export import export
 from trm.import_ import import_
 from trm.info import info
 from trm.module import TRMModule
+from trm.probe import probe
 from trm.reproduce import reproduce
 from trm.solve import solve
 
-FUNCTIONS: dict[str, Any] = {"solve": solve, "curve": curve, "info": info, "import": import_, "export": export}
+FUNCTIONS: dict[str, Any] = {
+    "solve": solve,
+    "curve": curve,
+    "probe": probe,
+    "info": info,
+    "import": import_,
+    "export": export,
+}
 """Commands that need a checkpoint and no configuration."""
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
