@@ -73,7 +73,7 @@ class Point(NamedTuple):
     valid: float | None
     keeps_givens: float | None
     confidence: float | None
-    quartiles: tuple[float, ...]
+    quartiles: list[float]
     """Of the confidence: 25, 50 and 75 %."""
     cell_probability: float | None
     steps: float | None
@@ -211,7 +211,7 @@ def _point(kind: str, strength: int, outcome: Outcome, before: Outcome | None = 
         strength,
         len(outcome.steps),
         **means,
-        quartiles=tuple(quartiles),
+        quartiles=quartiles,
         auroc=_area(before.confidence, outcome.confidence) if before else None,
         cell_auroc=_area(before.cell_probability, outcome.cell_probability) if before else None,
     )
@@ -237,10 +237,10 @@ def table(points: list[Point]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(name: str, value: float | tuple[float, ...] | None) -> str:
+def _cell(name: str, value: float | list[float] | None) -> str:
     if value is None:
         return ""
-    if isinstance(value, tuple):
+    if isinstance(value, list):
         return ", ".join(f"{part:.3f}" for part in value)
     if isinstance(value, int):
         return str(value)
@@ -253,6 +253,6 @@ def _drawn(points: list[Point], title: str) -> str:
     for kind in KINDS:
         own = [point for point in points if point.kind in ("intact", kind)]
         if len(own) > 1:
-            places = [(p.strength, p.confidence) for p in own if p.confidence is not None]
+            places = [(float(p.strength), p.confidence) for p in own if p.confidence is not None]
             lines.append(Line("", places, [""] * (len(places) - 1) + [kind]))
     return plot(lines, title, "cells changed", "mean halting probability", right=90)

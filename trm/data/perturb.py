@@ -46,12 +46,13 @@ def changes(kind: Kind, questions: Tokens, labels: Tokens, vocab_size: int) -> B
         vocab_size: V.
     """
     tokens = np.arange(vocab_size)
-    shown = np.bincount(questions[questions > 0], minlength=vocab_size) > 0
+    shown = np.bincount(questions.ravel(), minlength=vocab_size) > 0
     given = given_tokens(questions, labels, vocab_size)
-    states = given if given.any() else shown  # tokens that say something about the puzzle
+    blank = shown & ~given & (tokens > 0)
+    states = given if given.any() else blank  # tokens that say something about the puzzle
     cells, news = {
         "wrong": (states[questions], states),
-        "missing": (given[questions], shown & ~given),
+        "missing": (given[questions], blank),
         "extra": (~given[questions] & (labels != 0) & given.any(), labels[..., None] == tokens),
         "contradictory": (np.zeros(questions.shape, dtype=np.bool_), shown),
         "unused": (questions > 0, ~shown),
