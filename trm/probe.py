@@ -118,6 +118,7 @@ def probe(
         refuse_overwriting(path.with_suffix(suffix), force)
     module, data = load_checkpoint(checkpoint, family)
     points = measure(module.to("cuda" if torch.cuda.is_available() else "cpu"), data, puzzles, seed)
+    print(table(points), end="")  # before what is written, so that a full disk does not lose it
     facts = {"checkpoint": checkpoint, "family": data.family["class_path"], "seed": seed}
     with whole_file(path, "w") as file:
         json.dump({**facts, "points": [point._asdict() for point in points]}, file, indent=1)
@@ -128,7 +129,6 @@ def probe(
         file.write(
             _drawn(points, f"{points[0].puzzles:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}")
         )
-    print(table(points), end="")
     return 0
 
 
