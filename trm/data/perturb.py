@@ -20,7 +20,8 @@ at once, or show a token that is in the vocabulary but in no question."""
 def given_tokens(questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
     """Tell which tokens are givens, which answers keep wherever questions show them: the digits of Sudoku, (V,).
 
-    Where answers are no completed questions, as in ARC, there are none.
+    Where more than one token is not kept, the blank, answers are no completed questions, and nothing is a given: so in
+    ARC, where a colour may be kept by chance.
 
     Args:
         questions: tokens, (N, L).
@@ -30,7 +31,7 @@ def given_tokens(questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
     asked = labels != 0
     shown = np.bincount(questions[asked], minlength=vocab_size) > 0
     replaced = np.bincount(questions[asked & (questions != labels)], minlength=vocab_size) > 0
-    return np.asarray(shown & ~replaced)
+    return np.asarray(shown & ~replaced & (replaced.sum() == 1))
 
 
 def changes(kind: Kind, questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
