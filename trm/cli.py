@@ -32,6 +32,7 @@ from trm.export import export
 from trm.import_ import import_
 from trm.info import info
 from trm.module import TRMModule
+from trm.probe import probe
 from trm.reproduce import reproduce
 from trm.scale import scale
 from trm.solve import solve
@@ -43,6 +44,7 @@ FUNCTIONS: dict[str, Any] = {
     "calibrate": calibrate,
     "scale": scale,
     "trace": trace,
+    "probe": probe,
     "info": info,
     "import": import_,
     "export": export,

@@ -21,6 +21,7 @@ from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
 from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
 from trm.inference.halting import RULES, head, obeys
+from trm.inference.questions import check_questions
 from trm.metrics import Calibration, PuzzleMetrics
 from trm.nn import NETWORKS, Thought, continue_loss, supervision_loss
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
@@ -291,7 +292,12 @@ class TRMModule(LightningModule):
         return self.solve(batch.inputs, batch.puzzles, self._halting("head"))
 
     def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = WHEN_DONE) -> Answers:
-        """Solve puzzles with at most ``supervision_steps`` steps each; see ``trm.inference.think``."""
+        """Solve puzzles with at most ``supervision_steps`` steps each; see ``trm.inference.think``.
+
+        Raises:
+            InputError: if a question has another length than those of training, or tokens outside the vocabulary.
+        """
+        check_questions(inputs, self.hparams["seq_len"], self.hparams["vocab_size"])
         return think(self.core, inputs, puzzles, self.hparams["supervision_steps"], halting)
 
     def _halting(self, auto: RuleName) -> HaltingRule | None:

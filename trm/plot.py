@@ -18,17 +18,19 @@ class Line(NamedTuple):
     """One for each point; empty for none."""
 
 
-def plot(lines: list[Line], title: str, x_label: str, y_label: str, doubling: bool = False) -> str:
+def plot(lines: list[Line], title: str, x_label: str, y_label: str, doubling: bool = False, right: int = RIGHT) -> str:
     """Draw lines of points over a common pair of axes; at most as many as there are ``COLOURS``.
 
-    With ``doubling`` the horizontal axis is logarithmic, with a tick at powers of two.
+    Names stand in the lower right corner; empty ones take no room. With ``doubling`` the horizontal axis is
+    logarithmic, with a tick at powers of two. ``right`` is the width of the margin there, which can hold the labels of
+    last points.
     """
     if doubling:
         lines = [line._replace(points=[(math.log2(x), y) for x, y in line.points]) for line in lines]
     xs, ys = (ticks([point[axis] for line in lines for point in line.points]) for axis in (0, 1))
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = (x - xs[0]) / (xs[-1] - xs[0]) * (WIDTH - LEFT - RIGHT)
+        across = (x - xs[0]) / (xs[-1] - xs[0]) * (WIDTH - LEFT - right)
         up = (y - ys[0]) / (ys[-1] - ys[0]) * (HEIGHT - TOP - BOTTOM)
         return round(LEFT + across, 1), round(HEIGHT - BOTTOM - up, 1)
 
@@ -41,8 +43,8 @@ def plot(lines: list[Line], title: str, x_label: str, y_label: str, doubling: bo
             _text(across, bottom + 18, f"{2**x if doubling else x:.3g}", "middle"),
         ]
     for y in ys:
-        (left, up), (right, _) = place(xs[0], y), place(xs[-1], y)
-        parts += [_grid(left, up, right, up), _text(left - 6, up + 4, f"{y:g}", "end")]
+        (left, up), (end, _) = place(xs[0], y), place(xs[-1], y)
+        parts += [_grid(left, up, end, up), _text(left - 6, up + 4, f"{y:g}", "end")]
     for number, (line, colour) in enumerate(zip(lines, COLOURS, strict=False)):
         places = [place(*point) for point in line.points]
         path = " ".join(f"{across},{up}" for across, up in places)
@@ -51,7 +53,7 @@ def plot(lines: list[Line], title: str, x_label: str, y_label: str, doubling: bo
             parts.append(f'<circle cx="{across}" cy="{up}" r="3" fill="{colour}"/>')
             if label:
                 parts.append(_text(across + 6, up + 14, label, "start", colour))
-        parts.append(_text(WIDTH - RIGHT - 8, HEIGHT - BOTTOM - 12 - 18 * number, line.name, "end", colour))
+        parts.append(_text(WIDTH - right - 8, HEIGHT - BOTTOM - 12 - 18 * number, line.name, "end", colour))
     view = f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"'
     background = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'
     return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {view}>', background, *parts, "</svg>\n"])

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics import Metric
 
 from trm.batch import IGNORE, Batch
+from trm.data.perturb import Kind, changes
 from trm.errors import InputError, check_range
 
 Tokens = NDArray[np.uint8]
@@ -223,6 +224,13 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         """Count the rows with each fault that a row can have by itself."""
         valid = self.valid(rows.inputs, rows.labels) if len(rows.inputs) else None
         return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
+
+    def changes(self, kind: Kind, rows: Rows) -> NDArray[np.bool_]:
+        """Tell which tokens ``trm probe`` may put into which cells to change questions in a way, (N, L, V).
+
+        By default it is told by the tokens of questions and answers alone; see ``trm.data.perturb``.
+        """
+        return changes(kind, rows.inputs, rows.labels, self.vocab_size)
 
     def prepare(self, stage: str) -> None:
         """Read, and so check, what a stage needs ("fit", "validate", "test" or "predict"; else everything).

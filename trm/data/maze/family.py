@@ -12,16 +12,20 @@ from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
 from trm.data.maze.paths import (
     DIRECTIONS,
     FREE,
+    GOAL,
     LABEL_RULES,
     PATH,
     SIZES,
+    START,
     SYMBOLS,
+    WALL,
     find_errors,
     find_faults,
     name_cell,
     symmetry_cells,
 )
 from trm.data.maze.sources import generated, tabled, to_tokens
+from trm.data.perturb import Kind
 from trm.errors import InputError, check_range
 
 SYMMETRIES = ("relabel", "official", "none")
@@ -220,6 +224,23 @@ class Maze(PuzzleData):
             **super().faults(rows),
             "answers that do not follow the label rule": others,
         }
+
+    def changes(self, kind: Kind, rows: Rows) -> NDArray[np.bool_]:
+        """Tell what to change: a maze shows walls and free cells alike, so that no cell is blank.
+
+        A wall on the path is wrong, one taken away is missing, one beside the path is an extra hint, and a second
+        start or goal is contradictory.
+        """
+        if kind == "unused":
+            return super().changes(kind, rows)
+        free, on_path = rows.inputs == FREE, rows.labels == PATH
+        cells, news = {
+            "wrong": (free & on_path, (WALL,)),
+            "missing": (rows.inputs == WALL, (FREE,)),
+            "extra": (free & ~on_path, (WALL,)),
+            "contradictory": (free, (START, GOAL)),
+        }[kind]
+        return np.asarray(cells[..., None] & np.isin(np.arange(self.vocab_size), news))
 
     def _grid(self, tokens: Tokens) -> Tokens:
         return tokens.reshape(-1, self.size, self.size)

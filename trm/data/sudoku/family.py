@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.base import Completion, Noise, PuzzleData, Rows, Tokens, Verdict, Views
+from trm.data.perturb import Kind
 from trm.data.sudoku.complete import first_solutions
 from trm.data.sudoku.generator import fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
@@ -201,6 +202,16 @@ class Sudoku(PuzzleData):
             "questions with several solutions": several,
             "questions too hard to prove": open_,
         }
+
+    def changes(self, kind: Kind, rows: Rows) -> NDArray[np.bool_]:
+        """Tell likewise; a blank becomes contradictory by a digit that is given in its row, column or box."""
+        if kind != "contradictory":
+            return super().changes(kind, rows)
+        given = rows.inputs[..., None] == np.arange(self.vocab_size)  # (N, L, V)
+        given[..., :2] = False
+        in_unit = given[:, self.geometry.units].any(2)  # (N, units, V)
+        near = in_unit[:, self.geometry.cell_units].any(2)  # (N, L, V)
+        return np.asarray(near & (rows.inputs == 1)[..., None])
 
     def _broken_rule(self, board: NDArray[np.uint8]) -> str:
         """Name the first digit that stands twice in a row, column or box; an empty string if none does."""
