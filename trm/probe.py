@@ -255,4 +255,4 @@ def _drawn(points: list[Point], title: str) -> str:
         if len(own) > 1:
             places = [(float(p.strength), p.confidence) for p in own if p.confidence is not None]
             lines.append(Line("", places, [""] * (len(places) - 1) + [kind]))
-    return plot(lines, title, "cells changed", "mean halting probability", right=90)
+    return plot(lines, title, "cells changed", "mean halting probability", right=100)
