@@ -233,6 +233,13 @@ def test_it_abstains_below_the_confidence_that_was_asked_for(rows: Rows) -> None
     assert 0 < sum(solution.abstains for solution in careful) < len(careful)
 
 
+def test_questions_of_another_shape_or_vocabulary_are_refused(rows: Rows) -> None:
+    with pytest.raises(InputError, match=r"the questions have shape \(50, 1\)"):
+        solver().solve(rows.inputs[:, :1])
+    with pytest.raises(InputError, match="question 0 has token 6 in cell 0"):
+        solver().solve(np.full_like(rows.inputs, 6))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -22,6 +22,7 @@ from trm.errors import InputError, check_choice, check_range
 from trm.inference import RuleName, Thinking, halting_rule, think
 from trm.inference.complete import completed
 from trm.inference.halting import RULES, has_rules
+from trm.inference.questions import check_questions
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
 from trm.inference.selection import SELECTIONS, Ballots, SelectionName
 from trm.module import TRMModule
@@ -198,6 +199,7 @@ class Solver:
 
     def roll_out(self, questions: Tokens, puzzles: NDArray[np.integer] | None = None) -> Rollouts:
         """Think about puzzles, (N, L), as often as it takes; of each puzzle the rollouts come in their order."""
+        check_questions(torch.from_numpy(np.ascontiguousarray(questions)), self.data.seq_len, self.data.vocab_size)
         puzzles = np.zeros(len(questions), dtype=np.int32) if puzzles is None else puzzles
         undecided = np.ones(len(questions), dtype=np.bool_)
         spent = np.zeros(len(questions), dtype=np.int64)

@@ -44,3 +44,8 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         whole_file(tmp_path / "file" / "x", "w", "choose another"),
     ):
         pass
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="it names no file"), whole_file(Path("."), "w"):
+        pass

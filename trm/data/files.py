@@ -22,6 +22,8 @@ def whole_file(path: Path, mode: str, hint: str = "") -> Iterator[IO[Any]]:
     Raises:
         InputError: if it cannot be written; nothing is left behind.
     """
+    if not path.name:
+        raise InputError(f"cannot write {str(path)!r}: it names no file")
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")  # two nodes may have the same process ids
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
