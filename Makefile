@@ -55,7 +55,8 @@ memory: install ## Measure the peak memory of a training step, with and without 
 halting: install ## Measure the speed of each halting rule on a checkpoint: make halting CHECKPOINT=FILE
 	$(BIN)/python benchmarks/halting.py $(CHECKPOINT) 256
 
-notebooks: install ## Run the notebooks again, in place and at full size (20 minutes)
+notebooks: install ## Run the notebooks again, from scratch and at full size (15 minutes)
+	rm -rf notebooks/runs
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 clean: ## Delete the environment and caches; data and runs stay
