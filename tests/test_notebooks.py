@@ -32,7 +32,7 @@ TINY: dict[str, dict[str, Any]] = {
         "BATCHES_PER_EPOCH": 1,
         "TRAIN_BOARDS": 40,
         "TEST_BOARDS": 8,
-        "DEPTH": 4,
+        "DEPTH": 16,
         "ROLLOUTS": 2,
         "NOISE": [0.5],
     },
