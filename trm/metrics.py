@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
-from torchmetrics.utilities import dim_zero_cat
 
 from trm.batch import IGNORE
 
@@ -90,67 +88,3 @@ class PuzzleMetrics(Metric):
         if not self.checked:
             del means["valid"]
         return {**means, **dict(zip(OVER_ROWS, over_rows / rows, strict=True))}
-
-
-BINS = 10
-"""Of equal width, in which confidence is compared with how often it was right."""
-
-
-class Calibration(Metric):
-    """What the halting probability is worth at the end of an evaluation.
-
-    ``compute`` returns a dictionary:
-
-    * ``halting_ece``: expected calibration error, the mean distance between how sure the model was and how often it
-      was right, over ``BINS`` bins.
-    * ``halting_auroc``: how probable it is that a solved puzzle has a higher halting probability than an unsolved one;
-      0.5, as for a guess, where all are alike.
-
-    Rows without a label are padding and count nowhere. Two numbers of each puzzle are kept.
-    """
-
-    full_state_update = False
-    confidences: list[Tensor]
-    rights: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("confidences", [], dist_reduce_fx="cat")
-        self.add_state("rights", [], dist_reduce_fx="cat")
-
-    def update(self, predictions: Tensor, labels: Tensor, halt: Tensor) -> None:
-        """Count a batch.
-
-        Args:
-            predictions: tokens of the answers, (B, L).
-            labels: tokens or ``IGNORE``, (B, L).
-            halt: halting logits, (B,).
-        """
-        asked = labels != IGNORE
-        real = asked.any(-1)
-        self.confidences.append(halt.double().sigmoid()[real])
-        self.rights.append(((predictions == labels) | ~asked).all(-1)[real])
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return both measures; nothing where nothing was counted."""
-        if not len(self.confidences):
-            return {}
-        confidence, right = dim_zero_cat(self.confidences), dim_zero_cat(self.rights)
-        if not len(confidence):
-            return {}
-        return {"halting_ece": calibration_error(confidence, right), "halting_auroc": auroc(confidence, right)}
-
-
-def calibration_error(confidence: Tensor, right: Tensor) -> Tensor:
-    """Return the expected calibration error of probabilities (N,), given what was right, (N,) bool."""
-    return binary_calibration_error(confidence, right.int(), n_bins=BINS, norm="l1")
-
-
-def auroc(confidence: Tensor, right: Tensor) -> Tensor:
-    """Return the area under the ROC curve of probabilities (N,), given what was right, (N,) bool.
-
-    It is 0.5 where all are right or none is.
-    """
-    if right.all() or not right.any():
-        return confidence.new_tensor(0.5)
-    return binary_auroc(confidence, right.int())

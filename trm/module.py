@@ -22,7 +22,7 @@ from trm.errors import DivergedError, InputError, check_choice, check_range
 from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
 from trm.inference.halting import RULES, head, obeys
 from trm.inference.questions import check_questions
-from trm.metrics import Calibration, PuzzleMetrics
+from trm.metrics import PuzzleMetrics
 from trm.nn import NETWORKS, Thought, continue_loss, supervision_loss
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
 from trm.nn.variants import NetworkName
@@ -162,7 +162,6 @@ class TRMModule(LightningModule):
             continue_loss=continue_loss,
         )
         self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
-        self.calibration = Calibration()  # of the evaluation at hand
         self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
         self.slots: Slots | None = None
         self.stopping = False  # asks the loops to end after the step at hand
@@ -312,11 +311,11 @@ class TRMModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation split, unless it was cut short."""
         if not self.stopping:
-            self._log_means("val", self.val_metrics, self.calibration, self.scorer)
+            self._log_means("val", self.val_metrics, self.scorer)
 
     def on_test_epoch_end(self) -> None:
         """Log the means over the test split."""
-        self._log_means("test", self.test_metrics, self.calibration, self.scorer)
+        self._log_means("test", self.test_metrics, self.scorer)
 
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
         answers = self.solve(batch.inputs, batch.puzzles, self._halting("never"))
@@ -325,7 +324,6 @@ class TRMModule(LightningModule):
         data = self._data()
         valid = obeys(data, batch.inputs, answers.tokens) if data else None
         metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, everyone, *losses, valid=valid)
-        self.calibration.update(answers.tokens, batch.labels, answers.halt)
         if self.scorer is not None:
             self.scorer.update(answers.tokens, answers.halt, batch)
 
