@@ -53,6 +53,15 @@ class Verdict(NamedTuple):
     """Which rule is broken, or an empty string."""
 
 
+class Completion(NamedTuple):
+    """An answer that obeys the rules, found by search with a network's help."""
+
+    answer: Tokens
+    """(L,)."""
+    guesses: int
+    """Branching nodes of the search; 0 where none was needed."""
+
+
 class Remembering(type):
     """Saves the arguments of every family as its hyper-parameters, from which a checkpoint builds it again.
 
@@ -83,7 +92,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     that of ranks changes the data.
 
     A subclass sets the three sizes and implements ``load``, ``parse``, ``write`` and ``verify``. ``augment`` makes more
-    of its puzzles, ``draw_board`` shows answers nicer, ``valid`` checks them faster.
+    of its puzzles, ``draw_board`` shows answers nicer, ``valid`` checks them faster, ``complete`` repairs them.
 
     Args:
         slots: puzzles being thought about at once, per device; the batch size of a supervision step.
@@ -153,6 +162,18 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         """Tell which answers ``verify`` accepts, 2 x (N, L) to (N,); None if a family has no rules to check."""
         pairs = zip(questions, answers, strict=True)
         return np.array([self.verify(question, answer).valid for question, answer in pairs], dtype=np.bool_)
+
+    def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
+        """Search for an answer that obeys the rules, led by what a network holds likely.
+
+        Args:
+            question: tokens of a question that ``parse`` accepts, (L,).
+            logs: log probability of each token in each cell, (L, V).
+
+        Returns:
+            The answer; None if there is none, or the family has no exact solver, as by default.
+        """
+        return None
 
     def published(self, split: str) -> Rows:
         """Return the rows of a split that ``trm data check`` looks at: all, without augmentation."""

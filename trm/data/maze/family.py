@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict, hash_bytes
+from trm.data.base import Completion, Noise, PuzzleData, Rows, Tokens, Verdict, hash_bytes
+from trm.data.maze.complete import most_probable_path
 from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
 from trm.data.maze.paths import (
     DIRECTIONS,
+    FREE,
     LABEL_RULES,
     PATH,
     SIZES,
@@ -179,6 +181,12 @@ class Maze(PuzzleData):
         return np.array(
             [not error for error in find_errors(self._grid(questions), self._grid(answers))], dtype=np.bool_
         )
+
+    def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
+        """Return the right answer that the network holds most probable; of all shortest paths, and without a guess."""
+        gains = (logs[:, PATH] - logs[:, FREE]).reshape(self.size, self.size)
+        answer = most_probable_path(question.reshape(self.size, self.size), gains)
+        return None if answer is None else Completion(answer.ravel(), 0)
 
     def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
         """Return a hash of each maze's walls that no symmetry of the square changes."""

@@ -1,0 +1,24 @@
+"""The hybrid: an exact solver that finishes, led by the network, where the network's own answer breaks the rules."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from trm.data import PuzzleData
+from trm.data.base import Completion, Tokens
+from trm.nn.losses import log_stablemax
+
+
+def completed(data: PuzzleData, question: Tokens, logits: Tensor, loss: str) -> Completion | None:
+    """Find an answer that obeys the rules, whatever the network says; what it says decides how fast, and which.
+
+    Args:
+        data: the family.
+        question: tokens of the question, (L,).
+        logits: what the network says of the answer, (L, V).
+        loss: the loss it was trained with, "stablemax" or "softmax", which turns logits into probabilities.
+
+    Returns:
+        The answer; None if there is none, or the family has no exact solver.
+    """
+    logs = log_stablemax(logits) if loss == "stablemax" else F.log_softmax(logits.float(), dim=-1)
+    return data.complete(question, logs.detach().cpu().numpy())
