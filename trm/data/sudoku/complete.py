@@ -1,7 +1,9 @@
-"""Exact Sudoku search in an order that a network proposes, one board at a time.
+"""Exact Sudoku search in an order that a network proposes.
 
 It is the propagation of ``solver.py`` with another order of branching, so it is complete: whatever the network says,
-it ends with a solution if there is one. ``benchmarks/hybrid.md`` compares the orders.
+a search ends with a solution if there is one. Only how long it takes depends on the network, and nothing bounds that.
+
+Letters in shape comments: N boards.
 """
 
 from collections.abc import Callable
@@ -9,43 +11,57 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.sudoku.solver import Digits, Geometry, Masks, is_open, propagate, tightest, to_digits, to_masks
+from trm.data.sudoku.solver import Digits, Geometry, Ints, Masks, is_open, propagate, to_digits, to_masks
 
 Floats = NDArray[np.floating]
 Order = Callable[[Masks, Floats], tuple[int, list[int]]]
-"""Picks the cell to branch on and the order of its digits, counted from 0, of an open board (cells, 1)."""
+"""Picks, for the candidates (cells,) and log probabilities (cells, size) of an open board, the cell to branch on and
+which of its digits, counted from 0, to try in turn."""
 
 
-def first_solution(board: Digits, logs: Floats, geo: Geometry, order: Order) -> tuple[Digits | None, int]:
-    """Search depth first until one solution is found.
+def surest_cell(masks: Masks, logs: Floats) -> tuple[int, list[int]]:
+    """Branch where the network is surest, and try its likeliest digits first.
+
+    How sure it is counts among the candidates that are left, so that a network that knows nothing leads to the cell
+    with the fewest. Of the orders compared in ``benchmarks/hybrid.md`` this one needs the fewest guesses.
+    """
+    size = logs.shape[1]
+    possible = (masks[:, None] >> np.arange(size) & 1).astype(np.bool_)
+    logs = np.where(possible, np.nan_to_num(logs).clip(-1e6, 0), -1e9)
+    best = logs.max(axis=1)
+    share = 1 / np.exp(logs - best[:, None]).sum(axis=1)  # of the likeliest among the candidates
+    cell = int(np.where(is_open(masks), share, -1).argmax())
+    digits = np.argsort(-logs[cell], kind="stable")
+    return cell, digits[: possible[cell].sum()].tolist()
+
+
+def first_solutions(boards: Digits, logs: Floats, geo: Geometry, order: Order = surest_cell) -> tuple[Digits, Ints]:
+    """Search each board depth first until one solution is found; the boards take their steps together.
 
     Args:
-        board: digits, 0 for a blank, (cells,).
-        logs: log probability of each digit in each cell, (cells, size).
-        geo: geometry of the board.
+        boards: digits, 0 for a blank, (N, cells).
+        logs: log probability of each digit in each cell, (N, cells, size).
+        geo: geometry of the boards.
         order: where to branch, and what to try first.
 
     Returns:
-        The solution, (cells,), or None if there is none, and the number of branching nodes.
+        The solutions, zeros where there is none, (N, cells), and the number of branching nodes, (N,).
     """
-    guesses = 0
-    stack = [to_masks(board[None], geo)]
-    while stack:
-        masks = stack.pop()
-        if not propagate(masks, geo)[0]:
-            continue
-        if not is_open(masks).any():
-            return to_digits(masks)[0], guesses
-        guesses += 1
-        cell, digits = order(masks, logs)
-        for digit in reversed(digits):  # the first to try goes on top
-            child = masks.copy()
-            child[cell] = 1 << digit
-            stack.append(child)
-    return None, guesses
-
-
-def candidates(masks: Masks, cell: int) -> list[int]:
-    """Return the digits that a cell of a board (cells, 1) may still hold, counted from 0, in ascending order."""
-    mask = int(masks[cell, 0])
-    return [digit for digit in range(mask.bit_length()) if mask >> digit & 1]
+    solutions, guesses = np.zeros_like(boards), np.zeros(len(boards), dtype=np.int64)
+    stacks = [[masks] for masks in to_masks(boards, geo).T]
+    while going := [board for board, stack in enumerate(stacks) if stack]:
+        masks = np.stack([stacks[board].pop() for board in going], axis=1)  # (cells, n)
+        consistent = propagate(masks, geo)
+        unsettled = np.asarray(is_open(masks).any(axis=0))
+        for board, mask, sound, open_ in zip(going, masks.T, consistent, unsettled, strict=True):
+            if sound and not open_:
+                solutions[board] = to_digits(mask[:, None])[0]
+                stacks[board].clear()
+            elif sound:
+                guesses[board] += 1
+                cell, digits = order(mask, logs[board])
+                for digit in reversed(digits):  # the first to try goes on top
+                    child = mask.copy()
+                    child[cell] = 1 << digit
+                    stacks[board].append(child)
+    return solutions, guesses

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import Noise, PuzzleData, Rows, Tokens, Verdict
+from trm.data.base import Completion, Noise, PuzzleData, Rows, Tokens, Verdict
+from trm.data.sudoku.complete import first_solutions
 from trm.data.sudoku.generator import fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.sudoku.sources import SYMBOLS, generated, tabled, to_digits
@@ -165,6 +166,14 @@ class Sudoku(PuzzleData):
         """Check many answers at once."""
         kept = ((questions == 1) | (questions == answers)).all(axis=1)
         return np.asarray(kept & is_valid_grid(answers - np.uint8(1), self.size))
+
+    def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
+        """Search for a solution where the network is surest first, so that it is the network's answer if that is one.
+
+        Boards that only a very long search solves may take just as long here.
+        """
+        boards, guesses = first_solutions(question[None] - np.uint8(1), logs[None, :, 2:], self.geometry)
+        return Completion(boards[0] + np.uint8(1), int(guesses[0])) if boards.all() else None
 
     def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
         """Return a hash of clues and solution that no symmetry changes; of the question if its answer is wrong."""
