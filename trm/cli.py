@@ -21,6 +21,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 import trm
 from trm.bench import BenchTrainer, trainer_arguments
+from trm.calibrate import calibrate
 from trm.callbacks import PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
 from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
@@ -34,7 +35,14 @@ from trm.module import TRMModule
 from trm.reproduce import reproduce
 from trm.solve import solve
 
-FUNCTIONS: dict[str, Any] = {"solve": solve, "curve": curve, "info": info, "import": import_, "export": export}
+FUNCTIONS: dict[str, Any] = {
+    "solve": solve,
+    "curve": curve,
+    "calibrate": calibrate,
+    "info": info,
+    "import": import_,
+    "export": export,
+}
 """Commands that need a checkpoint and no configuration."""
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
