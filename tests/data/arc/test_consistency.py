@@ -70,4 +70,4 @@ def test_published_answers_pass_and_those_of_other_tasks_do_not() -> None:
     refused = [not consistent(task, pair.input, pair.output).valid for task, pair in asked]
     caught = [not consistent(task, pair.input, o).valid for (task, pair), o in zip(asked, others, strict=True)]
     assert np.mean(refused) < 0.01
-    assert np.mean(caught) > 0.9
+    assert np.mean(caught) > 0.85
