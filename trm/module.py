@@ -16,6 +16,7 @@ from torchmetrics import Metric
 
 import trm
 from trm.batch import Batch
+from trm.calibration import HaltingCalibration
 from trm.compilation import compile_in_place
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
@@ -162,6 +163,7 @@ class TRMModule(LightningModule):
             continue_loss=continue_loss,
         )
         self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
+        self.calibration = HaltingCalibration()  # of the split that is evaluated
         self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
         self.slots: Slots | None = None
         self.stopping = False  # asks the loops to end after the step at hand
@@ -311,11 +313,11 @@ class TRMModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation split, unless it was cut short."""
         if not self.stopping:
-            self._log_means("val", self.val_metrics, self.scorer)
+            self._log_means("val", self.val_metrics, self.calibration, self.scorer)
 
     def on_test_epoch_end(self) -> None:
         """Log the means over the test split."""
-        self._log_means("test", self.test_metrics, self.scorer)
+        self._log_means("test", self.test_metrics, self.calibration, self.scorer)
 
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
         answers = self.solve(batch.inputs, batch.puzzles, self._halting("never"))
@@ -324,6 +326,7 @@ class TRMModule(LightningModule):
         data = self._data()
         valid = obeys(data, batch.inputs, answers.tokens) if data else None
         metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, everyone, *losses, valid=valid)
+        self.calibration.update(answers.halt, answers.tokens, batch.labels)
         if self.scorer is not None:
             self.scorer.update(answers.tokens, answers.halt, batch)
 

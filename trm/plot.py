@@ -52,7 +52,8 @@ def plot(lines: list[Line], title: str, x_label: str, y_label: str, doubling: bo
         for (across, up), label in zip(places, line.labels, strict=True):
             parts.append(f'<circle cx="{across}" cy="{up}" r="3" fill="{colour}"/>')
             if label:
-                parts.append(_text(across + 6, up + 14, label, "start", colour))
+                beside = (across + 6, "start") if across < WIDTH - 50 or right > RIGHT else (across - 6, "end")
+                parts.append(_text(beside[0], up + 14, label, beside[1], colour))
         parts.append(_text(WIDTH - right - 8, HEIGHT - BOTTOM - 12 - 18 * number, line.name, "end", colour))
     view = f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"'
     background = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>'

@@ -23,9 +23,8 @@ def most_probable_path(maze: Mazes, gains: NDArray[np.floating]) -> Mazes | None
     start = int(np.pad(maze == START, 1).argmax())
     if moves[start] < 0:
         return None
-    total = (
-        np.pad(np.where(maze == FREE, np.nan_to_num(gains, posinf=0, neginf=0), 0), 1).astype(np.float64).ravel()
-    )  # of the way to G
+    own = np.where(maze == FREE, np.nan_to_num(gains, posinf=0, neginf=0), 0).astype(np.float64)
+    total = np.pad(own, 1).ravel()  # becomes that of the best way from here to the goal
     onward = np.zeros(width**2, dtype=np.intp)  # the cell that the best way goes on to
     steps = np.array([down * width + right for down, right in DIRECTIONS.values()])
     for left in range(1, moves[start] + 1):
