@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tasks import random_tasks, write_tasks
 from ranks import Guess
+from tasks import random_tasks, write_tasks
 from training import BOARDS, SMALL
 
 from trm.cli import main
@@ -169,7 +169,7 @@ def test_in_a_browser_the_sliders_show_each_frame(family: str, tmp_path: Path) -
         assert board() == expected(2)
         tab.locator("#frame").fill("7")
         assert board() == expected(7)
-        tab.wait_for_function("location.hash === '#frame=7'")
+        tab.wait_for_url("**#frame=7")
         assert tab.locator(".would, #strip .here:not(.answer)").count() == 2
         marked = tab.locator("#boards figure:first-child .cell").evaluate_all(
             "cells => cells.flatMap((cell, k) => cell.classList.contains('broken') ? [k] : [])"
