@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -19,6 +20,7 @@ from trm.data import Sudoku
 from trm.inference import Answers
 from trm.module import TRMModule
 from trm.trace.picture import picture
+from trm.trace.record import Recording, record
 
 
 def test_puzzles_without_a_label_are_written_and_padding_is_not(tmp_path: Path) -> None:
@@ -83,3 +85,27 @@ def test_pictures_show_the_answers_of_steps_1_2_and_4_after_each_validation_and_
     shape = Image.open(io.BytesIO(pictures[0].encoded_image_string)).size
     board = picture(Guess(), Guess().rows("val").inputs[0], Guess().rows("val").labels[0])
     assert shape[0] == 5 * board.width + 6 * 12  # question, steps 1, 2 and 4, answer, and the gaps
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_pictures_are_of_the_averaged_weights_whatever_the_order(
+    first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def look_on(module: TRMModule, *args: object) -> Recording:
+        drawn.append([weights.detach().clone() for weights in module.parameters()])
+        return record(module, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("trm.callbacks.record", look_on)
+    average, pictures = StepEMA(0.75), Pictures()
+    trainer = quiet_trainer(
+        max_steps=3,
+        val_check_interval=1,
+        num_sanity_val_steps=0,
+        logger=TensorBoardLogger(tmp_path),
+        callbacks=[pictures, average] if first else [average, pictures],
+    )
+    module = small_module()
+    trainer.fit(module, datamodule=Guess(size=10, slots=4))  # ends with the average in the model
+    assert_same(drawn[-1], [weights.detach() for weights in module.parameters()])

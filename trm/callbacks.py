@@ -215,8 +215,12 @@ class Pictures(Callback):
         check_range("trainer.callbacks.Pictures", 0, puzzle=puzzle)
         self.puzzle = puzzle
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw, with the averaged weights if there are such."""
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Draw before the first batch, when the averaged weights are in place whatever the order of the callbacks."""
+        if batch_idx:
+            return
         add_image = getattr(getattr(trainer.logger, "experiment", None), "add_image", None)
         if add_image is None or trainer.sanity_checking or not trainer.is_global_zero:
             return

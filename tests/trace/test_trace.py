@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from ranks import Guess
 from tasks import random_tasks, write_tasks
 from training import BOARDS, SMALL
 
 from trm.cli import main
 from trm.data import ARC, Maze, PuzzleData, Sudoku
-from trm.inference import think
+from trm.data.base import Tokens
+from trm.errors import InputError
+from trm.inference import Thinking, think
 from trm.module import TRMModule
 from trm.nn.variants import NetworkName
-from trm.trace.page import ALPHABET, page
+from trm.trace.command import find
+from trm.trace.look import broken, look
+from trm.trace.page import ALPHABET, letters, page, used
 from trm.trace.picture import picture
 from trm.trace.record import Recording, principal_directions, probabilities, record
 
@@ -76,6 +81,14 @@ def test_the_end_of_every_step_is_what_thinking_comes_to(
         assert frame.halting == pytest.approx(answers.halt.sigmoid().item(), rel=1e-5)
         expected = probabilities(answers.logits, module.hparams["loss"]).amax(-1)[0]
         torch.testing.assert_close(frame.confidence, expected.float())
+    done: list[bool] = []
+
+    def watch(thinking: Thinking) -> torch.Tensor:
+        done.extend(thinking.thought.done.tolist())
+        return torch.zeros_like(thinking.thought.done)
+
+    think(module.core, inputs, puzzles, STEPS, watch)
+    assert [frame.stops for frame in recording.steps] == done
     assert "apply_blocks" not in vars(module.core)
 
 
@@ -144,7 +157,7 @@ def test_in_a_browser_the_sliders_show_each_frame(family: str, tmp_path: Path) -
         content = json.loads(tab.locator("#data").text_content() or "")
 
         def board() -> list[int]:
-            cells = tab.locator("#boards figure:last-child .cell")
+            cells = tab.locator("#boards figure:first-child .cell")
             return cells.evaluate_all("cells => cells.map(cell => Number(cell.dataset.token))")
 
         def expected(frame: int) -> list[int]:
@@ -156,7 +169,12 @@ def test_in_a_browser_the_sliders_show_each_frame(family: str, tmp_path: Path) -
         assert board() == expected(2)
         tab.locator("#frame").fill("7")
         assert board() == expected(7)
-        assert tab.evaluate("location.hash") == "#frame=7"
+        tab.wait_for_url("**#frame=7")
+        assert tab.locator(".would, #strip .here:not(.answer)").count() == 2
+        marked = tab.locator("#boards figure:first-child .cell").evaluate_all(
+            "cells => cells.flatMap((cell, k) => cell.classList.contains('broken') ? [k] : [])"
+        )
+        assert marked == content["frames"][7]["broken"]
         assert tab.locator("#where").text_content() == (
             "Step 2 of 3, cycle 1, update 2 of the latent: the answer it would lead to"
         )
@@ -165,6 +183,15 @@ def test_in_a_browser_the_sliders_show_each_frame(family: str, tmp_path: Path) -
         tab.evaluate("document.activeElement.blur()")
         tab.keyboard.press("ArrowLeft")
         assert board() == expected(len(recording.frames) - 2)
+        tab.keyboard.press("ArrowUp")
+        assert board() == expected(11)
+        assert tab.locator(".would").count() == 0
+        tab.locator("#strip i").first.click()
+        assert board() == expected(6)
+        tab.locator("#course").click(position={"x": 1, "y": 20})
+        assert board() == expected(0)
+        tab.keyboard.press("End")
+        tab.keyboard.press("ArrowLeft")
         halting = recording.frames[-2].halting
         assert tab.locator("#halting").text_content() == f"{100 * halting:.1f} %"
         browser.close()
@@ -180,6 +207,44 @@ def test_a_page_holds_everything_itself(data: Sudoku) -> None:
     assert content["title"] == "</script><b>"
     assert [ALPHABET.index(letter) for letter in content["question"]] == rows.inputs[0].tolist()
     assert content["label"] is None
+
+
+def test_cells_that_break_a_rule_are_told_from_those_that_are_wrong() -> None:
+    sudoku, maze = Sudoku(4), Maze(3, min_moves=2)
+    question, answer = sudoku.parse(".3...2.1...4...."), sudoku.parse("1342423131242413")
+    assert not broken(sudoku, question, answer).any()
+    answer[[1, 4]] = 5, 1  # a given 3 becomes a 4, which stands in row, column and box already; a 4 becomes a blank
+    assert np.flatnonzero(broken(sudoku, question, answer)).tolist() == [1, 2, 4, 13]
+    question = maze.parse("S.#.G#.#.")
+    answer = question.copy()
+    answer[[1, 3, 2, 6]] = 5, 5, 2, 1  # two cells of a path; a wall becomes free and a free cell a wall
+    assert np.flatnonzero(broken(maze, question, answer)).tolist() == [2, 6]
+
+
+def test_a_family_of_ones_own_is_a_grid_of_what_it_writes() -> None:
+    class Own(Guess):
+        seq_len = 12
+
+        def write(self, tokens: Tokens) -> str:
+            return "".join("?abcdefgh"[token] for token in tokens)
+
+    assert look(Own())[:4] == (3, 4, (3, 4), list("?abcdefgh"[: Own.vocab_size]))
+
+
+def test_a_vocabulary_of_any_size_is_written_as_letters() -> None:
+    assert len({*letters(range(256))}) == 256
+
+
+def test_a_canvas_is_cut_to_what_question_and_known_answer_fill(tmp_path: Path) -> None:
+    data = families(tmp_path)["arc"]
+    rows, recording = data.rows("test"), recorded(module_of(data), data)
+    boards = (rows.inputs[0], rows.labels[0])
+    height, width = used(list(boards), 30, 30)
+    html = page(data, recording, *boards, "", "")
+    content = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])  # type: ignore[index]
+    assert (content["rows"], content["columns"], content["cut"]) == (height, width, True)
+    assert height < 30
+    assert len(content["frames"][0]["answer"]) == height * width
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
@@ -257,3 +322,9 @@ def test_what_cannot_be_traced_is_refused(
     assert main(["trace", CHECKPOINT, *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not Path("x.html").exists()
+
+
+def test_a_puzzle_table_of_other_tasks_is_refused(tmp_path: Path) -> None:
+    data = families(tmp_path)["arc"]
+    with pytest.raises(InputError, match="they have changed since"):
+        find(TRMModule(12, 900, data.num_puzzles + 1, 16, num_heads=2, multiple_of=8), data, "test:0")

@@ -14,6 +14,7 @@ from trm.data.arc.sources import read_task
 from trm.data.base import Tokens
 from trm.data.files import whole_file
 from trm.errors import InputError, check_range
+from trm.module import TRMModule
 from trm.trace.page import page
 from trm.trace.picture import beside, picture
 from trm.trace.record import Recording, record
@@ -54,11 +55,11 @@ def trace(
     for path in filter(None, (output, gif)):
         refuse_overwriting(Path(path), force)
     module, data = load_checkpoint(checkpoint, family)
-    question, label, row = find(data, puzzle)
+    question, label, row = find(module, data, puzzle)
     recording = record(module, question, row, depth or module.hparams["supervision_steps"])
     name = type(data).__name__
     if output:
-        about = f"{Path(checkpoint).name}, {len(recording.steps)} supervision steps"
+        about = f"{Path(checkpoint).name}, {Path(puzzle).name if puzzle.endswith('.json') else puzzle}"
         html = page(data, recording, question, label, f"{name}: a model thinks", about)
         with whole_file(Path(output), "w") as file:
             file.write(html)
@@ -75,12 +76,17 @@ def trace(
     return 0
 
 
-def find(data: PuzzleData, puzzle: str) -> tuple[Tokens, Tokens | None, int]:
+def find(module: TRMModule, data: PuzzleData, puzzle: str) -> tuple[Tokens, Tokens | None, int]:
     """Return the tokens of a question, (L,), those of its answer if it is known, and its row of the puzzle table.
 
     Raises:
-        InputError: if there is no such puzzle.
+        InputError: if there is no such puzzle, or the model's puzzle table stands for others.
     """
+    if isinstance(data, ARC) and data.num_puzzles != module.hparams["num_puzzles"]:
+        raise InputError(
+            f"the tasks of {data.source} make {data.num_puzzles} puzzles, but the checkpoint was trained on "
+            f"{module.hparams['num_puzzles']}: they have changed since"
+        )
     if puzzle.startswith("test:"):
         size, number = data.eval_size("test"), puzzle.removeprefix("test:")
         if not number.isdecimal() or int(number) >= size:

@@ -3,7 +3,12 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trm.data import ARC, Maze, PuzzleData, Sudoku
+from trm.data.base import Tokens
+from trm.data.maze.paths import PATH
 from trm.data.sudoku.sources import SYMBOLS
 
 ARC_COLOURS = (
@@ -38,7 +43,7 @@ class Look(NamedTuple):
 
 
 def look(data: PuzzleData) -> Look:
-    """Return the look of a family; one that is not known here has the numbers of its tokens in a square or a row."""
+    """Return the look of a family; one that is not known here is a grid as close to a square as there is."""
     if isinstance(data, Sudoku):
         geometry = data.geometry
         symbols = ["", "", *SYMBOLS[: data.size]]
@@ -49,6 +54,28 @@ def look(data: PuzzleData) -> Look:
     if isinstance(data, ARC):
         size = math.isqrt(data.seq_len)
         return Look(size, size, (size, size), [""] * data.vocab_size, ["", "", *ARC_COLOURS], True)
-    side = math.isqrt(data.seq_len)
-    rows, columns = (side, side) if side**2 == data.seq_len else (1, data.seq_len)
-    return Look(rows, columns, (rows, columns), [str(t) for t in range(data.vocab_size)], [""] * data.vocab_size, True)
+    rows = next(rows for rows in range(math.isqrt(data.seq_len), 0, -1) if data.seq_len % rows == 0)
+    box = (rows, data.seq_len // rows)
+    return Look(*box, box, _symbols(data), [""] * data.vocab_size, True)
+
+
+def broken(data: PuzzleData, question: Tokens, answer: Tokens) -> NDArray[np.bool_]:
+    """Tell which cells of an answer break a rule, (L,); none where a family knows rules for the whole board alone."""
+    given = data.givens(question)
+    marked = given & (question != answer)
+    if isinstance(data, Sudoku):
+        units = data.geometry.units
+        digits = answer[units]  # (units, size)
+        twice = (digits[:, :, None] == digits[:, None, :]).sum(-1) > 1
+        marked |= answer < 2
+        marked[units[twice]] = True
+    if isinstance(data, Maze):
+        marked |= ~given & (question != answer) & (answer != PATH)
+    return np.asarray(marked)
+
+
+def _symbols(data: PuzzleData) -> list[str]:
+    """Return what a family writes for each token, if it writes a character per cell; else the tokens' numbers."""
+    boards = [data.write(np.full(data.seq_len, token, dtype=np.uint8)) for token in range(data.vocab_size)]
+    alone = all(len(board) == data.seq_len for board in boards)
+    return [board[0] if alone else str(token) for token, board in enumerate(boards)]

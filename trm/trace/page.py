@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from trm.data import PuzzleData
 from trm.data.base import Tokens
-from trm.trace.look import look
+from trm.trace.look import broken, look
 from trm.trace.record import Recording
 
-ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-"""A letter for each token, and for each of 64 levels of confidence."""
+LEVELS = 64
+"""Of confidence: as many as there are letters of one byte."""
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" + "".join(map(chr, range(192, 384)))
+"""A letter for each token and each level of confidence."""
 
 
 def page(data: PuzzleData, recording: Recording, question: Tokens, label: Tokens | None, title: str, about: str) -> str:
@@ -37,7 +39,8 @@ def _content(
     data: PuzzleData, recording: Recording, question: Tokens, label: Tokens | None, title: str, about: str
 ) -> dict[str, Any]:
     seen = look(data)
-    shown = [question, *(frame.answer for frame in recording.steps), *([] if label is None else [label])]
+    # Where a known answer ends, what the model says beyond it was never asked of it.
+    shown = [question, *((frame.answer for frame in recording.steps) if label is None else [label])]
     rows, columns = used(shown, seen.rows, seen.columns) if seen.apart else (seen.rows, seen.columns)
 
     def cropped(board: NDArray[Any]) -> NDArray[Any]:
@@ -46,6 +49,7 @@ def _content(
     verdicts = [data.verify(question, frame.answer) for frame in recording.frames]
     reasons = sorted({verdict.reason for verdict in verdicts})
     return {
+        "alphabet": ALPHABET[: max(LEVELS, len(seen.symbols))],
         "title": title,
         "about": about,
         "rows": rows,
@@ -54,6 +58,7 @@ def _content(
         "symbols": seen.symbols,
         "colours": seen.colours,
         "apart": seen.apart,
+        "cut": rows * columns < len(question),
         "question": letters(cropped(question)),
         "given": "".join("01"[int(cell)] for cell in cropped(data.givens(question))),
         "label": None if label is None else letters(cropped(label)),
@@ -65,9 +70,11 @@ def _content(
                 "cycle": frame.cycle,
                 "update": frame.update,
                 "answer": letters(cropped(frame.answer)),
-                "sure": letters((cropped(frame.confidence.numpy()) * 63).round().astype(int)),
+                "sure": letters((cropped(frame.confidence.numpy()) * (LEVELS - 1)).round().astype(int)),
+                "broken": np.flatnonzero(cropped(broken(data, question, frame.answer))).tolist(),
                 "halting": round(frame.halting, 4),
-                "change": round(frame.change, 6),
+                "stops": frame.stops,
+                "change": float(f"{frame.change:.3g}"),
                 "drift": [round(place, 3) for place in frame.drift],
                 "valid": verdict.valid,
                 "reason": reasons.index(verdict.reason),
@@ -78,7 +85,7 @@ def _content(
 
 
 def letters(numbers: Iterable[int]) -> str:
-    """Write numbers below 64 as a letter each."""
+    """Write numbers below 256 as a letter each."""
     return "".join(ALPHABET[number] for number in numbers)
 
 

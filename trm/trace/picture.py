@@ -31,7 +31,7 @@ def picture(
         side: pixels of the longer side, about.
     """
     seen = look(data)
-    boards = [question, answer, *([] if label is None else [label])]
+    boards = [question, answer if label is None else label]
     rows, columns = used(boards, seen.rows, seen.columns) if seen.apart else (seen.rows, seen.columns)
     size = max(3, side // max(rows, columns))
     image = Image.new("RGB", (columns * size + 1, rows * size + 1), PAPER)

@@ -35,6 +35,8 @@ class Frame(NamedTuple):
     """Probability of that token, (L,)."""
     halting: float
     """Halting probability that goes with the answer."""
+    stops: bool
+    """Whether the halting head would stop there; it is asked at the end of a supervision step alone."""
     change: float
     """By how much the update changed what it updated, relative to its norm."""
     drift: tuple[float, float]
@@ -84,20 +86,26 @@ def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Reco
     for step in range(1, steps + 1):
         before, updates = state, _Listener(core)
         with updates:
-            state = core(state, inputs, rows).state
+            state = core.forward(state, inputs, rows).state  # not compiled: that would be once more for each listener
         if type(core) in INSPECTED:
             moments += _inspect(core, step, before, updates.heard)
         else:
             moments.append(_Moment((step, 0, 0), state.y, state.z, float(relative_change(before, state))))
     drift, explained = principal_directions(torch.cat([moment.z.flatten(1) for moment in moments]))
     logits = torch.cat([core.answer_head(moment.y[:, core.puzzle_tokens :]) for moment in moments])  # (F, L, V)
-    halting = torch.cat([widen(core.halting_head(moment.y[:, 0]))[:, 0] for moment in moments]).sigmoid()
+    halt, proceed = torch.cat([widen(core.halting_head(moment.y[:, 0])) for moment in moments]).unbind(-1)  # 2 x (F,)
+    stops = halt > (proceed if core.continue_loss else 0)
     confidence, answers = probabilities(logits, module.hparams["loss"]).max(-1)
     return Recording(
         [
-            Frame(*moment.place, answer, sure.float().cpu(), float(halt), moment.change, (float(x), float(y)))
-            for moment, answer, sure, halt, (x, y) in zip(
-                moments, answers.to(torch.uint8).cpu().numpy(), confidence, halting, drift.tolist(), strict=True
+            Frame(*moment.place, answer, sure.float().cpu(), share, stop, moment.change, (float(x), float(y)))
+            for moment, answer, sure, (share, stop), (x, y) in zip(
+                moments,
+                answers.to(torch.uint8).cpu().numpy(),
+                confidence,
+                zip(halt.sigmoid().tolist(), stops.tolist(), strict=True),
+                drift.tolist(),
+                strict=True,
             )
         ],
         explained,
@@ -111,8 +119,8 @@ def probabilities(logits: Tensor, loss: str) -> Tensor:
 
 def principal_directions(points: Tensor) -> tuple[Tensor, float]:
     """Place points (F, N) along their two directions of greatest variance, (F, 2), and return its share."""
-    centred = points.double() - points.double().mean(0)
-    values, vectors = torch.linalg.eigh(centred @ centred.T)  # ascending
+    centred = points.float() - points.float().mean(0)  # not wider: of a large model these are gigabytes
+    values, vectors = torch.linalg.eigh((centred @ centred.T).double())  # ascending
     values = values.clamp(min=0)
     count = min(2, len(values))
     places = vectors[:, -count:].flip(-1) * values[-count:].flip(-1).sqrt()
