@@ -66,7 +66,7 @@ def think(
         state, last, tokens = thought.state, tokens, thought.logits.argmax(-1)
         unchanged = torch.where((tokens == last).all(-1), unchanged + 1, 0)
         if step == 1:
-            answers = Answers(thought.logits, thought.halt.clone(), torch.ones_like(puzzles))
+            answers = Answers(thought.logits.clone(), thought.halt.clone(), torch.ones_like(puzzles))
         else:
             answers.logits[going], answers.halt[going], answers.steps[going] = thought.logits, thought.halt, step
         done = halting(Thinking(inputs, thought, tokens, unchanged, before, going)) | ~inputs.any(-1)
