@@ -12,6 +12,7 @@ import torch
 from trm.checkpoint import load_checkpoint
 from trm.data import ARC, PuzzleData
 from trm.data.arc.ask import Question, ask
+from trm.data.arc.consistency import consistent
 from trm.data.arc.grids import Grid
 from trm.data.arc.sources import read_task
 from trm.data.arc.tasks import Task
@@ -127,11 +128,11 @@ def _solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
     )
     question.votes.update(torch.from_numpy(rollouts.answers), torch.from_numpy(rollouts.halt), batch)
     elected = question.votes.elected()
-    print(_task_as_json(question, elected) if json else _task_for_people(task, question, elected))
+    print(_task_as_json(task, question, elected) if json else _task_for_people(task, question, elected))
     return 0 if all(best and all(answer.grid.size for answer in best) for best in elected) else 1
 
 
-def _task_as_json(question: Question, elected: list[list[Elected]]) -> str:
+def _task_as_json(task: Task, question: Question, elected: list[list[Elected]]) -> str:
     """Return the attempts in Kaggle's form, and beside them what is known of them."""
     submission, unanswered = question.votes.submission()
     return json_format.dumps(
@@ -139,6 +140,10 @@ def _task_as_json(question: Question, elected: list[list[Elected]]) -> str:
             **submission,
             "votes": [[answer.votes for answer in best] for best in elected],
             "confidence": [[round(answer.confidence, 4) for answer in best] for best in elected],
+            "consistent": [
+                [consistent(task, pair.input, answer.grid).valid for answer in best]
+                for pair, best in zip(task.test, elected, strict=True)
+            ],
             "known": question.known,
             "unanswered": unanswered,
             "scores": {name: round(float(share), 4) for name, share in question.votes.compute().items()},
@@ -153,7 +158,10 @@ def _task_for_people(task: Task, question: Question, elected: list[list[Elected]
     for number, (pair, attempts, best) in enumerate(zip(task.test, submission[task.name], elected, strict=True), 1):
         grids = [pair.input, *(np.array(attempts[name], dtype=np.uint8) for name in sorted(attempts))]
         lines.append(f"test input {number} and two attempts\n{draw_grids(grids, sys.stdout.isatty())}")
-        lines += [f"attempt {place}: {_describe(answer, pair.output)}" for place, answer in enumerate(best, 1)]
+        for place, answer in enumerate(best, 1):
+            verdict = consistent(task, pair.input, answer.grid)
+            doubt = "" if verdict.valid else f"; the train pairs speak against it: {verdict.reason}"
+            lines.append(f"attempt {place}: {_describe(answer, pair.output)}{doubt}")
     scores = question.votes.compute()
     shown = [name for name in ("unanimous", "pass@1", "pass@2") if name in scores]
     return "\n".join([*lines, ", ".join(f"{name} {float(scores[name]):.0%}" for name in shown)])
