@@ -136,8 +136,7 @@ def observe(module: TRMModule, batch: Batch, asked: Collection[HaltingRule]) -> 
 
 def flops(module: TRMModule) -> int:
     """Count the floating point operations of one supervision step of one puzzle, without a backward pass."""
-    counted = count_flops(module.core, slots=1)
-    return counted.without_gradient + counted.with_gradient
+    return count_flops(module.core, slots=1).forward
 
 
 def _point(rule: str, setting: float | None, solved: Tensor, steps: Tensor, gflop: float) -> Point:

@@ -11,7 +11,7 @@ import torch
 
 from trm.checkpoint import load_checkpoint
 from trm.data import ARC, PuzzleData
-from trm.data.arc.ask import Question, ask
+from trm.data.arc.ask import Question, ask, refuse_changed_tasks
 from trm.data.arc.consistency import consistent
 from trm.data.arc.grids import Grid
 from trm.data.arc.sources import read_task
@@ -114,11 +114,7 @@ def _solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
     if solver.select not in ("halting", "vote"):
         raise InputError(f"select is {solver.select!r}, but the attempts at an ARC task are elected by vote")
     task = read_task(path)
-    if data.num_puzzles != module.hparams["num_puzzles"]:  # the rows of the table would stand for other puzzles
-        raise InputError(
-            f"the tasks of {data.source} make {data.num_puzzles} puzzles, but the checkpoint was trained on "
-            f"{module.hparams['num_puzzles']}: they have changed since"
-        )
+    refuse_changed_tasks(data, module.hparams["num_puzzles"])
     question = ask(data, task, views)
     if not question.known:
         print(f"{path}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
@@ -205,8 +201,7 @@ def _as_dict(solution: Solution, data: PuzzleData) -> dict[str, object]:
 def _for_people(solution: Solution, data: PuzzleData) -> str:
     """Return the board and a sentence about it."""
     board = data.draw_board(solution.answer, solution.question, color=sys.stdout.isatty())
-    reason = solution.verdict.reason
-    verdict = reason or "obeys the rules" if solution.verdict.valid else f"breaks the rules: {reason}"
+    verdict = solution.verdict.in_words
     steps = f"{solution.steps} supervision step{'s' if solution.steps > 1 else ''}"
     if solution.rollouts > 1:
         steps += f" in {solution.rollouts} rollouts, of which {solution.agreement:.0%} agree"

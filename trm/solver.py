@@ -217,8 +217,7 @@ class Solver:
     @cached_property
     def gflop_per_step(self) -> float:
         """Billions of floating-point operations of a supervision step of one puzzle."""
-        counted = count_flops(self.module.core, slots=1)
-        return (counted.without_gradient + counted.with_gradient) / 1e9
+        return count_flops(self.module.core, slots=1).forward / 1e9
 
     def _completed(self, solutions: list[Solution], puzzles: NDArray[np.integer] | None) -> list[Solution]:
         """Let the exact solver answer where the network could not, which says once more what it holds probable."""

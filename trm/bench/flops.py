@@ -31,9 +31,14 @@ class StepFlops(NamedTuple):
     """How often each product is carried out; attention is not in it."""
 
     @property
+    def forward(self) -> int:
+        """All operations but those of the backward pass: a supervision step of solving."""
+        return self.without_gradient + self.with_gradient
+
+    @property
     def total(self) -> int:
         """All operations of the step."""
-        return self.without_gradient + self.with_gradient + self.backward
+        return self.forward + self.backward
 
 
 def count_flops(core: TRM, slots: int) -> StepFlops:

@@ -74,6 +74,11 @@ class Verdict(NamedTuple):
     reason: str
     """Which rule is broken, or an empty string."""
 
+    @property
+    def in_words(self) -> str:
+        """What to tell people."""
+        return self.reason or "obeys the rules" if self.valid else f"breaks the rules: {self.reason}"
+
 
 class Completion(NamedTuple):
     """An answer that obeys the rules, found by search with a network's help."""

@@ -1,11 +1,10 @@
 """The hybrid: an exact solver that finishes, led by the network, where the network's own answer breaks the rules."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from trm.data import PuzzleData
 from trm.data.base import Completion, Tokens
-from trm.nn.losses import log_stablemax
+from trm.nn.losses import LOG_PROBABILITIES
 
 
 def completed(data: PuzzleData, question: Tokens, logits: Tensor, loss: str) -> Completion | None:
@@ -20,5 +19,4 @@ def completed(data: PuzzleData, question: Tokens, logits: Tensor, loss: str) -> 
     Returns:
         The answer; None if there is none, or the family has no exact solver.
     """
-    logs = log_stablemax(logits) if loss == "stablemax" else F.log_softmax(logits.float(), dim=-1)
-    return data.complete(question, logs.detach().cpu().numpy())
+    return data.complete(question, LOG_PROBABILITIES[loss](logits).detach().cpu().numpy())

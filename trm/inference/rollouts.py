@@ -75,8 +75,8 @@ def gaussian_noise(seeds: Sequence[int | None], latent: float, start: float, dev
     return disturb
 
 
-def relative_change(before: State, after: State) -> Tensor:
-    """Return the norm of a state's change over that of the state before, (B,) float64."""
+def relative_change(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
+    """Return the norm of a change over that of what was changed, such as the parts of a state, (B,) float64."""
     moved = sum(
         (new.double() - old.double()).square().flatten(1).sum(1) for old, new in zip(before, after, strict=True)
     )

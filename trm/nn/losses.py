@@ -37,6 +37,15 @@ def log_stablemax(logits: Tensor) -> Tensor:
     return F.log_softmax(torch.where(positive, size, -size), dim=-1)
 
 
+def log_softmax(logits: Tensor) -> Tensor:
+    """Return the float32 logarithms of the softmax over the last axis."""
+    return F.log_softmax(logits.float(), dim=-1)
+
+
+LOG_PROBABILITIES = {"stablemax": log_stablemax, "softmax": log_softmax}
+"""What a loss makes of logits, (..., V) to (..., V)."""
+
+
 def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the float64 loss of each cell, zero where the label is ``IGNORE``: (B, L, V), (B, L) to (B, L)."""
     return _likelihood_loss(log_stablemax(logits), labels)
@@ -44,7 +53,7 @@ def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the float32 loss of each cell, zero where the label is ``IGNORE``: (B, L, V), (B, L) to (B, L)."""
-    return _likelihood_loss(F.log_softmax(logits.float(), dim=-1), labels)
+    return _likelihood_loss(log_softmax(logits), labels)
 
 
 def _likelihood_loss(logs: Tensor, labels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from trm.checkpoint import load_checkpoint, refuse_overwriting
 from trm.data import ARC, PuzzleData
-from trm.data.arc.ask import ask
+from trm.data.arc.ask import ask, refuse_changed_tasks
 from trm.data.arc.sources import read_task
 from trm.data.base import Tokens
 from trm.data.files import whole_file
@@ -82,11 +82,8 @@ def find(module: TRMModule, data: PuzzleData, puzzle: str) -> tuple[Tokens, Toke
     Raises:
         InputError: if there is no such puzzle, or the model's puzzle table stands for others.
     """
-    if isinstance(data, ARC) and data.num_puzzles != module.hparams["num_puzzles"]:
-        raise InputError(
-            f"the tasks of {data.source} make {data.num_puzzles} puzzles, but the checkpoint was trained on "
-            f"{module.hparams['num_puzzles']}: they have changed since"
-        )
+    if isinstance(data, ARC):
+        refuse_changed_tasks(data, module.hparams["num_puzzles"])
     if puzzle.startswith("test:"):
         size, number = data.eval_size("test"), puzzle.removeprefix("test:")
         if not number.isdecimal() or int(number) >= size:
@@ -105,8 +102,7 @@ def _animate(data: PuzzleData, recording: Recording, question: Tokens, delay: fl
     changes = ["", *(f", {int(np.sum(a.answer != b.answer))} cells changed" for a, b in pairwise(recording.steps))]
     height = 0
     for frame, change in zip(recording.steps, changes, strict=True):
-        verdict = data.verify(question, frame.answer)
-        rules = verdict.reason or "obeys the rules" if verdict.valid else f"breaks the rules: {verdict.reason}"
+        rules = data.verify(question, frame.answer).in_words
         board = data.draw_board(frame.answer, question, color=live)
         lines = [f"step {frame.step}, halting probability {frame.halting:.1%}{change}", *board.split("\n"), rules]
         if live and height:

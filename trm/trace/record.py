@@ -13,7 +13,7 @@ from trm.inference.rollouts import relative_change
 from trm.module import TRMModule
 from trm.nn import TRM, State
 from trm.nn.layers import widen
-from trm.nn.losses import log_stablemax
+from trm.nn.losses import LOG_PROBABILITIES
 from trm.nn.variants import HRM, OneStep, TwoNetworks
 
 INSPECTED = (TRM, OneStep, TwoNetworks, HRM)
@@ -114,7 +114,7 @@ def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Reco
 
 def probabilities(logits: Tensor, loss: str) -> Tensor:
     """Return the probability of each token, (..., V), as the loss of the answer has them."""
-    return log_stablemax(logits).exp() if loss == "stablemax" else logits.float().softmax(-1)
+    return LOG_PROBABILITIES[loss](logits).exp()
 
 
 def principal_directions(points: Tensor) -> tuple[Tensor, float]:
@@ -158,13 +158,9 @@ def _inspect(core: TRM, step: int, before: State, updates: list[Tensor]) -> list
         latents = [next(heard) for _ in range(core.latent_steps)]
         led_to = core.apply_blocks(blocks, torch.cat([y + latent for latent in latents])).chunk(len(latents))
         for update, (latent, answer) in enumerate(zip(latents, led_to, strict=True), 1):
-            moments.append(_Moment((step, cycle, update), answer, latent, _change(z, latent)))
+            moments.append(_Moment((step, cycle, update), answer, latent, float(relative_change([z], [latent]))))
             z = latent
         answer = next(heard)
-        moments.append(_Moment((step, cycle, 0), answer, z, _change(y, answer)))
+        moments.append(_Moment((step, cycle, 0), answer, z, float(relative_change([y], [answer]))))
         y = answer
     return moments
-
-
-def _change(old: Tensor, new: Tensor) -> float:
-    return float((new - old).double().norm() / old.double().norm())

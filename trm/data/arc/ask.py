@@ -12,6 +12,7 @@ from trm.data.arc.grids import Grid
 from trm.data.arc.tasks import Puzzle, Solutions, Task
 from trm.data.arc.votes import Votes
 from trm.data.base import Rows
+from trm.errors import InputError
 
 
 class Question(NamedTuple):
@@ -24,6 +25,19 @@ class Question(NamedTuple):
     votes: Votes
     known: bool
     """Whether the model was trained on this task; if not, it is asked as the blank puzzle."""
+
+
+def refuse_changed_tasks(data: ARC, num_puzzles: int) -> None:
+    """Refuse tasks that make another number of puzzles than a model was trained on.
+
+    Raises:
+        InputError: if they do: the rows of its puzzle table would stand for other puzzles.
+    """
+    if data.num_puzzles != num_puzzles:
+        raise InputError(
+            f"the tasks of {data.source} make {data.num_puzzles} puzzles, but the checkpoint was trained on "
+            f"{num_puzzles}: they have changed since"
+        )
 
 
 def ask(data: ARC, task: Task, views: int) -> Question:
