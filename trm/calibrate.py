@@ -3,25 +3,20 @@
 Letters in shape comments: N puzzles.
 """
 
-import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trm.batch import IGNORE, Batch
 from trm.calibration import HaltingCalibration, risk_coverage
-from trm.checkpoint import load_checkpoint, refuse_overwriting
 from trm.data import PuzzleData
-from trm.data.base import to_batch
-from trm.data.files import whole_file
-from trm.errors import InputError, check_range
+from trm.errors import check_range
 from trm.inference.halting import has_rules, obeys
 from trm.module import TRMModule
 from trm.nn import solved as is_solved
 from trm.plot import HEIGHT, WIDTH, Line, plot
+from trm.study import claim, labelled, load, publish
 
 COVERAGES = range(5, 101, 5)
 """Percentages of the puzzles to answer."""
@@ -63,22 +58,11 @@ def calibrate(
     """
     check_range("calibrate", 0, puzzles=puzzles)
     check_range("calibrate", 1, batch_size=batch_size)
-    path = Path(output)
-    if path.suffix == ".svg":
-        raise InputError(
-            f"--output {output} is the name of the pictures; the JSON file needs another ending, such as .json"
-        )
-    picture = path.with_suffix(".svg")
-    for written in (path, picture):
-        refuse_overwriting(written, force)
-    module, data = load_checkpoint(checkpoint, family)
-    measured = measure(module.to("cuda" if torch.cuda.is_available() else "cpu"), data, puzzles, batch_size)
+    path = claim(output, force, "pictures")
+    module, data = load(checkpoint, family)
+    measured = measure(module, data, puzzles, batch_size)
     report = {"checkpoint": checkpoint, "family": data.family["class_path"], **summary(measured)}
-    with whole_file(path, "w") as file:
-        json.dump(report, file, indent=1)
-        file.write("\n")
-    with whole_file(picture, "w") as file:
-        file.write(_drawn(report))
+    publish(path, report, _drawn(report))
     for name in ("puzzles", "solved", "valid", "ece", "auroc", "brier", "aurc"):
         value = report[name]
         print(f"{name:<8}{'undefined' if value is None else f'{value:.4g}'}")
@@ -92,20 +76,12 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) 
         InputError: if no puzzle has one.
     """
     calibration, parts = HaltingCalibration().to(module.device), []
-    size = min(puzzles or data.eval_size("test"), data.eval_size("test"))
-    for first in range(0, size, batch_size):
-        batch = to_batch(data.eval_rows("test", first, min(batch_size, size - first)))
-        given = (batch.labels != IGNORE).any(-1)
-        if not given.any():
-            continue
-        batch = Batch(*(field[given].to(module.device) for field in batch))
+    for batch in labelled(data, puzzles, batch_size, module.device):
         answers = module.solve(batch.inputs, batch.puzzles, None)
         calibration.update(answers.halt, answers.tokens, batch.labels)
         right, obedient = is_solved(answers.logits, batch.labels), obeys(data, batch.inputs, answers.tokens)
         facts = (answers.halt, right, torch.zeros_like(right) if obedient is None else obedient)
         parts.append([fact.cpu().numpy() for fact in facts])
-    if not parts:
-        raise InputError(f"none of the {size} puzzles of the test split has an answer to compare with")
     halt, solved, valid = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Measured(halt, solved, valid if has_rules(data) else None, calibration)
 

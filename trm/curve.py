@@ -3,26 +3,22 @@
 Letters in shape comments: N puzzles, R rules, T supervision steps.
 """
 
-import json
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from trm.batch import IGNORE, Batch
+from trm.batch import Batch
 from trm.bench.flops import count_flops
-from trm.checkpoint import load_checkpoint, refuse_overwriting
 from trm.data import PuzzleData
-from trm.data.base import to_batch
-from trm.data.files import whole_file
-from trm.errors import InputError, check_range
+from trm.errors import check_range
 from trm.inference import HaltingRule, Thinking, think
 from trm.inference.halting import has_rules, head, rules, stable
 from trm.module import TRMModule
 from trm.nn import solved as is_solved
 from trm.plot import Line, plot
+from trm.study import claim, labelled, load, publish
 
 THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 UNCHANGED = (1, 2, 3)
@@ -67,22 +63,12 @@ def curve(
     """
     check_range("curve", 0, puzzles=puzzles)
     check_range("curve", 1, batch_size=batch_size)
-    path = Path(output)
-    if path.suffix == ".svg":
-        raise InputError(
-            f"--output {output} is the name of the plot; the JSON file needs another ending, such as .json"
-        )
-    picture = path.with_suffix(".svg")
-    for written in (path, picture):
-        refuse_overwriting(written, force)
-    module, data = load_checkpoint(checkpoint, family)
-    points, count = measure(module.to("cuda" if torch.cuda.is_available() else "cpu"), data, puzzles, batch_size)
+    path = claim(output, force)
+    module, data = load(checkpoint, family)
+    points, count = measure(module, data, puzzles, batch_size)
     facts = {"checkpoint": checkpoint, "family": data.family["class_path"], "puzzles": count}
-    with whole_file(path, "w") as file:
-        json.dump({**facts, "points": [point._asdict() for point in points]}, file, indent=1)
-        file.write("\n")
-    with whole_file(picture, "w") as file:
-        file.write(_drawn(points, f"{count:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}"))
+    title = f"{count:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}"
+    publish(path, {**facts, "points": [point._asdict() for point in points]}, _drawn(points, title))
     for point in points:
         setting = "" if point.setting is None else f"{point.setting:g}"
         print(f"{point.rule:<7}{setting:>6}  solved {point.solved:7.2%}  steps {point.steps:6.3f}")
@@ -99,15 +85,8 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) 
     asked |= {("stable", k): stable(k) for k in UNCHANGED}
     if has_rules(data):
         asked["rules", None] = rules(data)
-    parts = []
-    size = min(puzzles or data.eval_size("test"), data.eval_size("test"))
-    for first in range(0, size, batch_size):
-        batch = to_batch(data.eval_rows("test", first, min(batch_size, size - first)))
-        given = (batch.labels != IGNORE).any(-1)
-        if given.any():
-            parts.append(observe(module, Batch(*(field[given].to(module.device) for field in batch)), asked.values()))
-    if not parts:
-        raise InputError(f"none of the {size} puzzles of the test split has an answer to compare with")
+    batches = labelled(data, puzzles, batch_size, module.device)
+    parts = [observe(module, batch, asked.values()) for batch in batches]
     solved, stops = (torch.cat(part, dim=-1).cpu() for part in zip(*parts, strict=True))  # (T, N), (R, N)
     gflop = flops(module) / 1e9
     points = [_point("fixed", t, right, torch.tensor(t), gflop) for t, right in enumerate(solved, 1)]

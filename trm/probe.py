@@ -3,7 +3,6 @@
 Letters in shape comments: N puzzles, B of them in a batch, L grid cells.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
 from trm.batch import IGNORE, Batch
-from trm.checkpoint import load_checkpoint, refuse_overwriting
+from trm.checkpoint import refuse_overwriting
 from trm.data import PuzzleData, Rows
 from trm.data.base import Tokens, to_batch
 from trm.data.files import whole_file
@@ -25,6 +24,7 @@ from trm.module import TRMModule
 from trm.nn import solved
 from trm.nn.losses import CELL_LOSSES
 from trm.plot import Line, plot
+from trm.study import load, publish
 
 STRENGTHS = (1, 2, 4, 8, 16)
 BATCH = 256  # puzzles that are thought about together
@@ -116,19 +116,14 @@ def probe(
         )
     for suffix in (path.suffix, ".md", ".svg"):
         refuse_overwriting(path.with_suffix(suffix), force)
-    module, data = load_checkpoint(checkpoint, family)
-    points = measure(module.to("cuda" if torch.cuda.is_available() else "cpu"), data, puzzles, seed)
+    module, data = load(checkpoint, family)
+    points = measure(module, data, puzzles, seed)
     print(table(points), end="")  # before what is written, so that a full disk does not lose it
     facts = {"checkpoint": checkpoint, "family": data.family["class_path"], "seed": seed}
-    with whole_file(path, "w") as file:
-        json.dump({**facts, "points": [point._asdict() for point in points]}, file, indent=1)
-        file.write("\n")
+    title = f"{points[0].puzzles:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}"
+    publish(path, {**facts, "points": [point._asdict() for point in points]}, _drawn(points, title))
     with whole_file(path.with_suffix(".md"), "w") as file:
         file.write(table(points))
-    with whole_file(path.with_suffix(".svg"), "w") as file:
-        file.write(
-            _drawn(points, f"{points[0].puzzles:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}")
-        )
     return 0
 
 

@@ -3,23 +3,20 @@
 Letters in shape comments: N puzzles, K rollouts of each.
 """
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from trm.checkpoint import load_checkpoint, refuse_overwriting
+from trm.data import PuzzleData
 from trm.data.base import Rows, Tokens
-from trm.data.files import whole_file
 from trm.errors import InputError, check_range
 from trm.inference import RuleName
 from trm.inference.rollouts import Rollouts
 from trm.inference.selection import SELECTIONS
 from trm.plot import Line, plot
 from trm.solver import Solver, elect
+from trm.study import claim, load, publish
 
 DRAWN = ("halting", "vote", "verifier")
 """The selections in the plot; the JSON file has all."""
@@ -72,7 +69,7 @@ def scale(
         depths: supervision steps of a rollout; null for powers of two up to four times those of training.
         breadths: rollouts of a puzzle; null for 1, 2, 4, 8 and 16.
         noises: standard deviations of the noise on the latent; null for 0.1, 0.3 and 1.
-        views: most symmetric forms of a puzzle to think about, without noise; 0 for none.
+        views: most symmetric forms of a puzzle to think about, without noise, where the family has some; 0 for none.
         halt: when a rollout stops before its last step: never, head, stable or rules.
         puzzles: only so many of the test split, from its beginning; 0 for all.
         seed: seed of views and noise.
@@ -83,13 +80,11 @@ def scale(
     for name, values in (("depths", depths), ("breadths", breadths)):
         for value in values or []:
             check_range("scale", 1, **{name: value})
-    path = Path(output)
-    if path.suffix == ".svg":
-        raise InputError(f"--output {output} is the name of the plot; the JSON file needs another ending, like .json")
-    for written in (path, path.with_suffix(".svg")):
-        refuse_overwriting(written, force)
-    module, data = load_checkpoint(checkpoint, family)
-    module.to("cuda" if torch.cuda.is_available() else "cpu")
+    path = claim(output, force)
+    module, data = load(checkpoint, family)
+    if type(data).views is PuzzleData.views:  # it knows no symmetries
+        views = 0
+    data.views(max(1, views), seed)  # refuses too many before anything is measured
     trained = module.hparams["supervision_steps"]
     rows = data.eval_rows("test", 0, puzzles or data.eval_size("test"))
     rows = rows.take(np.flatnonzero(rows.labels.any(axis=1)))
@@ -114,11 +109,8 @@ def scale(
             print(f"depth {depth}, {breadth} rollouts, noise {noise:g}: {shares}", flush=True)
     name = data.family["class_path"]
     facts = {"checkpoint": checkpoint, "family": name, "puzzles": len(rows.inputs), "halt": halt, "seed": seed}
-    with whole_file(path, "w") as file:
-        json.dump({**facts, "points": [point._asdict() for point in points]}, file, indent=1)
-        file.write("\n")
-    with whole_file(path.with_suffix(".svg"), "w") as file:
-        file.write(drawn(points, trained, f"{len(rows.inputs):,} test puzzles, {name.rpartition('.')[2]}"))
+    title = f"{len(rows.inputs):,} test puzzles, {name.rpartition('.')[2]}"
+    publish(path, {**facts, "points": [point._asdict() for point in points]}, drawn(points, trained, title))
     return 0
 
 
