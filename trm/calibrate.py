@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torchmetrics import Metric
 
 from trm.calibration import HaltingCalibration, risk_coverage
 from trm.data import PuzzleData
@@ -49,7 +50,7 @@ def calibrate(
     to answer only the surest puzzles as JSON, and both pictures beside it, as SVG.
 
     Args:
-        checkpoint: a file written by ``trm fit``.
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         output: the JSON file to write, -o for short; the pictures have its name and the ending .svg.
         puzzles: only so many of the test split, from its beginning; 0 for all.
         batch_size: puzzles that are thought about together.
@@ -69,8 +70,10 @@ def calibrate(
     return 0
 
 
-def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) -> Measured:
-    """Answer test puzzles; those without a label are passed over.
+def measure(
+    module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int, scorer: Metric | None = None
+) -> Measured:
+    """Answer test puzzles; those without a label are passed over. A ``scorer`` of the family is shown the answers.
 
     Raises:
         InputError: if no puzzle has one.
@@ -79,6 +82,8 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) 
     for batch in labelled(data, puzzles, batch_size, module.device):
         answers = module.solve(batch.inputs, batch.puzzles, None)
         calibration.update(answers.halt, answers.tokens, batch.labels)
+        if scorer is not None:
+            scorer.update(answers.tokens, answers.halt, batch)
         right, obedient = is_solved(answers.logits, batch.labels), obeys(data, batch.inputs, answers.tokens)
         facts = (answers.halt, right, torch.zeros_like(right) if obedient is None else obedient)
         parts.append([fact.cpu().numpy() for fact in facts])

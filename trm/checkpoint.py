@@ -18,12 +18,13 @@ from trm.data import PuzzleData
 from trm.data.files import whole_file
 from trm.errors import DivergedError, InputError, Stopped, check_range
 from trm.module import TRMModule
+from trm.zoo import find
 
 NEEDED = ("state_dict", "hyper_parameters", "trm_version")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint of this project; nothing in it is executed.
+    """Read a checkpoint of this project, a file or a model of the zoo; nothing in it is executed.
 
     Raises:
         InputError: if the file is missing, cut short, holds code, or is something else.
@@ -39,16 +40,15 @@ def read_pickle(path: str | Path, mmap: bool = False) -> Any:
     """Read what ``torch.save`` wrote, if it is made of tensors and plain values; nothing in it is executed.
 
     Args:
-        path: the file.
+        path: the file, or the name of a model of the zoo.
         mmap: leave the tensors on the disk until they are used, if the format of the file allows it.
 
     Raises:
         InputError: if the file is missing, cut short, holds code, or is something else.
     """
-    if not Path(path).is_file():
-        raise InputError(f"there is no checkpoint at {path}")
+    file = find(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and is_zipfile(path))
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and is_zipfile(file))
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} is not a checkpoint, or holds Python objects beyond tensors and plain values, which are not loaded"
@@ -183,7 +183,7 @@ def load_checkpoint(path: str | Path, family: str = "") -> tuple[TRMModule, Puzz
     """Load a trained model, with the averaged weights, and the family of puzzles it was trained on.
 
     Args:
-        path: a file written by ``trm fit``.
+        path: a file written by ``trm fit``, or the name of a model of the zoo.
         family: the family's class, such as "my_puzzles.Futoshiki", if it is not one of this package. A checkpoint
             alone never makes a module be imported.
 

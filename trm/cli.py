@@ -37,6 +37,7 @@ from trm.reproduce import reproduce
 from trm.scale import scale
 from trm.solve import solve
 from trm.trace.command import trace
+from trm.zoo.command import zoo
 
 FUNCTIONS: dict[str, Any] = {
     "solve": solve,
@@ -53,7 +54,8 @@ FUNCTIONS: dict[str, Any] = {
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
 
-Start with: trm fit --config configs/quickstart.yaml"""
+Solve with a trained model that comes along: trm solve sudoku-4x4 .3...2.1...4....
+Train your own: trm fit --config configs/quickstart.yaml"""
 
 
 class SaveFitConfig(SaveConfigCallback):
@@ -133,7 +135,9 @@ class TRMCLI(LightningCLI):
         subcommand = self.config.subcommand
         checkpoint = self.config[subcommand].get("ckpt_path")
         if checkpoint is None:
-            raise InputError(f"trm {subcommand} needs --ckpt_path: a file written by trm fit, or 'last'")
+            raise InputError(
+                f"trm {subcommand} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, or 'last'"
+            )
         if checkpoint == "last":
             callbacks = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
             inside = Path(self.trainer.log_dir or "", "checkpoints")  # where Lightning puts what has no place
@@ -159,7 +163,9 @@ def main(args: Sequence[str] | None = None) -> int:
             return check(argv[2:])
         if argv[:1] == ["reproduce"]:
             return reproduce(argv[1:])
-        others = {**FUNCTIONS, "reproduce": reproduce, "data check": check}
+        if argv[:1] == ["zoo"]:
+            return zoo(argv[1:])
+        others = {**FUNCTIONS, "zoo": zoo, "reproduce": reproduce, "data check": check}
         lines = (f"    {name:<20}{(f.__doc__ or '').splitlines()[0]}" for name, f in others.items())
         TRMCLI(
             TRMModule,

@@ -54,7 +54,7 @@ def curve(
     Writes the points as JSON, and a plot of solved against steps beside it, as SVG.
 
     Args:
-        checkpoint: a file written by ``trm fit``.
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         output: the JSON file to write, -o for short; the plot has its name and the ending .svg.
         puzzles: only so many of the test split, from its beginning; 0 for all.
         batch_size: puzzles that are thought about together.

@@ -1,10 +1,13 @@
-"""The command ``trm export``: the weights of a checkpoint for other programs."""
+"""The command ``trm export``: a trained model for other people, or its weights for other programs."""
 
+import inspect
 from typing import Any, Literal
 
 import torch
 
-from trm.checkpoint import CheckpointFiles, read_checkpoint, refuse_overwriting
+from trm.checkpoint import CheckpointFiles, load_checkpoint, read_checkpoint, refuse_overwriting
+from trm.data import PuzzleData
+from trm.errors import InputError
 from trm.official import MULTIPLES, to_official
 
 ARCHITECTURES = {
@@ -13,26 +16,88 @@ ARCHITECTURES = {
     "hrm": "hrm",
     "direct": "transformers_baseline",
 }
+FACTS = ("trm_version", "pytorch-lightning_version", "imported_from", "global_step", "metrics")
+"""Of a checkpoint, what a model that is given away says of its origin."""
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
 
 
 def export(
-    checkpoint: str, *, output: str, format: Literal["official"], uncompiled: bool = False, force: bool = False
+    checkpoint: str,
+    *,
+    output: str,
+    format: Literal["trm", "official"],
+    uncompiled: bool = False,
+    force: bool = False,
+    family: str = "",
 ) -> int:
-    """Write the weights of a checkpoint for other programs.
+    """Write a trained model to give away, or its weights for other programs.
 
-    They are those that evaluation uses, averaged if the run kept an average. What the file cannot hold, such as the
-    number of cycles, is printed as options of the official code. A puzzle's row in the table is that of its id here: of
-    ARC it is the official one only if the checkpoint was trained with --data.numbering official, or imported.
+    The weights are those that evaluation uses, averaged if the run kept an average. The format trm is a checkpoint as
+    all commands read it, of which training cannot go on, and which names no folder of this machine.
+
+    What the official format cannot hold, such as the number of cycles, is printed as options of the official code. A
+    puzzle's row in the table is that of its id here: of ARC it is the official one only if the checkpoint was trained
+    with --data.numbering official, or imported.
 
     Args:
-        checkpoint: a file written by ``trm fit`` or ``trm import``.
+        checkpoint: a file written by ``trm fit`` or ``trm import``, or the name of a model of the zoo.
         output: file to write; -o for short.
-        format: official, a plain state dict as the official code loads it.
-        uncompiled: name the keys as the official code does with DISABLE_COMPILE set, without "_orig_mod.".
+        format: trm, a checkpoint without what only training needs; or official, a plain state dict as the official
+            code loads it.
+        uncompiled: name the official keys as the official code does with DISABLE_COMPILE set, without "_orig_mod.".
         force: overwrite the output.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; for trm.
     """
+    if format == "trm" and uncompiled:
+        raise InputError("uncompiled is true, but goes with the format official: the format trm has its own names")
     refuse_overwriting(output, force)
+    return _for_people(checkpoint, output, family) if format == "trm" else _official(checkpoint, output, uncompiled)
+
+
+def _for_people(checkpoint: str, output: str, family: str) -> int:
+    data = load_checkpoint(checkpoint, family)[1]  # refuses what nobody could use
+    content = read_checkpoint(checkpoint)
+    model = to_give_away(content, data)
+    CheckpointFiles().save_checkpoint(model, output)
+    size = sum(tensor.nbytes for tensor in model["state_dict"].values())
+    print(f"{output}: the model of {checkpoint}, {size:,} bytes of weights")
+    before, after = content["family"]["init_args"], model["family"]["init_args"]
+    for name in sorted(before):
+        if before[name] != after[name]:
+            print(f"left out: data.{name} {before[name]!r}, now {after[name]!r}")
+    return 0
+
+
+def to_give_away(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
+    """Return a checkpoint of what is needed to use a model, in float32; folders become the family's defaults.
+
+    Args:
+        content: of the checkpoint of a run.
+        data: its family.
+
+    Raises:
+        InputError: if the family's arguments do not go with those defaults.
+    """
+    state = {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).clone()  # torch saves all a view is of
+        for name, tensor in content["state_dict"].items()
+    }
+    parameters = inspect.signature(type(data).__init__).parameters
+    arguments = dict(content["family"]["init_args"])
+    for name, others in data.folders.items():
+        if name in arguments and arguments[name] not in others:
+            arguments[name] = parameters[name].default
+    type(data)(**arguments)  # refuses what does not go together
+    return {
+        "state_dict": state,
+        "hyper_parameters": {name: value for name, value in content["hyper_parameters"].items() if name[0] != "_"},
+        "family": {"class_path": content["family"]["class_path"], "init_args": arguments},
+        "averaged": content.get("averaged", "current_model_state" in content),
+        **{name: content[name] for name in FACTS if name in content},
+    }
+
+
+def _official(checkpoint: str, output: str, uncompiled: bool) -> int:
     content = read_checkpoint(checkpoint)
     prefix = PLAIN if uncompiled else COMPILED
     state = {name.removeprefix("core."): tensor for name, tensor in content["state_dict"].items()}

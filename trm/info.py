@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from trm.checkpoint import read_checkpoint
+from trm.zoo import find
 
 TABLE = "core.puzzles.weights"
 PARTS = {
@@ -22,7 +23,7 @@ def info(checkpoint: str, json: bool = False) -> int:
     """Tell what a checkpoint is: family, step, metrics, configuration and sizes.
 
     Args:
-        checkpoint: a file written by ``trm fit``.
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         json: print one JSON object.
     """
     facts = describe(checkpoint)
@@ -42,12 +43,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     buffers = ("core.y_init", "core.z_init")
     return {
         "file": str(path),
-        "file_bytes": Path(path).stat().st_size,
+        "file_bytes": find(path).stat().st_size,
         "written_by": f"trm {checkpoint['trm_version']}",
         "family": family.get("class_path"),
         "step": checkpoint.get("global_step"),
         "parameters": sum(tensor.numel() for name, tensor in weights.items() if name not in buffers),
-        "averaged": "current_model_state" in checkpoint,
+        "averaged": checkpoint.get("averaged", "current_model_state" in checkpoint),
         "imported_from": checkpoint.get("imported_from"),
         "metrics": checkpoint.get("metrics", {}),
         "model": {name: value for name, value in checkpoint["hyper_parameters"].items() if name[0] != "_"},

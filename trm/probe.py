@@ -4,6 +4,7 @@ Letters in shape comments: N puzzles, B of them in a batch, L grid cells.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,7 +100,7 @@ def probe(
     as the halting head wants. Writes the numbers as JSON, and a table and a plot beside it, as .md and .svg.
 
     Args:
-        checkpoint: a file written by ``trm fit``.
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         output: the JSON file to write, -o for short; table and plot have its name and the endings .md and .svg.
         puzzles: so many of the test split, from its beginning.
         seed: seed of the changes.
@@ -127,7 +128,9 @@ def probe(
     return 0
 
 
-def measure(module: TRMModule, data: PuzzleData, puzzles: int, seed: int) -> list[Point]:
+def measure(
+    module: TRMModule, data: PuzzleData, puzzles: int, seed: int, strengths: Sequence[int] = STRENGTHS
+) -> list[Point]:
     """Ask test puzzles as they are and changed, and return a point for each kind and strength; the first is intact.
 
     Args:
@@ -135,6 +138,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, seed: int) -> lis
         data: its family.
         puzzles: at most so many of the test split.
         seed: seed of the changes.
+        strengths: numbers of cells to change.
 
     Raises:
         InputError: if no puzzle has an answer.
@@ -149,7 +153,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, seed: int) -> lis
     points = [_point("intact", 0, intact)]
     for number, kind in enumerate(KINDS):
         changes = Changes(rows.inputs, data.changes(kind, rows), np.random.default_rng((seed, number)))
-        for strength in STRENGTHS:
+        for strength in strengths:
             which = np.flatnonzero(changes.most >= strength)
             if 2 * len(which) < len(rows.inputs) or strength >= data.seq_len:  # of which nothing would be left
                 break

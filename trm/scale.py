@@ -64,7 +64,7 @@ def scale(
     operations beside it, as SVG.
 
     Args:
-        checkpoint: a file written by ``trm fit``.
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         output: the JSON file to write, -o for short; the plot has its name and the ending .svg.
         depths: supervision steps of a rollout; null for powers of two up to four times those of training.
         breadths: rollouts of a puzzle; null for 1, 2, 4, 8 and 16.

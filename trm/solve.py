@@ -51,7 +51,7 @@ def solve(
     model's confidence is its halting probability.
 
     Args:
-        checkpoint: a file written by ``trm fit``.
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         board: the puzzle, row by row. Sudoku: digits, and '.' or '0' for a blank. Maze: '#' wall, '.' free, 'S' start,
             'G' goal, in quotes. ARC: a task file (.json), whose test inputs get two attempts each. '-' reads one puzzle
             per line from standard input.

@@ -99,7 +99,7 @@ class Solver:
     Noise and views depend on the seed and the puzzle, not on what else is asked with it.
 
     Args:
-        checkpoint: a file written by ``trm fit``; or a module and its family.
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo; or a module and its family.
         depth: most supervision steps of a rollout; 0 for as many as in training.
         breadth: rollouts in each view.
         noise: standard deviation of what is added to the latent before each supervision step.

@@ -128,7 +128,7 @@ def _spoken(value: Any) -> str:
 def _machine(trainer: Trainer) -> dict[str, Any]:
     device = trainer.strategy.root_device
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "date": time.strftime("%F"),
@@ -139,7 +139,7 @@ def _machine(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the name of the CPU; Linux tells it in a file."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []

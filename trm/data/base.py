@@ -6,9 +6,9 @@ Letters in shape comments: N rows, L grid cells, B slots, K supervision steps pe
 import hashlib
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -135,6 +135,8 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     num_puzzles: int
     numbered_by: tuple[str, ...] = ()
     """Arguments that decide which puzzle has which row of the puzzle table, beside the puzzles themselves."""
+    folders: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Arguments that may name a folder of this machine, and what else they may be: a model goes to others without."""
 
     def __init__(
         self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0

@@ -37,7 +37,7 @@ def trace(
     """Show a model thinking about one puzzle, update by update.
 
     Args:
-        checkpoint: a file written by ``trm fit``.
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         puzzle: the puzzle as for ``trm solve``, of an ARC task the first test input; or test:N for row N of the test
             split, counted from 0, whose answer is known.
         output: the page to write, -o for short: one HTML file that works offline, with a slider over supervision

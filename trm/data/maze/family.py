@@ -2,6 +2,7 @@
 
 import reprlib
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,7 @@ class Maze(PuzzleData):
 
     vocab_size = len(SYMBOLS) + 1
     num_puzzles = 1
+    folders: ClassVar = {"source": ("generate", "hub"), "root": ()}
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """The Sudoku data module: tokens, symmetries, text and rules of boards from 4x4 to 16x16."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,7 @@ class Sudoku(PuzzleData):
     """
 
     num_puzzles = 1
+    folders: ClassVar = {"source": ("generate", "hub"), "root": ()}
 
     def __init__(
         self,

@@ -1,0 +1,132 @@
+"""The card of a model of the zoo, as Markdown, from what ``zoo.py`` has measured."""
+
+import math
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from trm.data.files import whole_file
+from trm.zoo import FOLDER
+
+CHANGES = {
+    "intact": "none",
+    "wrong": "a given is wrong",
+    "missing": "a given is missing",
+    "extra": "a cell of the answer is given",
+    "contradictory": "a rule is broken",
+    "unused": "a token no question has",
+}
+
+
+def write(name: str, text: str) -> None:
+    """Write the card of a model to the package."""
+    with whole_file(FOLDER / f"{name}.md", "w") as file:
+        file.write(text)
+
+
+def wilson(right: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of which ``right`` of ``count`` were seen (Wilson 1927)."""
+    z = 1.959964
+    middle, spread = right + z * z / 2, z * math.sqrt(right * (count - right) / count + z * z / 4)
+    return (middle - spread) / (count + z * z), (middle + spread) / (count + z * z)
+
+
+def render(facts: dict[str, Any]) -> str:
+    """Return the card. ``trm zoo`` shows its third line."""
+    test, made = facts["test"], facts["made"]
+    sections = [f"# {facts['name']}\n\n{headline(facts)}\n"]
+    if test["example"]:
+        sections.append(f"    trm solve {facts['name']} {shlex.quote(test['example'])}\n")
+    hours = "not counted" if facts["core_hours"] is None else f"{facts['core_hours']:g}"
+    seeds = f"data {facts['data'].get('seed', 0)}, exploration {facts['explore_seed']}"
+    origin = {
+        "trained by": f"`{facts['command']}`",
+        "training": f"{facts['steps']:,} steps, core hours: {hours}; seeds: {seeds}",
+        "training puzzles": f"{facts['training_puzzles']:,}, SHA-256 {facts['training_hash']}",
+        "test puzzles": f"{test['puzzles']:,}, SHA-256 {test['hash']}; none is, up to symmetry, a training puzzle",
+        "measured": f"{made['date']}, {made['machine']}, commit {made['commit']}",
+        "licence": facts["licence"],
+    }
+    sections.append(table(["", ""], origin.items()))
+    sections.append(f"## Solved\n\nIn {facts['supervision_steps']} supervision steps; 95 % intervals of Wilson.\n")
+    rows = [
+        (name, group, f"{count:,}", percent(right, count))
+        for name, parts in facts["solved"].items()
+        for group, (right, count) in parts.items()
+    ]
+    sections.append(table(["puzzles", "of these", "number", "solved"], rows))
+    if test["valid"] is not None:
+        sections.append(f"{test['valid']:.2%} of the answers to the test split obey the rules.\n")
+    return "\n".join([*sections, *confidence(test), *scaling(facts["scaling"]), *failures(facts)])
+
+
+def headline(facts: dict[str, Any]) -> str:
+    """Return one sentence: what it solves, how much of it, and how big it is."""
+    test = facts["test"]
+    votes = {name: share for name, share in test["scores"].items() if name == "pass@2"}
+    share, unit = (votes["pass@2"], "by two votes, tasks") if votes else (test["solved"], "unseen puzzles")
+    count = facts.get("tasks", test["puzzles"])
+    low, high = wilson(share * count, count)
+    size = f"{facts['weights']:,} weights, {facts['bytes'] / 1e6:.2f} MB"
+    return f"{facts['what']}: solves {share:.1%} ({low:.1%} to {high:.1%}) of {count:,} {unit}; {size}."
+
+
+def percent(right: float, count: int) -> str:
+    """Return a share and its interval."""
+    low, high = wilson(right, count)
+    return f"{right / count:.1%} ({low:.1%} to {high:.1%})"
+
+
+def table(head: list[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
+
+
+def confidence(test: dict[str, Any]) -> list[str]:
+    """Return the section about the halting head's probability."""
+    auroc = "undefined" if test["auroc"] is None else f"{test['auroc']:.3f}"
+    head = ["calibration error (ECE)", "AUROC", "Brier score", "wrong", "wrong among the surer half"]
+    row = [f"{test['ece']:.2%}", auroc, f"{test['brier']:.4f}"]
+    row += [f"{1 - test['solved']:.2%}", f"{test['wrong_of_surer_half']:.2%}"]
+    return ["## Confidence\n", table(head, [row])]
+
+
+def scaling(facts: dict[str, Any]) -> list[str]:
+    """Return the section about thinking longer and from several sides."""
+    points = facts["points"]
+    deeper = [point for point in points if point["breadth"] == 1 and point["select"] == "vote"]
+    deeper = list({point["depth"]: point for point in deeper}.values())
+    parts = [f"## More thinking\n\nShare of the first {facts['puzzles']:,} test puzzles.\n"]
+    parts.append(
+        table(["steps", *(f"{p['depth']}" for p in deeper)], [["solved", *(f"{p['solved']:.1%}" for p in deeper)]])
+    )
+    votes, checked = ([p for p in points if p["breadth"] > 1 and p["select"] == how] for how in ("vote", "verifier"))
+    if votes:
+        rows = [["solved by vote", *(f"{p['solved']:.1%}" for p in votes)]]
+        if any(point["solved"] for point in checked):
+            rows.append(["the first valid answer", *(f"{p['solved']:.1%}" for p in checked)])
+        parts.append(table(["views", *(f"{p['breadth']}" for p in votes)], rows))
+    return parts
+
+
+def failures(facts: dict[str, Any]) -> list[str]:
+    """Return the section about what it fails at."""
+    test = facts["test"]
+    parts = ["## Known failures\n"]
+    if test["unsolved"]:
+        parts.append("Test puzzles it does not solve:\n")
+        parts.append("\n".join(f"    {text}" for text in test["unsolved"]) + "\n")
+    parts.append("Asked with changed cells, as `trm probe` does; AUROC tells changed from intact by confidence:\n")
+    rows = [
+        (
+            CHANGES[point["kind"]],
+            str(point["strength"]),
+            "" if point["valid"] is None else f"{point['valid']:.0%}",
+            f"{point['confidence']:.3f}",
+            "" if point["auroc"] is None else f"{point['auroc']:.2f}",
+        )
+        for point in facts["probe"]
+    ]
+    parts.append(table(["change", "cells", "obeys the rules", "confidence", "AUROC"], rows))
+    return parts

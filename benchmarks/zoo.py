@@ -1,0 +1,223 @@
+"""Put a trained model into the zoo: trm/zoo/NAME.ckpt and its card, with what was measured in benchmarks/zoo/NAME.json.
+
+    python benchmarks/zoo.py sudoku-4x4 runs/quickstart/checkpoints/last.ckpt \
+        --what "4x4 Sudoku of 4 to 8 clues" --command "trm fit --config configs/quickstart.yaml"
+
+From the second time on, what and command are known. Without arguments all cards are written again, from the JSON files.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from card import render, write
+from numpy.typing import NDArray
+
+from trm.bench.command import processor
+from trm.calibrate import Measured, measure, summary
+from trm.checkpoint import load_checkpoint, read_checkpoint
+from trm.data import Maze, PuzzleData, Rows, Sudoku
+from trm.data.maze.paths import PATH
+from trm.data.sudoku.solver import solve
+from trm.errors import InputError
+from trm.export import export
+from trm.module import TRMModule
+from trm.probe import measure as measure_probe
+from trm.scale import Point, drawn, evaluate
+from trm.solver import Solver
+from trm.study import load, publish
+from trm.zoo import FOLDER
+
+RESULTS = Path(__file__).with_suffix("")
+BATCH = 256
+DEPTHS = (1, 2, 4, 8, 16, 32, 64)
+VIEWS = 8
+STRENGTHS = (1, 4)
+EASY_CLUES = 28
+FRESH_SEED = 20251  # of boards that no model is trained on
+Groups = dict[str, tuple[int, int]]
+"""How many puzzles of each group are solved, and how many there are."""
+
+
+def main() -> None:
+    """Export a model, measure it and write its card; or write all cards again."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", nargs="?", help="of the model in the zoo")
+    parser.add_argument("checkpoint", nargs="?", help="a file written by trm fit")
+    parser.add_argument("--what", help="what it solves, to begin a sentence with")
+    parser.add_argument("--command", help="by which it was trained")
+    parser.add_argument("--core-hours", type=float, help="of its training, where the checkpoint does not say")
+    parser.add_argument("--real", help="folder with a test.csv of real 9x9 boards")
+    parser.add_argument("--licence", default="Apache-2.0")
+    parser.add_argument("--puzzles", type=int, default=1000, help="of each test set; 0 for all")
+    parser.add_argument("--scaled", type=int, default=200, help="puzzles on which more thinking is measured")
+    parser.add_argument("--probed", type=int, default=64, help="puzzles that are changed")
+    arguments = parser.parse_args()
+    if arguments.name is None:
+        for path in RESULTS.glob("*.json"):
+            write(path.stem, render(json.loads(path.read_text())))
+        return
+    if arguments.checkpoint is None:
+        parser.error("a name needs a checkpoint")
+    put(arguments)
+
+
+def put(arguments: argparse.Namespace) -> None:
+    """Export a model, measure what was exported, and write its card."""
+    path, model = RESULTS / f"{arguments.name}.json", FOLDER / f"{arguments.name}.ckpt"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    told = {key: getattr(arguments, key) or known.get(key) for key in ("what", "command", "core_hours", "licence")}
+    if not (told["what"] and told["command"]):
+        raise InputError("a model that is new to the zoo needs --what and --command")
+    export(arguments.checkpoint, output=str(model), format="trm", force=True)
+    data = load_checkpoint(arguments.checkpoint)[1]  # as it was trained: the export has forgotten its folders
+    module = load(str(model), "")[0]
+    facts = {"name": arguments.name, **told, "bytes": model.stat().st_size, **origin(module, data, str(model))}
+    facts["core_hours"] = facts.pop("counted_core_hours") or told["core_hours"]
+    seen = data.symmetry_keys(data.published("train"))
+    facts["test"], facts["solved"] = tested(module, data, arguments.puzzles, seen)
+    facts["solved"] |= elsewhere(module, data, arguments.puzzles, seen, arguments.real)
+    points = scaled(module, data, arguments.scaled)
+    facts["scaling"] = {"puzzles": arguments.scaled, "points": [_rounded(point._asdict()) for point in points]}
+    facts["probe"] = [
+        {key: value for key, value in _rounded(point._asdict()).items() if key not in ("quartiles", "keeps_givens")}
+        for point in measure_probe(module, data, arguments.probed, 0, STRENGTHS)
+    ]
+    facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": _commit()}
+    title = f"{arguments.name}: more thinking about {arguments.scaled} unseen puzzles"
+    publish(path, facts, drawn(points, module.hparams["supervision_steps"], title))
+    write(arguments.name, render(facts))
+
+
+def origin(module: TRMModule, data: PuzzleData, model: str) -> dict[str, Any]:
+    """Return what is known of the training: the data, its hash, steps and costs; and an example to solve."""
+    checkpoint, train = read_checkpoint(model), data.published("train")
+    seconds = checkpoint.get("metrics", {}).get("cost/core_seconds")
+    return {
+        "family": data.family["class_path"],
+        "data": checkpoint["family"]["init_args"],
+        "training_puzzles": len(train.inputs),
+        "training_hash": digest(train),
+        "steps": checkpoint.get("global_step"),
+        "supervision_steps": module.hparams["supervision_steps"],
+        "explore_seed": module.hparams["explore_seed"],
+        "weights": sum(parameter.numel() for parameter in module.parameters()),
+        "counted_core_hours": None if seconds is None else round(seconds / 3600, 2),
+    }
+
+
+def tested(
+    module: TRMModule, data: PuzzleData, puzzles: int, seen: NDArray[np.uint64]
+) -> tuple[dict[str, Any], dict[str, Groups]]:
+    """Measure the test split: calibration and scores of all, solved by group, and some boards that are not.
+
+    Raises:
+        InputError: if a puzzle, or a symmetric one, was trained on.
+    """
+    puzzles = puzzles or data.eval_size("test")
+    scorer = data.scorer("test") if puzzles >= data.eval_size("test") else None  # a part of the votes tells nothing
+    found, rows = measure(module, data, puzzles, BATCH, scorer), labelled(data, puzzles)
+    if leaks := int(np.isin(data.symmetry_keys(rows), seen).sum()):
+        raise InputError(f"{leaks} of {len(rows.inputs)} test puzzles, or symmetric ones, were trained on")
+    facts = summary(found)
+    half = min(facts.pop("risk_coverage"), key=lambda point: abs(point["coverage"] - 0.5))
+    del facts["reliability"]
+    example = data.write(rows.inputs[0])
+    unsolved = [data.write(question) for question in rows.inputs[~found.solved][:3]]
+    report = {
+        **_rounded(facts),
+        "wrong_of_surer_half": round(half["wrong"], 5),
+        "hash": digest(rows),
+        "example": example if len(example) <= 256 else None,
+        "unsolved": [text for text in unsolved if len(text) <= 256],
+        "scores": {name: round(float(value), 5) for name, value in scorer.compute().items()} if scorer else {},
+    }
+    return report, {"test split": groups(data, rows, found.solved)}
+
+
+def elsewhere(
+    module: TRMModule, data: PuzzleData, puzzles: int, seen: NDArray[np.uint64], real: str | None
+) -> dict[str, Groups]:
+    """Measure 9x9 Sudoku on easy generated boards and on real ones, without those that were trained on."""
+    if not isinstance(data, Sudoku) or data.size != 9:
+        return {}
+    clues = (EASY_CLUES, 45)
+    easy = Sudoku(9, "generate", 0, 0, puzzles or 1000, clues, seed=FRESH_SEED, root=str(data.root))
+    sets: dict[str, Sudoku] = {f"generated, {clues[0]} to {clues[1]} clues, no guess needed": easy}
+    if real is not None:
+        sets["real boards"] = Sudoku(9, real, 1, 0, puzzles)
+    solved = {}
+    for name, other in sets.items():
+        found, rows = measure(module, other, 0, BATCH), labelled(other, 0)
+        fresh = ~np.isin(other.symmetry_keys(rows), seen)
+        if other is easy:
+            fresh &= solve(rows.inputs - np.uint8(1), 9).guesses == 0
+        solved[name] = groups(other, rows.take(fresh), found.solved[fresh])
+    return solved
+
+
+def labelled(data: PuzzleData, puzzles: int) -> Rows:
+    """Return the test puzzles that ``measure`` asks."""
+    rows = data.eval_rows("test", 0, puzzles or data.eval_size("test"))
+    return rows.take(rows.labels.any(axis=1))
+
+
+def groups(data: PuzzleData, rows: Rows, solved: NDArray[np.bool_]) -> Groups:
+    """Count solved puzzles by what makes them hard: clues and guesses of a Sudoku, moves through a maze."""
+    found: Groups = {"all": (int(solved.sum()), len(solved))}
+    features: dict[str, NDArray[np.integer]] = {}
+    if isinstance(data, Sudoku):
+        guesses = solve(rows.inputs - np.uint8(1), data.size).guesses
+        features = {"clues": (rows.inputs > 1).sum(axis=1), "guesses of an exact solver": guesses}
+    elif isinstance(data, Maze):
+        features = {"moves": (rows.labels == PATH).sum(axis=1) + 1}
+    for name, values in features.items():
+        edges = np.unique(values)
+        if len(edges) > 6:
+            edges = np.unique(np.quantile(values, [0, 0.2, 0.4, 0.6, 0.8], method="lower"))
+            edges = np.unique([*edges, 1]) if 0 in edges else edges  # none at all is a group of its own
+        for least, most in zip(edges, [*(edges[1:] - 1), values.max()], strict=True):
+            inside = (values >= least) & (values <= most)
+            if inside.any():
+                title = f"{name} {least}" if least == most else f"{name} {least} to {most}"
+                found[title] = (int(solved[inside].sum()), int(inside.sum()))
+    return found
+
+
+def scaled(module: TRMModule, data: PuzzleData, puzzles: int) -> list[Point]:
+    """Measure deeper thinking, and views where the family has some."""
+    rows, trained = labelled(data, puzzles), module.hparams["supervision_steps"]
+    runs: list[dict[str, int]] = [{"depth": depth} for depth in DEPTHS]
+    if type(data).views is not PuzzleData.views:
+        runs.append({"depth": trained, "views": VIEWS})
+    points: list[Point] = []
+    for run in runs:
+        solver = Solver((module, data), select="vote", halt="never", batch_size=BATCH, **run)
+        for same in evaluate(solver.roll_out(rows.inputs, rows.puzzles), rows, solver, [1, 2, 4, VIEWS]):
+            points += [point for point in same if point.select in ("vote", "verifier")[: 1 + (point.breadth > 1)]]
+    return points
+
+
+def digest(rows: Rows) -> str:
+    """Return the first 16 digits of the SHA-256 of questions and answers."""
+    return hashlib.sha256(rows.inputs.tobytes() + rows.labels.tobytes()).hexdigest()[:16]
+
+
+def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 5) if isinstance(value, float) else value for name, value in facts.items()}
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    return subprocess.run(command, cwd=RESULTS.parent, check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -1,0 +1,39 @@
+"""Small trained models that come with the package: a checkpoint and a card each, found by name."""
+
+from pathlib import Path
+
+from trm.errors import InputError
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Return the names of the models."""
+    return sorted(path.stem for path in FOLDER.glob("*.ckpt"))
+
+
+def find(checkpoint: str | Path) -> Path:
+    """Return the file that is meant by a path or, if there is none, by a model's name.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    path = Path(checkpoint)
+    if path.is_file():
+        return path
+    if str(checkpoint) in names():
+        return FOLDER / f"{checkpoint}.ckpt"
+    raise InputError(
+        f"there is no checkpoint at {checkpoint}; accepted are a file and the models of the zoo: {', '.join(names())}"
+    )
+
+
+def card(name: str) -> str:
+    """Return the card of a model, Markdown: a title, a sentence about it, and what was measured.
+
+    Raises:
+        InputError: if there is no such model.
+    """
+    if name not in names():
+        raise InputError(f"the zoo has no model {name!r}; accepted are {', '.join(names())}")
+    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
