@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from trm.bench.command import processor
 from trm.calibrate import measure, summary
 from trm.checkpoint import load_checkpoint, read_checkpoint
 from trm.data import ARC, Maze, PuzzleData, Rows, Sudoku
+from trm.data.files import whole_file
 from trm.data.maze.paths import PATH
 from trm.data.sudoku.solver import solve
 from trm.errors import InputError
@@ -70,15 +72,17 @@ def main() -> None:
 
 def put(arguments: argparse.Namespace) -> None:
     """Export a model, measure what was exported, and write its card."""
-    path, model = RESULTS / f"{arguments.name}.json", FOLDER / f"{arguments.name}.ckpt"
+    path = RESULTS / f"{arguments.name}.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     told = {key: getattr(arguments, key) or known.get(key) for key in ("what", "command", "core_hours", "licence")}
     if not (told["what"] and told["command"]):
         raise InputError("a model that is new to the zoo needs --what and --command")
-    export(arguments.checkpoint, output=str(model), format="trm", force=True)
     data = load_checkpoint(arguments.checkpoint)[1]  # as it was trained: the export has forgotten its folders
-    module = load(str(model), "")[0]
-    facts = {"name": arguments.name, **told, "bytes": model.stat().st_size, **origin(module, data, str(model))}
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, f"{arguments.name}.ckpt")
+        export(arguments.checkpoint, output=str(model), format="trm")
+        module, content = load(str(model), "")[0], model.read_bytes()
+        facts = {"name": arguments.name, **told, "bytes": len(content), **origin(module, data, model)}
     facts["core_hours"] = facts.pop("counted_core_hours") or told["core_hours"]
     seen = data.symmetry_keys(data.published("train"))
     facts["test"], facts["solved"] = tested(module, data, arguments.puzzles, seen)
@@ -92,10 +96,12 @@ def put(arguments: argparse.Namespace) -> None:
     facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": _commit()}
     title = f"{arguments.name}: more thinking about {arguments.scaled} unseen puzzles"
     publish(path, facts, drawn(points, module.hparams["supervision_steps"], title))
+    with whole_file(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
+        file.write(content)
     write(arguments.name, render(facts))
 
 
-def origin(module: TRMModule, data: PuzzleData, model: str) -> dict[str, Any]:
+def origin(module: TRMModule, data: PuzzleData, model: Path) -> dict[str, Any]:
     """Return what is known of the training: the data, its hash, steps and costs; and an example to solve."""
     checkpoint, train = read_checkpoint(model), data.published("train")
     seconds = checkpoint.get("metrics", {}).get("cost/core_seconds")
@@ -184,11 +190,11 @@ def groups(data: PuzzleData, rows: Rows, solved: NDArray[np.bool_]) -> Groups:
         if len(edges) > 6:
             edges = np.unique(np.quantile(values, [0, 0.2, 0.4, 0.6, 0.8], method="lower"))
             edges = np.unique([*edges, 1]) if 0 in edges else edges  # none at all is a group of its own
-        for least, most in zip(edges, [*(edges[1:] - 1), values.max()], strict=True):
-            inside = (values >= least) & (values <= most)
-            if inside.any():
-                title = f"{name} {least}" if least == most else f"{name} {least} to {most}"
-                found[title] = (int(solved[inside].sum()), int(inside.sum()))
+        for number in np.unique(places := np.searchsorted(edges, values, side="right")):
+            inside = places == number
+            least, most = values[inside].min(), values[inside].max()
+            title = f"{name} {least}" if least == most else f"{name} {least} to {most}"
+            found[title] = (int(solved[inside].sum()), int(inside.sum()))
     return found
 
 

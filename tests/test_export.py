@@ -70,6 +70,7 @@ def test_a_model_to_give_away_answers_as_the_checkpoint_and_is_no_more_than_that
     shutil.copytree(REPO / "configs", "configs")
     config = ["--config", "configs/quickstart.yaml", *SMALL, *BOARDS, "--trainer.limit_train_batches=2"]
     config += ["--trainer.max_steps=6", "--trainer.enable_progress_bar=false"]
+    config += ["--trainer.enable_model_summary=false", "--trainer.log_every_n_steps=1"]
     assert main(["fit", *config]) == 0
     last = "runs/quickstart/checkpoints/last.ckpt"
     assert main(["export", last, "--format=trm", "-o", "given.ckpt"]) == 0
