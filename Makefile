@@ -1,11 +1,12 @@
 # Every target sets up what it needs: a virtual environment in .venv, at the versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
+GREETING := sudoku-4x4 .2..4..13......4
 BOARD := .3...2.1...4....
 CHECKPOINT := runs/quickstart/checkpoints/last.ckpt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory notebooks clean
+.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory zoo notebooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +18,8 @@ install: .venv/installed ## Make .venv with the trm command
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install ## Train on 4x4 Sudoku for a minute, test on unseen boards, solve one
+demo: install ## Solve with a model of the zoo; then train on 4x4 Sudoku for a minute, test on unseen boards, solve one
+	$(BIN)/trm solve $(GREETING)
 	$(BIN)/trm fit --config configs/quickstart.yaml
 	$(BIN)/trm test --config configs/quickstart.yaml
 	$(BIN)/trm solve runs/quickstart/checkpoints/last.ckpt $(BOARD)
@@ -54,6 +56,9 @@ memory: install ## Measure the peak memory of a training step, with and without 
 
 halting: install ## Measure the speed of each halting rule on a checkpoint: make halting CHECKPOINT=FILE
 	$(BIN)/python benchmarks/halting.py $(CHECKPOINT) 256
+
+zoo: install ## Put a trained model into the zoo: make zoo NAME=sudoku-4x4 CHECKPOINT=FILE; without NAME write all cards
+	$(BIN)/python benchmarks/zoo.py $(if $(NAME),$(NAME) $(CHECKPOINT) $(OPTIONS))
 
 notebooks: install ## Run the notebooks again, from scratch and at full size (15 minutes)
 	rm -rf notebooks/runs

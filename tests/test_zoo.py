@@ -1,6 +1,7 @@
 """The models that come with the package: small, documented, plain, found by name, and able to solve."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,16 @@ def test_the_command_lists_models_and_prints_cards(capsys: pytest.CaptureFixture
     assert all(" of " in line and " MB." in line for line in lines)
     assert main(["zoo", "sudoku-4x4"]) == 0
     assert capsys.readouterr().out == (FOLDER / "sudoku-4x4.md").read_text()
+
+
+def test_what_help_and_the_demo_solve_is_solved(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    helpful = re.search(r"trm solve (\S+ \S+)", capsys.readouterr().out)
+    greeting = re.search(r"^GREETING := (\S+ \S+)$", (REPO / "Makefile").read_text(), flags=re.MULTILINE)
+    for found in (helpful, greeting):
+        assert found
+        assert main(["solve", *found[1].split()]) == 0
 
 
 def test_the_interval_is_that_of_wilson() -> None:

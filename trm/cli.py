@@ -54,7 +54,7 @@ FUNCTIONS: dict[str, Any] = {
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
 
-Solve with a trained model that comes along: trm solve sudoku-4x4 .3...2.1...4....
+Solve with a trained model that comes along: trm solve sudoku-4x4 .2..4..13......4
 Train your own: trm fit --config configs/quickstart.yaml"""
 
 

@@ -18,7 +18,7 @@ def zoo(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="trm zoo",
         description=(zoo.__doc__ or "").splitlines()[0],
-        epilog="A name stands wherever a checkpoint is asked for, as in: trm solve sudoku-4x4 .3...2.1...4....",
+        epilog="A name stands wherever a checkpoint is asked for, as in: trm solve NAME BOARD",
     )
     parser.add_argument("name", nargs="?", help="the model whose card to print; all are listed without it")
     name = parser.parse_args(argv).name
