@@ -159,7 +159,7 @@ def elsewhere(
     easy = Sudoku(9, "generate", 0, 0, puzzles or 1000, clues, seed=FRESH_SEED, root=str(data.root))
     sets: dict[str, Sudoku] = {f"generated, {clues[0]} to {clues[1]} clues, no guess needed": easy}
     if real is not None:
-        sets["real boards"] = Sudoku(9, real, 1, 0, puzzles)
+        sets[f"real boards of {Path(real).name}"] = Sudoku(9, real, 1, 0, puzzles)
     solved = {}
     for name, other in sets.items():
         found, rows = measure(module, other, 0, BATCH), labelled(other, 0)
@@ -187,6 +187,8 @@ def groups(data: PuzzleData, rows: Rows, solved: NDArray[np.bool_]) -> Groups:
         features = {"moves": (rows.labels == PATH).sum(axis=1) + 1}
     for name, values in features.items():
         edges = np.unique(values)
+        if len(edges) == 1:
+            continue
         if len(edges) > 6:
             edges = np.unique(np.quantile(values, [0, 0.2, 0.4, 0.6, 0.8], method="lower"))
             edges = np.unique([*edges, 1]) if 0 in edges else edges  # none at all is a group of its own
