@@ -126,6 +126,7 @@ class Speed(Callback):
             self._operations += counted[depth]
 
         self._handle = trainer.optimizers[0].register_step_pre_hook(count)
+        self.on_train_epoch_start(trainer, pl_module)  # which a run that continues amid an epoch does not come to
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count no more."""
