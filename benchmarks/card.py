@@ -34,9 +34,8 @@ def wilson(right: float, count: int) -> tuple[float, float]:
 def render(facts: dict[str, Any]) -> str:
     """Return the card. ``trm zoo`` shows its third line."""
     test, made = facts["test"], facts["made"]
-    sections = [f"# {facts['name']}\n\n{headline(facts)}\n"]
-    if test["example"]:
-        sections.append(f"    trm solve {facts['name']} {shlex.quote(test['example'])}\n")
+    example = f"    trm solve {facts['name']} {shlex.quote(test['example'] or 'TASK.json')}\n"
+    sections = [f"# {facts['name']}\n\n{headline(facts)}\n", example]
     hours = "not counted" if facts["core_hours"] is None else f"{facts['core_hours']:g}"
     seeds = f"data {facts['data'].get('seed', 0)}, exploration {facts['explore_seed']}"
     origin = {

@@ -134,15 +134,14 @@ def tested(
     facts, solver = summary(found), Solver((module, data))
     half = min(facts.pop("risk_coverage"), key=lambda point: abs(point["coverage"] - 0.5))
     del facts["reliability"]
-    right = (question for question in rows.inputs[found.solved] if solver.solve(question[None])[0].verdict.valid)
-    example = data.write(next(right, rows.inputs[0]))
-    unsolved = [data.write(question) for question in rows.inputs[~found.solved][:3]]
+    asked, shown = rows.inputs, not isinstance(data, ARC)  # one grid of a task tells nothing
+    right = (question for question in asked[found.solved] if solver.solve(question[None])[0].verdict.valid)
     report = {
         **_rounded(facts),
         "wrong_of_surer_half": round(half["wrong"], 5),
         "hash": digest(rows),
-        "example": example if len(example) <= 256 else None,
-        "unsolved": [text for text in unsolved if len(text) <= 256],
+        "example": data.write(next(right, asked[0])) if shown else None,
+        "unsolved": [data.write(question) for question in asked[~found.solved][:3]] if shown else [],
         "tasks": len(data.solutions) if isinstance(data, ARC) else None,
         "scores": {name: round(float(value), 5) for name, value in scorer.compute().items()} if scorer else {},
     }
