@@ -223,8 +223,15 @@ def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    return subprocess.run(command, cwd=RESULTS.parent, check=True, capture_output=True, text=True).stdout.strip()
+    """Return the commit of the checkout; "-dirty" if code of the package or of this script has changed since."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(
+            ["git", *command], cwd=RESULTS.parents[1], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "trm/**.py", "benchmarks/**.py")
+    return git("rev-parse", "--short=10", "HEAD") + ("-dirty" if changed else "")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from training import BOARDS, SMALL, assert_same, quiet_trainer
 
 from trm.checkpoint import load_checkpoint, read_checkpoint
 from trm.cli import main
+from trm.compatibility import ARCHITECTURE
 from trm.data import ARC, Maze, Sudoku
 from trm.export import official_options, to_give_away
 from trm.info import describe
-from trm.module import ARCHITECTURE, TRMModule
+from trm.module import TRMModule
 from trm.study import labelled
 
 REPO = Path(__file__).parent.parent
