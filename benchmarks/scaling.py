@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trm.bench import count_flops
+from trm.flops import count_flops
 from trm.nn import TRM
 
 HERE = Path(__file__).parent

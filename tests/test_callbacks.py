@@ -15,10 +15,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from training import assert_same, quiet_trainer
 
 from trm.batch import IGNORE, Batch
-from trm.callbacks import Pictures, PredictionWriter, StepEMA
+from trm.callbacks import DepthCurriculum, Pictures, PredictionWriter, Speed, StepEMA
 from trm.data import Sudoku
+from trm.errors import InputError
+from trm.flops import count_flops
 from trm.inference import Answers
 from trm.module import TRMModule
+from trm.nn import TRM, State
 from trm.trace.picture import picture
 from trm.trace.record import Recording, record
 
@@ -109,3 +112,87 @@ def test_pictures_are_of_the_averaged_weights_whatever_the_order(
     module = small_module()
     trainer.fit(module, datamodule=Guess(size=10, slots=4))  # ends with the average in the model
     assert_same(drawn[-1], [weights.detach() for weights in module.parameters()])
+
+
+class NoteDepth(Callback):
+    """Notes cycles and latent steps of every training batch and of every validation batch."""
+
+    def __init__(self) -> None:
+        self.training: list[tuple[int, int]] = []
+        self.validation: set[tuple[int, int]] = set()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        self.training.append((pl_module.core.cycles, pl_module.core.latent_steps))
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        self.validation.add((pl_module.core.cycles, pl_module.core.latent_steps))
+
+
+def test_depth_grows_in_three_stages_and_is_whole_in_validation(tmp_path: Path) -> None:
+    data = Sudoku(4, train_size=8, val_size=2, clues=(8, 8), root=str(tmp_path), slots=2, steps_per_batch=1, workers=0)
+    module = TRMModule(6, 16, hidden_size=8, num_heads=2, multiple_of=8, cycles=3, latent_steps=6, supervision_steps=2)
+    depths = NoteDepth()
+    trainer = quiet_trainer(max_steps=10, val_check_interval=1, callbacks=[DepthCurriculum(), depths])
+    trainer.fit(module, data)
+    assert depths.training == [(1, 2)] * 3 + [(2, 4)] * 3 + [(3, 6)] * 4
+    assert depths.validation == {(3, 6)}
+    assert (module.core.cycles, module.core.latent_steps) == (3, 6)
+
+
+def test_a_depth_curriculum_is_refused_where_it_has_no_stages(tmp_path: Path) -> None:
+    data = Sudoku(4, train_size=8, val_size=2, clues=(8, 8), root=str(tmp_path), slots=2, steps_per_batch=1, workers=0)
+    sizes = {"hidden_size": 8, "num_heads": 2, "multiple_of": 8}
+    with pytest.raises(InputError, match=r"needs trainer\.max_steps"):
+        quiet_trainer(callbacks=[DepthCurriculum()]).fit(TRMModule(6, 16, **sizes), data)
+    with pytest.raises(InputError, match="network multi_scale has a latent for each"):
+        quiet_trainer(max_steps=1, callbacks=[DepthCurriculum()]).fit(
+            TRMModule(6, 16, **sizes, network="multi_scale"), data
+        )
+
+
+class Clock(Callback):
+    """A process whose batches take 2 s of CPU time each, and its validations 100 s; the second batch is deeper."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("trm.callbacks.time.process_time", lambda: self.now)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        self.now += 2
+        pl_module.core.latent_steps = 1 + (trainer.global_step == 3)
+
+    def on_validation_start(self, *_: object) -> None:
+        self.now += 100
+
+
+def test_the_cost_of_training_is_counted_over_resumes_and_depths_and_without_validations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cost = {}
+    for max_steps in (3, 9):
+        module, speed = small_module(), Speed()
+        trainer = quiet_trainer(
+            max_steps=max_steps, limit_train_batches=1, callbacks=[Clock(monkeypatch), speed], num_sanity_val_steps=1
+        )
+        trainer.fit(module, Guess(size=10, slots=4), ckpt_path=tmp_path / "last.ckpt" if cost else None)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        cost = torch.load(tmp_path / "last.ckpt")["callbacks"]["Speed"]
+        assert trainer.callback_metrics["cost/tflop"] == pytest.approx(cost["tflop"])
+    shallow, deep = (count_flops(_with_latent_steps(module, steps), 4).total for steps in (1, 2))
+    assert cost["tflop"] == pytest.approx((6 * shallow + 3 * deep) / 1e12)
+    assert cost["core_seconds"] == 6
+    assert cost["device_seconds"] == 0
+
+
+def test_counting_operations_draws_no_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = small_module()
+    start = module.core.start
+    monkeypatch.setattr(module.core, "start", lambda count: State(*(part + torch.randn(1) for part in start(count))))
+    before = torch.get_rng_state()
+    count_flops(module.core, 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def _with_latent_steps(module: TRMModule, steps: int) -> TRM:
+    module.core.latent_steps = steps
+    return module.core

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from trm.batch import Batch
-from trm.bench.flops import count_flops
 from trm.data import PuzzleData
 from trm.errors import check_range
+from trm.flops import count_flops
 from trm.inference import HaltingRule, Thinking, think
 from trm.inference.halting import has_rules, head, rules, stable
 from trm.module import TRMModule

@@ -179,7 +179,7 @@ EXPERIMENTS = {
         repeated=((69.7, "alphaXiv, 50k epochs"), (73.7, "alphaXiv, 60k epochs")),
     ),
     "sudoku-t2-n2": _trm("1", "T = 2, n = 2", "73.7", "--model.cycles 2 --model.latent_steps 2"),
-    "sudoku-one-step": _trm("1", "1-step gradient", "56.5", "--model.network one_step"),
+    "sudoku-one-step": _trm("1", "1-step gradient", "56.5", "--model.gradient_steps 1"),
     "sudoku-multi-scale": _trm("2", "multi-scale z: y and 6 z", "77.6", "--model.network multi_scale"),
     "sudoku-single-z": _trm("2", "single z", "71.9", "--model.network single_z"),
     "sudoku-t1-n2": _trm("3", "T = 1, n = 2", "63.2", "--model.cycles 1 --model.latent_steps 2"),

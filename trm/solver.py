@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm.bench.flops import count_flops
 from trm.checkpoint import load_checkpoint
 from trm.data import PuzzleData, Verdict
 from trm.data.base import Completion, Tokens, hash_bytes
 from trm.data.ranking import rank
 from trm.errors import InputError, check_choice, check_range
+from trm.flops import count_flops
 from trm.inference import RuleName, Thinking, halting_rule, think
 from trm.inference.complete import completed
 from trm.inference.halting import RULES, has_rules

@@ -2,5 +2,5 @@
 
 from trm.bench.command import BenchTrainer as BenchTrainer
 from trm.bench.command import trainer_arguments as trainer_arguments
-from trm.bench.flops import StepFlops as StepFlops
-from trm.bench.flops import count_flops as count_flops
+from trm.flops import StepFlops as StepFlops
+from trm.flops import count_flops as count_flops

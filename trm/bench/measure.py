@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from trm.batch import IGNORE
-from trm.bench.flops import Product, count_flops
 from trm.bench.loop import PARTS, Alternation, BareLoop, move, now
 from trm.compilation import compile_in_place
 from trm.data import PuzzleData
+from trm.flops import Product, count_flops
 from trm.module import TRMModule
 
 WINDOW, LEAST_BATCHES = 1.0, 4  # seconds and batches, at least, over which a loader is timed

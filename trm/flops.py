@@ -45,7 +45,7 @@ def count_flops(core: TRM, slots: int) -> StepFlops:
     """Count a supervision step by taking one, on the core's own device and under the autocast that is on.
 
     Args:
-        core: the network; it is left as it is.
+        core: the network; it is left as it is, and so are the random numbers to come.
         slots: puzzles B in the step; the count is proportional to it.
     """
     core = copy.deepcopy(core).train()  # a copy is never compiled, and gradients stay in it
@@ -69,7 +69,9 @@ def count_flops(core: TRM, slots: int) -> StepFlops:
         return count
 
     formulas = {**flop_registry, **_CPU_ATTENTION}
-    with FlopCounterMode(display=False, custom_mapping={op: counted(str(op), f) for op, f in formulas.items()}):
+    mapping = {op: counted(str(op), formula) for op, formula in formulas.items()}
+    generators = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with generators, torch.enable_grad(), FlopCounterMode(display=False, custom_mapping=mapping):
         thought = core(core.start(slots), inputs, rows)
         loss = thought.logits.sum() + thought.halt.sum()
         phase = "backward"

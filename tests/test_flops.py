@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from trm.bench import count_flops
+from trm.flops import count_flops
 from trm.nn import TRM
 
 B, L, P, D, I, V = 3, 5, 2, 8, 16, 7  # noqa: E741 - slots, cells, puzzle tokens, channels, SwiGLU width, tokens

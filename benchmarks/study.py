@@ -1,0 +1,252 @@
+"""The equal-compute study: each training recipe against the plain one at the same cost, ``make study``.
+
+Every run is a ``trm fit`` that goes on from its last checkpoint, so the study can be stopped at any time and goes on by
+the same command. The budgets of a task are what the plain recipe costs by a given step: CPU seconds (mean over the
+seeds) and floating-point operations. The other recipes train until they have reached both.
+"""
+
+import argparse
+import math
+import os
+import signal
+import sys
+import traceback
+from collections import defaultdict, deque
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+import torch
+from recipes import OPTIONS, RECIPES, TASKS, Task
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from verdicts import UNITS, Evaluation, Run, curves, draw, markdown, verdicts, write_csv
+
+from trm.checkpoint import load_checkpoint
+from trm.cli import main as trm
+from trm.data.base import to_batch
+from trm.nn import solved as is_solved
+
+TEXT = """# Each recipe against the plain one, at the same cost
+
+Written by `make study`: all evaluations are in `curves.csv`, all comparisons in `verdicts.csv`. Solved is the percentage
+of the validation puzzles that the averaged weights solve, ± its standard deviation over the seeds; "to plain" is the
+difference to the plain run of the same seed, ± its standard error, with a verdict where the 95 % interval of Student's
+t leaves zero out, as it does by chance in one of twenty comparisons. Core-seconds are CPU time of one thread in training;
+operations are those of matrix products and attention, without the optimizer's."""
+
+
+class Job(NamedTuple):
+    """A run of the study, and where it is kept."""
+
+    task: Task
+    recipe: str
+    seed: int
+    folder: Path
+
+    @property
+    def run(self) -> Run:
+        """What has been measured so far."""
+        return Run(self.task.name, self.recipe, self.seed, evaluations(self.folder))
+
+
+def evaluations(folder: Path) -> list[Evaluation]:
+    """Read what TensorBoard was told of a run, by step; a step that was taken again counts as it was taken last."""
+    log = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    log.Reload()
+    if "val/solved" not in log.Tags()["scalars"]:
+        return []
+    names = ["cost/core_seconds", "cost/tflop", "val/solved", "val/cells", "val/answer_loss"]
+    series = [{event.step: event.value for event in log.Scalars(name)} for name in names]
+    steps = sorted(set.intersection(*map(set, series)))
+    return [Evaluation(step, *(values[step] for values in series)) for step in steps]
+
+
+def last_step(job: Job) -> int:
+    """Return the step of the last evaluation of a run, 0 before the first."""
+    return max((row.step for row in evaluations(job.folder)), default=0)
+
+
+def arguments(job: Job, steps: int) -> list[str]:
+    """Return the options of ``trm fit`` for a run up to a step."""
+    recipe = RECIPES[job.recipe]
+    return [
+        *OPTIONS,
+        *job.task.options,
+        f"--seed_everything={job.seed + 1000 * recipe.other_weights}",
+        f"--data.seed={job.seed}",
+        f"--data.root={job.folder.parents[2] / 'data'}",
+        f"--model.explore_seed={job.seed}",
+        f"--trainer.max_steps={steps}",
+        f"--trainer.limit_train_batches={job.task.every // 16}",
+        f"--trainer.logger.save_dir={job.folder}",
+        *recipe.options,
+    ]
+
+
+def start(job: Job, steps: int) -> int:
+    """Train up to a step in a process of its own, which has everything imported already, and return its number."""
+    if child := os.fork():
+        return child
+    status = 1
+    try:
+        os.setpgid(0, 0)  # Ctrl-C is for the study, which asks its runs to stop
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with (job.folder / "log.txt").open("a") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            status = trm(["fit", *arguments(job, steps)])
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGTERM
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # what follows is for the study alone
+
+
+def train(jobs: list[Job], parallel: int, goal: Callable[[Job], int]) -> list[Job]:
+    """Train every run up to its goal, which is asked for again when a run has got there; return those that failed."""
+    waiting, running, failed = deque(jobs), dict[int, tuple[Job, int]](), list[Job]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < parallel:
+                job = waiting.popleft()
+                if (steps := goal(job)) > last_step(job):
+                    running[start(job, steps)] = job, steps
+            if not running:
+                break
+            child, status = os.wait()
+            job, steps = running.pop(child)
+            name = f"{job.task.name}, {job.recipe}, seed {job.seed}"
+            if status or last_step(job) < steps:
+                failed.append(job)
+                print(f"{name}: failed, see {job.folder}/log.txt", flush=True)
+            else:
+                print(f"{name}: step {steps}", flush=True)
+                waiting.appendleft(job)
+    finally:  # some are left when the study is asked to stop
+        for child in running:
+            os.kill(child, signal.SIGTERM)
+        for child in running:
+            os.waitpid(child, 0)
+    return failed
+
+
+def budgets(plain: list[Run], steps: int) -> dict[str, float]:
+    """Return what the plain runs of a task have cost by a step, on average, by unit."""
+    return {unit: mean(run.cost(unit, steps) for run in plain) for unit in UNITS}
+
+
+def probe(job: Job) -> Job:
+    """Return a short run of a scheduled recipe, which tells what its steps cost on average."""
+    return job._replace(seed=0, folder=job.folder.with_name("probe"))
+
+
+def needed(job: Job, budget: dict[str, float]) -> int:
+    """Return the step by which a run reaches its budgets, as far as can be told from its evaluations."""
+    every, scheduled = job.task.every, RECIPES[job.recipe].scheduled
+    rows = evaluations(probe(job).folder if scheduled else job.folder)
+    if not rows:
+        return every
+    units = ["tflop"] if scheduled else UNITS  # the length of a schedule must not depend on the speed of the machine
+    share = max(budget[unit] / getattr(rows[-1], unit) for unit in units)
+    return math.ceil(rows[-1].step * share / every) * every
+
+
+def study(jobs: list[Job], parallel: int) -> list[Job]:
+    """Train the plain runs, which set the budgets, then all others; return those that failed."""
+    plain = [job for job in jobs if job.recipe == "plain"]
+    failed = train(plain, parallel, lambda job: job.task.steps)
+    probes = list(dict.fromkeys(probe(job) for job in jobs if RECIPES[job.recipe].scheduled))
+    failed += train(probes, parallel, lambda job: 2 * job.task.every)
+    budget = {
+        task: budgets(done, task.steps)
+        for task in dict.fromkeys(job.task for job in jobs)
+        if (done := [job.run for job in plain if job.task == task and job not in failed])
+    }
+    rest = [job for job in jobs if job.task in budget and not {job, probe(job)} & set(failed)]
+    return failed + train(rest, parallel, lambda job: needed(job, budget[job.task]))
+
+
+def report(jobs: list[Job], folder: Path) -> None:
+    """Write tables and pictures of the runs that have reached their operations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
+    rows, comparisons, clues, text = [], [], [], [TEXT]
+    for task in dict.fromkeys(job.task for job in jobs):
+        runs = {job: job.run for job in jobs if job.task == task and last_step(job) >= task.every}
+        plain = [run for run in runs.values() if run.recipe == "plain" and run.rows[-1].step >= task.steps]
+        if not plain:
+            continue
+        budget = budgets(plain, task.steps)
+        runs = {job: run for job, run in runs.items() if run.rows[-1].tflop > 0.999 * budget["tflop"]}
+        found = verdicts(list(runs.values()), budget)
+        draw(folder / f"{task.name}.png", list(runs.values()), found, budget)
+        text += [f"## {task.name}", markdown(found, about)]
+        rows += curves(list(runs.values()))
+        comparisons += found
+        clues += by_clues(list(runs)) if task.by_clues else []
+    for name, table in {"curves": rows, "verdicts": comparisons, "clues": clues}.items():
+        write_csv(folder / f"{name}.csv", table)
+    (folder / "README.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+
+
+def by_clues(jobs: list[Job]) -> list[dict[str, Any]]:
+    """Ask finished runs for their validation boards again, and count the solved ones by number of clues, in fives."""
+    found: dict[tuple[str, str, int], list[bool]] = defaultdict(list)
+    for job in jobs:
+        module, data = load_checkpoint(job.folder / "checkpoints" / "last.ckpt")
+        boards = to_batch(data.rows("val"))
+        with torch.inference_mode():
+            logits = module.solve(boards.inputs, boards.puzzles, None).logits
+        for clues, right in zip((boards.inputs > 1).sum(-1).tolist(), is_solved(logits, boards.labels), strict=True):
+            found[job.task.name, job.recipe, clues // 5 * 5].append(bool(right))
+    return [
+        {"task": task, "recipe": recipe, "fewest_clues": clues, "boards": len(right), "solved": round(mean(right), 4)}
+        for (task, recipe, clues), right in sorted(found.items())
+    ]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train what is missing and report; return 1 if a run failed, 130 if the study was stopped."""
+    parser = argparse.ArgumentParser("study", description="Compare training recipes at the same cost.")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, help="all but sudoku-9x9-real, where nothing else is said")
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=[*RECIPES], help="plain is always one of them")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--sudoku", help="folder of train.csv and test.csv: sudoku-9x9-real in place of sudoku-9x9")
+    parser.add_argument(
+        "--length", type=float, default=1, help="factor on the plain recipe's steps, for another --runs"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, of one thread each")
+    parser.add_argument("--report", action="store_true", help="train nothing, report what is finished")
+    parser.add_argument("--runs", type=Path, default=Path("runs/study"))
+    parser.add_argument("--results", type=Path, default=Path("results/study"))
+    given = parser.parse_args(argv)
+    names = given.tasks or [name for name in TASKS if name != ("sudoku-9x9" if given.sudoku else "sudoku-9x9-real")]
+    if "sudoku-9x9-real" in names and not given.sudoku:
+        parser.error("the task sudoku-9x9-real needs --sudoku FOLDER")
+    jobs = []
+    for seed in given.seeds:
+        for task in (TASKS[name] for name in names):
+            source = (f"--data.source={Path(given.sudoku).resolve()}",) if task.name == "sudoku-9x9-real" else ()
+            steps = max(1, round(task.steps * given.length / task.every)) * task.every
+            task = task._replace(steps=steps, options=(*task.options, *source))
+            for name, recipe in RECIPES.items():
+                if name in ("plain", *given.recipes) and not (recipe.sudoku_only and "sudoku" not in task.name):
+                    folder = given.runs.resolve() / task.name / name.replace(" ", "-").replace(",", "") / str(seed)
+                    jobs.append(Job(task, name, seed, folder))
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        failed = [] if given.report else study(jobs, given.jobs)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", flush=True)
+        return 128 + signal.SIGINT
+    report(jobs, given.results)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
