@@ -6,7 +6,7 @@ BOARD := .3...2.1...4....
 CHECKPOINT := runs/quickstart/checkpoints/last.ckpt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory zoo notebooks clean
+.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory zoo tables notebooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ kills: install ## Kill a run 60 times at random moments and see that nothing is 
 
 memory: install ## Measure the peak memory of a training step, with and without gradient checkpointing (10 minutes)
 	$(BIN)/python benchmarks/memory.py
+
+tables: install ## Write the README's tables from results/ledger.csv, and check the numbers in its text by results/quotes.csv
+	$(BIN)/python benchmarks/readme.py
+	$(BIN)/python benchmarks/quotes.py
 
 halting: install ## Measure the speed of each halting rule on a checkpoint: make halting CHECKPOINT=FILE
 	$(BIN)/python benchmarks/halting.py $(CHECKPOINT) 256

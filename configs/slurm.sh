@@ -1,5 +1,8 @@
 #!/bin/bash
-# A run on SLURM that survives time limits and preemption: sbatch configs/slurm.sh configs/arc.yaml --data.slots 192
+# A run on SLURM that survives time limits and preemption.
+#
+#   sbatch configs/slurm.sh configs/arc.yaml --data.slots 192     trains: trm fit on a configuration
+#   sbatch configs/slurm.sh sudoku-t2-n2                          trains, tests and writes the ledger: trm reproduce NAME
 #
 # SLURM sends SIGTERM five minutes before the time is up, and when it preempts the job. The run then saves and exits with
 # status 143, and the job is queued again; the same command goes on from the last checkpoint. What a lost node takes with
@@ -13,7 +16,13 @@
 #SBATCH --signal=TERM@300
 #SBATCH --requeue
 #SBATCH --open-mode=append
-srun trm fit --config "$@" --trainer.devices "$SLURM_NTASKS_PER_NODE" --trainer.num_nodes "$SLURM_JOB_NUM_NODES"
+processes=(--trainer.devices "$SLURM_NTASKS_PER_NODE" --trainer.num_nodes "$SLURM_JOB_NUM_NODES")
+if [ -f "$1" ]; then
+    srun trm fit --config "$@" "${processes[@]}"
+else
+    devices=$((SLURM_NTASKS_PER_NODE * SLURM_JOB_NUM_NODES))
+    trm reproduce "$@" --run --launch "srun --kill-on-bad-exit=1" --devices "$devices" "${processes[@]}"
+fi
 status=$?
 if [ "$status" -eq 143 ]; then
     scontrol requeue "$SLURM_JOB_ID"

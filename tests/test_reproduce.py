@@ -7,14 +7,18 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from processes import REPO
 from tables import write_tables
 from test_cli import TINY, refused
 
+from trm.checkpoint import read_checkpoint
 from trm.cli import main
-from trm.reproduce import EXPERIMENTS, _run
+from trm.ledger import read
+from trm.reproduce import EXPERIMENTS, _carry_out, _run
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = REPO / "configs"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -26,21 +30,104 @@ def test_the_plan_tells_commands_expectation_and_differences(name: str, capsys: 
     assert config["data"]["init_args"]["slots"] == 768
     for command in ("fit", "test"):
         assert f"trm {command} --config={CONFIGS / EXPERIMENTS[name].config}.yaml --trainer.devices=4" in printed
-    assert printed.count("--data.slots=192 --data.seed=1") == 2
+    assert printed.count("--data.slots=192") == 2
+    assert printed.count(f"--trainer.logger.save_dir=runs/{name} --data.seed=1") == 2
+    assert f"--ledger=results/ledger.csv --claim={name}" in printed
     assert "published" in printed
-    assert "AdamATan2" in printed
-    assert max(map(len, printed.splitlines())) < 150
+    assert max(len(line) for line in printed.splitlines() if "trm " not in line) < 150
 
 
-def test_a_run_trains_and_tests(
+def test_the_plan_tells_the_depth_that_the_options_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "sudoku-t2-n4", f"--configs={CONFIGS}"]) == 0
+    assert "T = 2, n = 4, mlp mixer" in capsys.readouterr().out
+
+
+def test_without_a_name_all_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert EXPERIMENTS.keys() < lines.keys()
+    assert "Maze-Hard, 1,000 mazes: self-attention" in lines["maze"]
+    assert max(map(len, lines.values())) < 150
+
+
+KILLED_ONCE = """
+import os, signal, sys
+from pathlib import Path
+from trm.cli import main
+from trm.module import TRMModule
+step = TRMModule.supervision_step
+def killed(self, fresh):
+    if self.global_step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, fresh)
+if not Path("killed").exists():
+    Path("killed").touch()
+    TRMModule.supervision_step = killed
+sys.argv = sys.argv[3:]  # python -m trm ...
+sys.exit(main())
+"""
+
+
+def test_a_run_that_is_killed_goes_on_by_itself_and_writes_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
     write_tables(tmp_path / "tables", "Sudoku")
-    options = ["--data.source=tables", "--data.train_size=20", "--data.val_size=8", *TINY]
-    assert main(["reproduce", "sudoku", f"--configs={CONFIGS}", "--run", *options]) == 0
-    assert "test/solved" in capfd.readouterr().out
-    assert (tmp_path / "runs/sudoku/checkpoints/last.ckpt").exists()
+    Path("launch.py").write_text(KILLED_ONCE)
+    options = ["--data.source=tables", "--data.train_size=20", "--data.val_size=8", *TINY, "--model.latent_steps=2"]
+    command = ["reproduce", "sudoku-t2-n2", f"--configs={CONFIGS}", "--run", f"--launch={sys.executable} launch.py"]
+    assert main([*command, *options]) == 0
+    printed = capfd.readouterr()
+    assert "trm: status 137 at step 4; started again, 2 of 10" in printed.err
+    assert (printed.out.count(" trm fit "), printed.out.count(" trm test ")) == (3, 2)  # in the plan, and each start
+    assert read_checkpoint("runs/sudoku-t2-n2/checkpoints/last.ckpt")["global_step"] == 6
+    solved, valid = read(Path("results/ledger.csv"))
+    assert (solved.claim, solved.metric, solved.steps, solved.training_puzzles) == ("sudoku-t2-n2", "solved", "6", "20")
+    assert (solved.published, solved.published_source) == ("73.7", "arXiv 2510.04871, table 1")
+    assert (valid.metric, valid.published) == ("valid", "")
+    assert f"{tmp_path}" not in solved.command
+
+
+@pytest.mark.parametrize(
+    ("ends", "tries", "status"),
+    [
+        ([(0, 4)], 3, 0),
+        ([(2, 0)], 3, 2),  # refused
+        ([(130, 4)], 3, 130),  # stopped by its user
+        ([(143, 4)], 3, 143),
+        ([(137, 4), (139, 4), (0, 4)], 3, 0),
+        ([(137, 4), (137, 4), (137, 4)], 3, 137),
+        ([(1, 4), (1, 4)], 9, 1),  # diverged twice at the same step
+        ([(1, 4), (1, 8), (0, 8)], 9, 0),
+        ([(1, 4), (137, 4), (1, 4), (1, 4)], 9, 1),
+        ([(1, 0), (1, 0)], 9, 1),  # before there is a checkpoint
+    ],
+)
+def test_a_command_is_started_again_only_where_that_may_help(
+    ends: list[tuple[int, int]], tries: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, last = list(ends), tmp_path / "last.ckpt"
+
+    def run(command: list[str]) -> int:
+        assert command[-3:] == ["-m", "trm", "fit"]
+        ended, step = left.pop(0)
+        if step:
+            torch.save({"global_step": step}, last)
+        return ended
+
+    monkeypatch.setattr("trm.reproduce._run", run)
+    assert _carry_out(["trm", "fit"], [], tries, last) == status
+    assert not left
+
+
+def test_a_ledger_that_cannot_be_kept_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("trm.reproduce._run", lambda command: pytest.fail("a command was started"))
+    ledger = f"--ledger={CONFIGS / 'sudoku.yaml'}"
+    assert "is not a ledger" in refused(capsys, ["reproduce", "sudoku", f"--configs={CONFIGS}", "--run", ledger])
 
 
 def test_the_first_command_that_fails_ends_the_run(
@@ -51,6 +138,7 @@ def test_the_first_command_that_fails_ends_the_run(
     printed = capfd.readouterr()
     assert "nowhere/train.csv" in printed.err
     assert "$ trm test" not in printed.out
+    assert not Path("results").exists()
 
 
 def test_a_signal_reaches_the_command_that_runs() -> None:
@@ -60,10 +148,15 @@ def test_a_signal_reaches_the_command_that_runs() -> None:
     assert _run([sys.executable, "-c", child]) == 143
 
 
+def test_a_command_that_a_signal_ends_has_the_status_of_a_shell() -> None:
+    assert _run([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == 137
+
+
 def test_bad_requests_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "there is no configs/maze.yaml" in refused(capsys, ["reproduce", "maze"])
     assert "--devices is 7" in refused(capsys, ["reproduce", "maze", f"--configs={CONFIGS}", "--devices=7"])
+    assert "reproduce.tries is 0" in refused(capsys, ["reproduce", "maze", f"--configs={CONFIGS}", "--tries=0"])
     assert "invalid choice: 'chess'" in refused(capsys, ["reproduce", "chess"])

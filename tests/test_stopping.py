@@ -140,3 +140,33 @@ def test_the_slurm_script_queues_a_stopped_run_again_and_it_goes_on(tmp_path: Pa
     ]
     assert statuses == [143, 0]  # the second run begins after the step that is signalled
     assert (tmp_path / "queue.txt").read_text() == "requeue 4711\n"
+
+
+def test_the_slurm_script_reproduces_an_experiment_and_queues_it_again(tmp_path: Path) -> None:
+    """Here srun stops the first command that it is given, as preemption does, and only notes the others."""
+    commands = {
+        "srun": 'echo "$@" >> commands.txt; [ "$(wc -l < commands.txt)" -gt 1 ] || exit 143',
+        "trm": f'exec {sys.executable} -m trm "$@"',
+        "scontrol": 'echo "$@" >> queue.txt',
+    }
+    for name, body in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    slurm = {"SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "4711"}
+    configs = Path(__file__).parent.parent / "configs"
+    command = [str(configs / "slurm.sh"), "sudoku-t2-n2", f"--configs={configs}", "--data.source=tables"]
+    paths = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(configs.parent)}
+    statuses = [
+        subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **slurm, **paths}, capture_output=True, timeout=240, check=False
+        ).returncode
+        for _ in range(2)
+    ]
+    assert statuses == [143, 0]
+    assert (tmp_path / "queue.txt").read_text() == "requeue 4711\n"
+    stopped, fit, test = (tmp_path / "commands.txt").read_text().splitlines()
+    assert stopped == fit
+    assert " -m trm fit " in fit
+    assert " -m trm test " in test
+    assert "--data.slots=192" in fit  # of 768 on four devices
+    assert "--data.source=tables --trainer.devices 2 --trainer.num_nodes 2" in fit

@@ -25,6 +25,7 @@ from trm.calibrate import calibrate
 from trm.callbacks import DepthCurriculum, Pictures, PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
 from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
+from trm.claim import LedgerTrainer
 from trm.curve import curve
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, Stopped, check_range
@@ -67,6 +68,10 @@ class SaveFitConfig(SaveConfigCallback):
             super().setup(trainer, pl_module, stage)
 
 
+class TRMTrainer(BenchTrainer, LedgerTrainer):
+    """Lightning's trainer, each of whose methods is a command on a configuration."""
+
+
 class TRMCLI(LightningCLI):
     """LightningCLI with the links from data to model, and checkpoints that are checked before anything is built."""
 
@@ -83,6 +88,7 @@ class TRMCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Refuse a checkpoint that is missing or broken while nothing has been done yet."""
         super().parse_arguments(parser, args)
+        self._argv = sys.argv[1:] if args is None else list(args)
         subcommand = self.config.subcommand
         seed = self.config[subcommand].get("seed_everything")
         if not isinstance(seed, bool):
@@ -111,7 +117,11 @@ class TRMCLI(LightningCLI):
             plugins = [*plugins, CheckpointFiles()]
         if self.subcommand == "bench":
             kwargs |= trainer_arguments(self._get(self.config_init, "trainer", default={}))
-        return super().instantiate_trainer(plugins=plugins, **kwargs)
+        trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
+        assert isinstance(trainer, TRMTrainer)
+        trainer.command = ["trm", *self._argv]
+        trainer.seed = self._get(self.config, "seed_everything")
+        return trainer
 
     def before_fit(self) -> None:
         """Read the data before Lightning starts other ranks, which a refusal would leave waiting."""
@@ -170,7 +180,7 @@ def main(args: Sequence[str] | None = None) -> int:
         TRMCLI(
             TRMModule,
             PuzzleData,
-            trainer_class=BenchTrainer,
+            trainer_class=TRMTrainer,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,

@@ -372,6 +372,7 @@ class TRMModule(LightningModule):
         checkpoint["metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         if data := self._data():
             checkpoint["family"] = data.family
+            checkpoint["training_puzzles"] = data.training_puzzles
         if self.slots is not None and not (self.trainer.interrupted and self.trainer.world_size > 1):
             mine = self.slots.state_dict()
             everyone = [mine] * self.trainer.world_size

@@ -58,7 +58,7 @@ class BenchTrainer(Trainer):
         if self.world_size > 1:
             raise InputError(f"trm bench measures one device, not {self.world_size}: pass --trainer.devices 1")
         weights = None if ckpt_path in (None, "last") else str(ckpt_path)
-        result: dict[str, Any] = {"machine": _machine(self), "configuration": _configuration(self, model, datamodule)}
+        result: dict[str, Any] = {"machine": machine(self), "configuration": _configuration(self, model, datamodule)}
         if what in ("train", "all"):
             with tempfile.TemporaryDirectory(prefix="trm-bench-") as folder:
                 self.logger = TensorBoardLogger(folder)  # so that logging takes its time
@@ -125,7 +125,8 @@ def _spoken(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _machine(trainer: Trainer) -> dict[str, Any]:
+def machine(trainer: Trainer) -> dict[str, Any]:
+    """Return what measurements here depend on: device, cores, threads, versions and the date."""
     device = trainer.strategy.root_device
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -247,6 +247,11 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         """
         for split in SPLITS_OF_STAGE.get(stage, ("train", "val", "test")):
             self.rows(split)
+
+    @cached_property
+    def training_puzzles(self) -> int:
+        """How many different puzzles training draws from, before augmentation."""
+        return len(set(map(bytes, self.rows("train").inputs)))
 
     def scorer(self, split: str) -> Metric | None:
         """Return a metric of the family's own for the evaluation of a split; by default there is none.

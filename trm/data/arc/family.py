@@ -131,6 +131,11 @@ class ARC(PuzzleData):
         """The outputs that training never sees."""
         return self._tasks[1]
 
+    @property
+    def training_puzzles(self) -> int:
+        """How many tasks training draws from, before augmentation."""
+        return len(self.puzzles)
+
     def resolve(self, puzzle: int) -> Resolved:
         """Return what a puzzle id stands for.
 

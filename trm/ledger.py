@@ -1,0 +1,106 @@
+"""The ledger: a CSV file with one row per claim and metric, which ``trm test --ledger FILE`` keeps."""
+
+import csv
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from trm.data.files import whole_file
+from trm.errors import InputError
+
+
+class Row(NamedTuple):
+    """One metric of one claim, as text; empty where something is not known or does not apply."""
+
+    claim: str
+    metric: str
+    value: str
+    low: str
+    """Lower end of the 95 % interval of Wilson; empty if the metric is no share of independent puzzles."""
+    high: str
+    puzzles: str
+    """Test puzzles, or tasks of ARC."""
+    training_puzzles: str
+    """Different ones, before augmentation."""
+    published: str
+    """What the paper says, in percent."""
+    published_source: str
+    repeated: str
+    """Range of independent reproductions, in percent."""
+    seed: str
+    steps: str
+    core_hours: str
+    device_hours: str
+    command: str
+    data: str
+    """SHA-256 of the rows of the test split, its first 16 digits."""
+    weights: str
+    """SHA-256 of the evaluated weights, likewise."""
+    commit: str
+    """Of the checkout; "-dirty" if its package or configurations have changed since."""
+    machine: str
+    date: str
+    trm: str
+
+
+def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the interval of Wilson (1927) for the probability behind a share of ``count`` trials; 95 % by default.
+
+    For a mean of numbers between 0 and 1, which vary less than trials do, it is wider than need be.
+    """
+    centre = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def read(path: Path) -> list[Row]:
+    """Read a ledger; one that is not there yet has no rows.
+
+    Raises:
+        InputError: if the file is no ledger.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except OSError as error:
+        raise InputError(f"cannot read the ledger {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a ledger: {error}") from error
+    if tuple(header) != Row._fields:
+        raise InputError(
+            f"{path} is not a ledger: it begins with {','.join(header)[:60]!r}, not {Row._fields[0]!r}, ..."
+        )
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            raise InputError(f"{path}, row {number}: {len(line)} columns, but a ledger has {len(header)}")
+    return [Row(*line) for line in lines]
+
+
+def check_ledger(path: Path) -> None:
+    """Refuse a ledger that cannot be kept, before anything is measured for it.
+
+    Raises:
+        InputError: if the file is no ledger, or neither it nor its folder can be written.
+    """
+    read(path)
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise InputError(f"cannot write the ledger {path}: {folder} is not a folder that can be written to")
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Put rows into a ledger: in the place of those of the same claims, or at the end.
+
+    Raises:
+        InputError: if the file is no ledger or cannot be written; it stays as it was.
+    """
+    before, claims = read(path), {row.claim for row in rows}
+    place = next((index for index, row in enumerate(before) if row.claim in claims), len(before))
+    kept = [[row for row in part if row.claim not in claims] for part in (before[:place], before[place:])]
+    with whole_file(path, "w") as file:
+        csv.writer(file, lineterminator="\n").writerows([Row._fields, *kept[0], *rows, *kept[1]])
