@@ -10,7 +10,7 @@ from official import Pair
 from safetensors.torch import load_file
 
 from trm.nn.puzzles import PuzzleTable
-from trm.optim import AdamATan2, warmup_cosine
+from trm.optim import AdamATan2, MuonATan2, warmup_cosine
 
 OPTIM = load_file(official.GOLDEN / "optim" / "optim.safetensors")
 
@@ -107,3 +107,44 @@ def test_puzzle_table_is_no_parameter_and_needs_no_gradient_in_evaluation() -> N
 
 def test_schedule_matches_official() -> None:
     official.assert_match(learning_rates())
+
+
+def train_linear(optimizer: torch.optim.Optimizer, layer: torch.nn.Linear, steps: int) -> None:
+    torch.manual_seed(1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        layer(torch.randn(4, 3)).square().mean().backward()
+        optimizer.step()
+
+
+def test_muon_moves_matrices_and_adam_atan2_the_rest_as_each_would_alone() -> None:
+    together, apart = torch.nn.Linear(3, 5), torch.nn.Linear(3, 5)
+    apart.load_state_dict(together.state_dict())
+    both = MuonATan2([together.weight], [together.bias], lr=0.01, weight_decay=0.1)
+    muon = torch.optim.Muon([apart.weight], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    adam = AdamATan2([apart.bias], lr=0.01, weight_decay=0.1)
+    torch.manual_seed(1)
+    for _ in range(3):
+        x = torch.randn(4, 3)
+        for layer, optimizers in ((together, [both]), (apart, [muon, adam])):
+            layer.zero_grad()
+            layer(x).square().mean().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+    assert torch.equal(together.weight, apart.weight)
+    assert torch.equal(together.bias, apart.bias)
+
+
+def test_muon_goes_on_from_a_saved_state() -> None:
+    whole, parts = torch.nn.Linear(3, 5), torch.nn.Linear(3, 5)
+    parts.load_state_dict(whole.state_dict())
+    first = MuonATan2([whole.weight], [whole.bias], lr=0.01, weight_decay=0.1)
+    before = MuonATan2([parts.weight], [parts.bias], lr=0.01, weight_decay=0.1)
+    train_linear(first, whole, 2)
+    train_linear(before, parts, 2)
+    after = MuonATan2([parts.weight], [parts.bias], lr=0.5, weight_decay=0.5)
+    after.load_state_dict(before.state_dict())
+    train_linear(first, whole, 2)
+    train_linear(after, parts, 2)
+    assert torch.equal(whole.weight, parts.weight)
+    assert torch.equal(whole.bias, parts.bias)

@@ -1,14 +1,16 @@
 """A run that stops and continues ends up where one that never stopped does, bit for bit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from tasks import random_tasks, write_tasks
 from training import STATE, assert_same, quiet_trainer
 
-from trm.callbacks import StepEMA
+from trm.callbacks import DepthCurriculum, StepEMA
 from trm.checkpoint import Checkpoints, load_checkpoint
 from trm.cli import main
 from trm.data import ARC, Maze, PuzzleData, Sudoku
@@ -65,8 +67,28 @@ def arc(root: Path, workers: int = 0) -> PuzzleData:
 SMALL = {"hidden_size": 16, "num_heads": 2, "multiple_of": 8, "cycles": 2, "latent_steps": 1, "puzzle_tokens": 1}
 
 
+class StopAfter(Callback):
+    """Ends training after a number of steps, wherever that is in a batch."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        def count(*_: Any) -> None:
+            self.steps -= 1
+            if not self.steps:
+                pl_module.stopping = trainer.should_stop = True
+
+        trainer.optimizers[0].register_step_post_hook(count)
+
+
 def train(
-    folder: Path, data: PuzzleData, max_steps: int, ckpt_path: str | Path | None = None, **arguments: Any
+    folder: Path,
+    data: PuzzleData,
+    max_steps: int,
+    ckpt_path: str | Path | None = None,
+    extra: Sequence[Callback] = (),
+    **arguments: Any,
 ) -> dict[str, Any]:
     """Train to ``max_steps``, in epochs of two batches of three steps, and return the last checkpoint."""
     torch.manual_seed(0)
@@ -79,7 +101,7 @@ def train(
         max_steps=max_steps,
         limit_train_batches=2,
         enable_checkpointing=True,
-        callbacks=[StepEMA(0.9, warmup=True), checkpoint],
+        callbacks=[StepEMA(0.9, warmup=True), checkpoint, *extra],
     )
     trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
     return torch.load(folder / "last.ckpt", weights_only=True)
@@ -115,10 +137,33 @@ def test_checkpoints_hold_the_average_as_their_state(tmp_path: Path) -> None:
     assert checkpoint["state_dict"][table].any()
 
 
+RECIPES: list[dict[str, Any]] = [
+    {"noise": 0.1, "start_noise": 1.0, "step_decay": 0.7, "halt_bias": -3.0},
+    {"optimizer": "muon", "conv": 2},
+    {"latent_steps": 3, "gradient_steps": 1},
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=["noise", "muon", "curriculum"])
+def test_resume_is_exact_with_every_recipe(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    data = {"train_size": 30, "val_size": 4, "test_size": 4, "clues": (8, 8), "root": str(tmp_path)}
+    loading = {"slots": 4, "steps_per_batch": 3, "workers": 0}
+
+    def run(folder: str, *rest: Any, extra: Any = (), **arguments: Any) -> dict[str, Any]:
+        extra = (DepthCurriculum(), *extra) if "gradient_steps" in recipe else extra
+        return train(tmp_path / folder, Sudoku(4, **data, **loading, easier=0.5), 11, *rest, extra=extra, **arguments)
+
+    whole = run("whole", **recipe)
+    stopped = run("parts", extra=[StopAfter(5)], **recipe)
+    assert stopped["global_step"] == 5
+    resumed = run("parts", "last", **recipe)
+    for key in STATE:
+        assert_same(whole[key], resumed[key], key)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "single_z": {},
     "multi_scale": {"latent_steps": 2},
-    "one_step": {"latent_steps": 2},
     "two_networks": {},
     "hrm": {"latent_steps": 2, "continue_loss": True},
     "direct": {"cycles": 1},
@@ -150,8 +195,8 @@ def test_a_checkpoint_from_before_an_argument_existed_has_its_default(tmp_path: 
     torch.save(checkpoint, older)
     assert load_checkpoint(older)[0].hparams["network"] == "trm"
     assert train(tmp_path, sudoku(tmp_path), 6, older)["global_step"] == 6
-    with pytest.raises(InputError, match="trained with network 'trm', but the configuration has 'one_step'"):
-        train(tmp_path, sudoku(tmp_path), 6, older, network="one_step")
+    with pytest.raises(InputError, match="trained with network 'trm', but the configuration has 'two_networks'"):
+        train(tmp_path, sudoku(tmp_path), 6, older, network="two_networks")
 
 
 def test_a_checkpoint_of_another_number_of_latents_is_refused(tmp_path: Path) -> None:

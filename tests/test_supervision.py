@@ -6,7 +6,7 @@ from training import default_dtype
 
 from trm.batch import Batch
 from trm.nn import State, Thought
-from trm.supervision import Slots, explore_halting
+from trm.supervision import Slots, explore_halting, shaken, step_weights
 
 
 def fresh(value: int, rows: int = 3) -> Batch:
@@ -76,3 +76,17 @@ def test_exploration_does_not_depend_on_the_precision() -> None:
     assert drawn[0].any()
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])
+
+
+def test_weights_of_supervision_steps_decay_and_are_one_on_average() -> None:
+    weights = step_weights(torch.arange(4), 0.7, 4)
+    torch.testing.assert_close(weights[1:] / weights[:-1], torch.full((3,), 0.7))
+    assert weights.mean().item() == pytest.approx(1)
+
+
+def test_noise_has_the_spread_asked_for_and_the_dtype_of_the_state() -> None:
+    part = torch.ones(50, 40, 8, dtype=torch.bfloat16)
+    noisy = shaken(part, 0.5, torch.Generator().manual_seed(0))
+    assert noisy.dtype == torch.bfloat16
+    assert (noisy - part).float().std().item() == pytest.approx(0.5, abs=0.01)
+    assert torch.equal(noisy, shaken(part, 0.5, torch.Generator().manual_seed(0)))

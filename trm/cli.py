@@ -22,7 +22,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 import trm
 from trm.bench import BenchTrainer, trainer_arguments
 from trm.calibrate import calibrate
-from trm.callbacks import Pictures, PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
+from trm.callbacks import DepthCurriculum, Pictures, PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
 from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
 from trm.curve import curve

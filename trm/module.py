@@ -24,12 +24,13 @@ from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
 from trm.inference.halting import RULES, head, obeys
 from trm.inference.questions import check_questions
 from trm.metrics import PuzzleMetrics
-from trm.nn import NETWORKS, Thought, continue_loss, supervision_loss
+from trm.nn import NETWORKS, State, Thought, continue_loss, supervision_loss
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
+from trm.nn.network import HALT_BIAS
 from trm.nn.variants import NetworkName
-from trm.optim import AdamATan2, warmup_cosine
+from trm.optim import AdamATan2, MuonATan2, warmup_cosine
 from trm.precision import check_precision
-from trm.supervision import Slots, explore_halting
+from trm.supervision import Slots, explore_halting, shaken, step_weights
 
 ARCHITECTURE = (
     "network",
@@ -46,6 +47,7 @@ ARCHITECTURE = (
     "puzzle_tokens",
     "puzzle_size",
     "continue_loss",
+    "conv",
 )
 """Hyper-parameters that must agree with those of a checkpoint for its weights to mean the same."""
 
@@ -79,15 +81,24 @@ class TRMModule(LightningModule):
         loss: what turns logits into probabilities in the loss of the answer.
         continue_loss: teach the halting head what going on is worth too, by one more step without gradient, and halt
             when stopping is worth more, as in HRM.
+        gradient_steps: latent updates of the last cycle that are differentiated, counted from its end; 0 for all, 1 for
+            the 1-step gradient of the paper's table 1.
+        conv: width of a depthwise convolution in the SwiGLUs across channels (URM, arXiv 2512.14693: 2); 0 for none.
+        halt_bias: bias that the halting head starts with; the higher, the sooner slots halt at first.
         supervision_steps: most supervision steps per puzzle (N_sup).
+        step_decay: factor on the loss of each further supervision step about a puzzle (CGAR, arXiv 2511.08653: 0.7).
+        start_noise: standard deviation of what is added, in training, to the state that a puzzle starts from (EqR,
+            arXiv 2605.21488: random initial states).
+        noise: that of what is added, in training, to the latent before every supervision step (EqR: path noise).
         halt: when an evaluation stops thinking about a puzzle before its last step: never, as the official code; when
             the halting head says so; when the answer stays the same from one step to the next (stable); or when it
             obeys the rules of the family. With auto, validate and test never do, and predict asks the head.
         halt_threshold: probability above which the halting head says so; 0.5 as in training.
         explore: probability that a slot must think for a random number of steps before it may halt.
-        explore_seed: seed of that exploration.
-        lr: learning rate of AdamATan2.
-        weight_decay: weight decay of AdamATan2.
+        explore_seed: seed of that exploration, and of noise in training.
+        optimizer: AdamATan2, or Muon for the matrices of the blocks and AdamATan2 for the rest.
+        lr: learning rate of the optimizer.
+        weight_decay: weight decay of the optimizer.
         puzzle_lr: learning rate of the puzzle table.
         puzzle_weight_decay: weight decay of the puzzle table.
         warmup_steps: steps over which both learning rates rise linearly.
@@ -117,11 +128,18 @@ class TRMModule(LightningModule):
         network: NetworkName = "trm",
         loss: Literal["stablemax", "softmax"] = "stablemax",
         continue_loss: bool = False,
+        gradient_steps: int = 0,
+        conv: int = 0,
+        halt_bias: float = HALT_BIAS,
         supervision_steps: int = 16,
+        step_decay: float = 1.0,
+        start_noise: float = 0.0,
+        noise: float = 0.0,
         halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
         halt_threshold: float = 0.5,
         explore: float = 0.1,
         explore_seed: int = 0,
+        optimizer: Literal["adam_atan2", "muon"] = "adam_atan2",
         lr: float = 1e-4,
         weight_decay: float = 0.1,
         puzzle_lr: float = 1e-2,
@@ -136,7 +154,9 @@ class TRMModule(LightningModule):
         check_range("model", 1, supervision_steps=supervision_steps)
         check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
         check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
-        check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay)
+        check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay, noise=noise, start_noise=start_noise)
+        check_range("model", 0, 1, step_decay=step_decay)
+        check_choice("model", ("adam_atan2", "muon"), optimizer=optimizer)
         check_range("model", 0, 2**32 - 1, explore_seed=explore_seed)
         check_choice("model", NETWORKS, network=network)
         check_choice("model", CELL_LOSSES, loss=loss)
@@ -159,6 +179,9 @@ class TRMModule(LightningModule):
             latent_steps=latent_steps,
             puzzle_tokens=puzzle_tokens,
             puzzle_size=puzzle_size,
+            gradient_steps=gradient_steps,
+            conv=conv,
+            halt_bias=halt_bias,
             gradient_checkpointing=gradient_checkpointing,
             continue_loss=continue_loss,
         )
@@ -174,12 +197,20 @@ class TRMModule(LightningModule):
     # -- training -----------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return AdamATan2 and its schedule; the puzzle table follows the same schedule by itself."""
-        optimizer = AdamATan2(self.core.parameters(), lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"])
+        """Return the optimizer and its schedule; the puzzle table follows the same schedule by itself."""
+        optimizer = self._optimizer(self.hparams["lr"], self.hparams["weight_decay"])
         self.schedule = warmup_cosine(
             self.hparams["warmup_steps"], self.trainer.max_steps, self.hparams["min_lr_ratio"]
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule)}}
+
+    def _optimizer(self, lr: float, weight_decay: float) -> AdamATan2:
+        if self.hparams["optimizer"] == "adam_atan2":
+            return AdamATan2(self.core.parameters(), lr=lr, weight_decay=weight_decay)
+        named = dict(self.core.named_parameters())
+        matrices = {name: weight for name, weight in named.items() if "blocks." in name and weight.dim() == 2}
+        others = [weight for name, weight in named.items() if name not in matrices]
+        return MuonATan2(matrices.values(), others, lr, weight_decay)
 
     def configure_callbacks(self) -> list[Callback]:
         """Return none; this hook is the first of all, so that what is refused here leaves nothing behind."""
@@ -214,7 +245,8 @@ class TRMModule(LightningModule):
         rows = None if self.core.puzzles is None else self.core.puzzles(slots.batch.puzzles)
         thought = self.core(slots.state, slots.batch.inputs, rows)
         losses = supervision_loss(thought.logits, thought.halt, slots.batch.labels, self.hparams["loss"])
-        total = losses.total()
+        decay = self.hparams["step_decay"]
+        total = losses.total(step_weights(slots.steps, decay, self.hparams["supervision_steps"]) if decay < 1 else None)
         if self.hparams["continue_loss"]:
             total = total + HALTING_WEIGHT * self._continue_loss(slots, thought, rows)
         optimizer = cast(LightningOptimizer, self.optimizers())
@@ -257,8 +289,13 @@ class TRMModule(LightningModule):
         )
 
     def _refilled(self, fresh: Batch) -> Slots:
-        start = self.core.start(len(fresh.inputs))
-        return Slots.fill(fresh, start) if self.slots is None else self.slots.refill(fresh, start)
+        start, generator = self.core.start(len(fresh.inputs)), self._generator(noise=True)
+        if std := self.hparams["start_noise"]:
+            start = State(*(shaken(part, std, generator) for part in start))
+        slots = Slots.fill(fresh, start) if self.slots is None else self.slots.refill(fresh, start)
+        if std := self.hparams["noise"]:
+            slots.state = State(slots.state.y, shaken(slots.state.z, std, generator))
+        return slots
 
     def _continue_loss(self, slots: Slots, thought: Thought, rows: Tensor | None) -> Tensor:
         """Look one supervision step ahead, also where slots halt now; return the mean loss of going on."""
@@ -271,11 +308,16 @@ class TRMModule(LightningModule):
 
     def _least_steps(self, count: int) -> Tensor:
         """Draw this rank's share of the exploration, which is the same for all its slots on any number of ranks."""
-        generator = torch.Generator(device=self.device)
-        generator.manual_seed(self.hparams["explore_seed"] * 1_000_003 + self.global_step)
+        generator = self._generator()
         world, rank = self.trainer.world_size, self.global_rank
         everyone = explore_halting(count * world, self.hparams["explore"], self.hparams["supervision_steps"], generator)
         return everyone[rank * count : (rank + 1) * count]
+
+    def _generator(self, noise: bool = False) -> torch.Generator:
+        """Return a generator for this step, from which a resumed run draws the same; for noise, each rank its own."""
+        stream = 1 + self.global_rank if noise else 0
+        seed = self.hparams["explore_seed"] * 1_000_003 + self.global_step + (stream << 53)
+        return torch.Generator(device=self.device).manual_seed(seed)
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 

@@ -114,15 +114,14 @@ def to_official(state: Mapping[str, Tensor], network: NetworkName, prefix: str, 
     Raises:
         InputError: if the official code has no such network, or no place for a tensor.
     """
-    layout: NetworkName = "trm" if network == "one_step" else network  # the same tensors, differentiated otherwise
-    if layout not in LAYOUTS:
+    if network not in LAYOUTS:
         raise InputError(f"{where} is of the network {network}, which the official code does not have")
-    initial = [name for name in ("y_init", "z_init") if official_name(name, layout)]
+    initial = [name for name in ("y_init", "z_init") if official_name(name, network)]
     exported = {name: tensor.float() for name, tensor in state.items() if name != "z_init" or name in initial}
-    if unknown := [name for name in exported if official_name(name, layout) is None]:
-        raise InputError(f"{where} holds {some(unknown)}, for which the official {layout} has no place")
-    exported = {str(official_name(name, layout)): tensor for name, tensor in exported.items()}
-    if layout == "multi_scale":
+    if unknown := [name for name in exported if official_name(name, network) is None]:
+        raise InputError(f"{where} holds {some(unknown)}, for which the official {network} has no place")
+    exported = {str(official_name(name, network)): tensor for name, tensor in exported.items()}
+    if network == "multi_scale":
         scales = torch.split(state["z_init"].float(), len(state["y_init"]))
         exported |= {f"L{scale}_init": tensor for scale, tensor in enumerate(scales, start=1)}
     for key in (key for key in exported if key.endswith("_init")):  # official models keep and compute these in bfloat16

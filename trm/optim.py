@@ -1,4 +1,4 @@
-"""AdamATan2, the optimizer of HRM and TRM, and the learning-rate schedule."""
+"""AdamATan2, the optimizer of HRM and TRM, Muon beside it, and the learning-rate schedule."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -6,6 +6,7 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor
+from torch.optim import Muon
 from torch.optim.optimizer import Optimizer
 
 
@@ -56,10 +57,13 @@ class AdamATan2(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            for age, same_age in self._by_age(params).items():
-                _update(same_age, [self.state[p] for p in same_age], age, group)
+            self._apply(group)
         return loss
+
+    def _apply(self, group: dict[str, Any]) -> None:
+        params = [p for p in group["params"] if p.grad is not None]
+        for age, same_age in self._by_age(params).items():
+            _update(same_age, [self.state[p] for p in same_age], age, group)
 
     def _by_age(self, params: list[Tensor]) -> dict[int, list[Tensor]]:
         """Count one more step for every parameter and group them by that count; in practice, one group."""
@@ -87,6 +91,35 @@ def _update(params: list[Tensor], states: list[dict[str, Tensor]], t: int, group
     torch._foreach_div_(scale, math.sqrt(1 - beta2**t))
     angles = [torch.atan2(*pair, out=pair[1]) for pair in zip(m, scale, strict=True)]
     torch._foreach_add_(params, angles, alpha=-lr / (1 - beta1**t))
+
+
+class MuonATan2(AdamATan2):
+    """Muon for matrices, AdamATan2 for everything else, as one optimizer, so that one step is counted for both.
+
+    ``torch.optim.Muon`` moves a matrix along its orthogonalised momentum, scaled to the size of an Adam step
+    (``match_rms_adamw``), so that both take the same learning rate. Sources: the Muon post of Keller Jordan, 2024;
+    arXiv 2502.16982 for the scale; URM (arXiv 2512.14693) trains ARC-AGI-2 with it.
+
+    Args:
+        matrices: weights of hidden layers, (out, in) each.
+        others: embeddings, heads, biases.
+        lr: learning rate of both.
+        weight_decay: decoupled weight decay of both, scaled by ``lr``.
+    """
+
+    def __init__(self, matrices: Iterable[Tensor], others: Iterable[Tensor], lr: float, weight_decay: float) -> None:
+        rotated = Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+        super().__init__(others, lr=lr, weight_decay=weight_decay)
+        for group in rotated.param_groups:
+            self.add_param_group(group)
+
+    def _apply(self, group: dict[str, Any]) -> None:
+        if "ns_steps" not in group:
+            super()._apply(group)
+            return
+        rotated = Muon(group["params"])  # which has no memory of its own: settings and momentum are kept here
+        rotated.param_groups, rotated.state = [group], self.state
+        rotated.step()  # type: ignore[no-untyped-call]
 
 
 def warmup_cosine(warmup_steps: int, total_steps: int, min_ratio: float) -> Callable[[int], float]:

@@ -73,6 +73,21 @@ class Slots:
         return cls(State(t["y"], t["z"]), Batch(t["inputs"], t["labels"], t["puzzles"]), t["steps"], t["halted"])
 
 
+def step_weights(steps: Tensor, decay: float, max_steps: int) -> Tensor:
+    """Return the weights of rows that have taken so many supervision steps, (B,): decay^steps, of mean 1 over all.
+
+    Early steps count for more: the hierarchical supervision weighting of CGAR (arXiv 2511.08653), which has 0.7.
+    """
+    mean = sum(decay**step for step in range(max_steps)) / max_steps
+    return decay**steps / mean
+
+
+def shaken(part: Tensor, std: float, generator: torch.Generator) -> Tensor:
+    """Add normal noise of a standard deviation to a part of the state, (B, S, D); its mean square is about one."""
+    noise = torch.randn(part.shape, generator=generator, device=generator.device, dtype=torch.float32)
+    return part + (std * noise).to(part.dtype)
+
+
 def explore_halting(count: int, probability: float, max_steps: int, generator: torch.Generator) -> Tensor:
     """Draw for each slot the least number of steps it must think, (count,): 0, or with ``probability`` one of 2..max.
 

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 from training import quiet_trainer
 
 from trm.batch import Batch
+from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM, State, Thought
-from trm.nn.variants import HRM, Direct, NetworkName, OneStep, TwoNetworks
+from trm.nn.variants import HRM, Direct, NetworkName, TwoNetworks
 from trm.official import from_official
 
 MLP = {"mixer": "mlp", "positions": "none"}
@@ -146,7 +147,6 @@ SUDOKU, MAZE, ARC = (11, 81, 1), (6, 900, 1), (12, 900, 1)
         ("trm", MAZE, PAPER, 18_795_522),
         ("single_z", SUDOKU, PAPER, 5_028_866),
         ("multi_scale", SUDOKU, PAPER, 5_028_866),
-        ("one_step", SUDOKU, PAPER, 5_028_866),
         ("two_networks", SUDOKU, PAPER, 10_045_442),
         ("hrm", SUDOKU, {"num_layers": 4, "puzzle_tokens": 1}, 27_275_266),
         ("hrm", MAZE, {"num_layers": 4, "puzzle_tokens": 1}, 27_270_146),
@@ -180,7 +180,8 @@ def outcome(core: TRM, state: Any = None) -> dict[str, Tensor]:
 
 
 def test_one_step_gradient_is_that_of_the_last_updates_alone() -> None:
-    one_step, last = OneStep(**TINY, cycles=2, latent_steps=3), TRM(**TINY, cycles=1, latent_steps=1)
+    one_step = TRM(**TINY, cycles=2, latent_steps=3, gradient_steps=1)
+    last = TRM(**TINY, cycles=1, latent_steps=1)
     last.load_state_dict(one_step.state_dict())
     x = last.embed(INPUTS, None)
     y, z = last.start(2)
@@ -193,6 +194,30 @@ def test_one_step_gradient_is_that_of_the_last_updates_alone() -> None:
     ours, theirs = outcome(one_step), outcome(last, State(y, z))
     for name, value in theirs.items():
         assert torch.equal(ours[name], value), name
+
+
+@pytest.mark.parametrize("network", ["trm", "single_z", "multi_scale", "two_networks"])
+def test_truncated_gradient_changes_no_number_but_the_gradients(network: NetworkName) -> None:
+    whole, truncated = (NETWORKS[network](**TINY, cycles=2, latent_steps=3, gradient_steps=k) for k in (0, 2))
+    truncated.load_state_dict(whole.state_dict())
+    one, other = outcome(whole), outcome(truncated)
+    assert torch.equal(one["logits"], other["logits"])
+    assert not torch.equal(one["blocks.0.mlp.down.weight"], other["blocks.0.mlp.down.weight"])
+    all_of_them = NETWORKS[network](**TINY, cycles=2, latent_steps=3, gradient_steps=3)
+    all_of_them.load_state_dict(whole.state_dict())
+    for name, value in outcome(all_of_them).items():
+        assert torch.equal(value, one[name]), name
+
+
+def test_more_gradient_than_there_is_is_refused() -> None:
+    with pytest.raises(InputError, match="gradient_steps is 4, but must be from 0 to 3"):
+        TRM(**TINY, latent_steps=3, gradient_steps=4)
+    with pytest.raises(InputError, match="network hrm differentiates one latent step, but gradient_steps is 2"):
+        HRM(**TINY, latent_steps=3, gradient_steps=2)
+
+
+def test_halting_head_starts_where_it_is_asked_to() -> None:
+    assert TRM(**TINY, halt_bias=-3).halting_head.bias.tolist() == [-3.0, -3.0]
 
 
 def test_two_networks_are_drawn_apart_and_are_the_plain_model_where_they_are_equal() -> None:

@@ -60,7 +60,7 @@ def recorded(module: TRMModule, data: PuzzleData) -> Recording:
     [
         ("trm", {}),
         ("trm", {"loss": "softmax", "mixer": "mlp", "positions": "none"}),
-        ("one_step", {}),
+        ("trm", {"gradient_steps": 1}),
         ("two_networks", {}),
         ("hrm", {"continue_loss": True}),
         ("single_z", {}),

@@ -96,22 +96,44 @@ def gated(gate: Tensor, up: Tensor) -> Tensor:
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate(x)) * up(x)), with ``swiglu_width`` channels in between."""
+    """down(silu(gate(x)) * up(x)), with ``swiglu_width`` channels in between.
 
-    def __init__(self, size: int, expansion: float, multiple_of: int = 256) -> None:
+    With ``conv``, a depthwise convolution of that width over the tokens and one more silu come before ``down``: the
+    ConvSwiGLU of URM (arXiv 2512.14693).
+    """
+
+    def __init__(self, size: int, expansion: float, multiple_of: int = 256, conv: int = 0) -> None:
         super().__init__()
         width = swiglu_width(size, expansion, multiple_of)
         self.gate_up = Linear(size, 2 * width)
+        self.conv = DepthwiseConv(width, conv) if conv else None
         self.down = Linear(width, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., size) to (..., size)."""
+        """Map (..., size) to (..., size); with a convolution (B, S, size)."""
         if eager_on_cpu(x):  # two products: strided halves cost a CPU 15 % of a step
             gate, up = (F.linear(x, weight) for weight in self.gate_up.weight.chunk(2))  # 2 x (..., I)
         else:
             gate, up = self.gate_up(x).chunk(2, dim=-1)
-        out: Tensor = self.down(gated(gate, up))
+        hidden = gated(gate, up)
+        if self.conv is not None:
+            hidden = F.silu(self.conv(hidden))
+        out: Tensor = self.down(hidden)
         return out
+
+
+class DepthwiseConv(nn.Module):
+    """Each channel's own weighted sum over ``width`` neighbouring tokens: width // 2 before, the rest from it on."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(truncated_normal_(torch.empty(channels, 1, width), std=width**-0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, S, channels) to (B, S, channels); tokens beyond either end count as zero."""
+        channels, _, width = self.weight.shape
+        mixed = F.conv1d(x.mT, self.weight, padding=width // 2, groups=channels)
+        return mixed[..., : x.shape[1]].mT
 
 
 class TokenSwiGLU(SwiGLU):
@@ -193,11 +215,12 @@ class Block(nn.Module):
         expansion: float,
         multiple_of: int,
         rotary: Rotary | None,
+        conv: int = 0,
     ) -> None:
         super().__init__()
         self.attention = Attention(hidden_size, num_heads, rotary) if mixer == "attention" else None
         self.token_mlp = TokenSwiGLU(length, expansion, multiple_of) if mixer == "mlp" else None
-        self.mlp = SwiGLU(hidden_size, expansion, multiple_of)
+        self.mlp = SwiGLU(hidden_size, expansion, multiple_of, conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, D) to (B, S, D)."""

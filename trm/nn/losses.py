@@ -19,9 +19,10 @@ class Losses(NamedTuple):
     halting: Tensor
     """Binary cross entropy of the halting logit against "every labelled cell is right"."""
 
-    def total(self) -> Tensor:
-        """Return the scalar to differentiate: the mean over rows of answer + 0.5 * halting."""
-        return (self.answer + HALTING_WEIGHT * self.halting).mean()
+    def total(self, weights: Tensor | None = None) -> Tensor:
+        """Return the scalar to differentiate: the mean over rows of answer + 0.5 * halting, weighted by (B,)."""
+        rows = self.answer + HALTING_WEIGHT * self.halting
+        return (rows if weights is None else rows * weights).mean()
 
 
 def log_stablemax(logits: Tensor) -> Tensor:

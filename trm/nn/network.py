@@ -8,6 +8,7 @@ Letters in shape comments: B batch, L grid cells, P puzzle tokens, S = P + L, D 
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -19,7 +20,8 @@ from trm.errors import InputError, check_range
 from trm.nn.layers import Block, Linear, Rotary, truncated_normal_, widen
 from trm.nn.puzzles import PuzzleTable
 
-HALT_BIAS = -5.0  # an untrained model halts with probability sigmoid(-5) = 0.7 %, that is, it uses all its steps
+HALT_BIAS = -5.0
+"""Where the halting head starts: it halts with probability sigmoid(-5) = 0.7 %, that is, it uses all its steps."""
 
 
 class State(NamedTuple):
@@ -65,10 +67,13 @@ class TRM(nn.Module):
         positions: how attention knows where a cell is.
         cycles: cycles T per supervision step, the last one with gradient.
         latent_steps: updates n of the latent per cycle.
+        gradient_steps: how many of these are differentiated in the last cycle, counted from its end; 0 for all.
+        conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none.
         puzzle_tokens: tokens P put before the grid to hold the puzzle's vector; 0 for none.
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
         continue_loss: halt when the halting logit exceeds that of going on, which a continue loss has to train;
             without it, when it exceeds zero.
+        halt_bias: bias that the halting head starts with.
         gradient_checkpointing: keep only what goes into each block for the backward pass, and compute the rest again
             there: less memory for about a third more time.
 
@@ -96,13 +101,17 @@ class TRM(nn.Module):
         puzzle_tokens: int = 16,
         puzzle_size: int = 0,
         continue_loss: bool = False,
+        gradient_steps: int = 0,
+        conv: int = 0,
+        halt_bias: float = HALT_BIAS,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         check_range("model", 1, vocab_size=vocab_size, seq_len=seq_len, hidden_size=hidden_size, num_layers=num_layers)
         check_range("model", 1, num_heads=num_heads, multiple_of=multiple_of, cycles=cycles, latent_steps=latent_steps)
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
-        check_range("model", 0, expansion=expansion)
+        check_range("model", 0, expansion=expansion, conv=conv)
+        check_range("model", 0, latent_steps, gradient_steps=gradient_steps)
         puzzle_size = puzzle_size or hidden_size
         head_size = hidden_size // num_heads
         if mixer == "attention" and (head_size == 0 or head_size % 2):
@@ -121,6 +130,7 @@ class TRM(nn.Module):
         self.puzzle_tokens = puzzle_tokens
         self.cycles = cycles
         self.latent_steps = latent_steps
+        self.gradient_steps = gradient_steps
         self.continue_loss = continue_loss
         self.gradient_checkpointing = gradient_checkpointing
         self.scale = math.sqrt(hidden_size)
@@ -131,7 +141,7 @@ class TRM(nn.Module):
         self.answer_head = Linear(hidden_size, vocab_size)
         self.halting_head = nn.Linear(hidden_size, 2)
         nn.init.zeros_(self.halting_head.weight)
-        nn.init.constant_(self.halting_head.bias, HALT_BIAS)
+        nn.init.constant_(self.halting_head.bias, halt_bias)
         self.puzzles = PuzzleTable(num_puzzles, puzzle_size) if num_puzzles else None
         self.positions = None
         if positions == "learned":
@@ -140,7 +150,8 @@ class TRM(nn.Module):
         attends = mixer == "attention" and positions == "rotary"
         rotary = Rotary(length, head_size) if attends else None
         self.blocks = nn.ModuleList(
-            Block(hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary) for _ in range(num_layers)
+            Block(hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv)
+            for _ in range(num_layers)
         )
         self.register_buffer("y_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
         self.register_buffer("z_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
@@ -171,9 +182,15 @@ class TRM(nn.Module):
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Update the latent n times from question, answer and itself; then the answer once from the latent."""
-        for _ in range(self.latent_steps):
-            z = self.network(z + (y + x))
+        for step in range(self.latent_steps):
+            with self.gradient(step):
+                z = self.network(z + (y + x))
         return self.network(y + z), z
+
+    def gradient(self, step: int) -> AbstractContextManager[None]:
+        """Return where latent update ``step`` of a cycle takes place: without gradient, if it is an early one."""
+        early = self.gradient_steps and step < self.latent_steps - self.gradient_steps
+        return torch.no_grad() if early else nullcontext()
 
     def network(self, hidden: Tensor) -> Tensor:
         """Apply the blocks, (B, S, D) to (B, S, D)."""

@@ -25,8 +25,9 @@ class SingleZ(TRM):
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Update the feature n times from the question and itself, then once from itself."""
-        for _ in range(self.latent_steps):
-            y = self.network(y + x)
+        for step in range(self.latent_steps):
+            with self.gradient(step):
+                y = self.network(y + x)
         return self.network(y), z
 
 
@@ -41,20 +42,9 @@ class MultiScale(TRM):
         """Update each latent once from the question, the answer and the sum of all latents; then the answer."""
         scales = list(z.chunk(self.latent_steps, dim=-1))  # n x (B, S, D)
         for step in range(self.latent_steps):
-            scales[step] = self.network(reduce(torch.add, scales) + (y + x))
+            with self.gradient(step):
+                scales[step] = self.network(reduce(torch.add, scales) + (y + x))
         return self.network(y + reduce(torch.add, scales)), torch.cat(scales, dim=-1)
-
-
-class OneStep(TRM):
-    """Differentiates only the last update of the latent and that of the answer (table 1: 1-step gradient)."""
-
-    def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Do what the plain model does, all but its end without gradient."""
-        with torch.no_grad():
-            for _ in range(self.latent_steps - 1):
-                z = self.network(z + (y + x))
-        z = self.network(z + (y + x))
-        return self.network(y + z), z
 
 
 class TwoNetworks(TRM):
@@ -69,8 +59,9 @@ class TwoNetworks(TRM):
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Update the latent n times by one network, then the answer by the other."""
-        for _ in range(self.latent_steps):
-            z = self.network(z + (y + x))
+        for step in range(self.latent_steps):
+            with self.gradient(step):
+                z = self.network(z + (y + x))
         return self.apply_blocks(self.answer_blocks, y + z), z
 
 
@@ -79,15 +70,16 @@ class HRM(TwoNetworks):
 
     Its answer is the high-level state z_H and its latent the low-level state z_L. In the published model each network
     has four layers, T = n = 2, there is one puzzle token, and a continue loss trains when to halt.
+
+    Raises:
+        InputError: if it is asked for more gradient.
     """
 
-    def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Update z_L n times, then z_H; only the last update of either is differentiated."""
-        with torch.no_grad():
-            for _ in range(self.latent_steps - 1):
-                z = self.network(z + (y + x))
-        z = self.network(z + (y + x))
-        return self.apply_blocks(self.answer_blocks, y + z), z
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.gradient_steps > 1:
+            raise InputError(f"network hrm differentiates one latent step, but gradient_steps is {self.gradient_steps}")
+        self.gradient_steps = 1
 
 
 class Direct(SingleZ):
@@ -109,13 +101,12 @@ class Direct(SingleZ):
         return self.network(y + x), z
 
 
-NetworkName = Literal["trm", "single_z", "multi_scale", "one_step", "two_networks", "hrm", "direct"]
+NetworkName = Literal["trm", "single_z", "multi_scale", "two_networks", "hrm", "direct"]
 
 NETWORKS: dict[NetworkName, type[TRM]] = {
     "trm": TRM,
     "single_z": SingleZ,
     "multi_scale": MultiScale,
-    "one_step": OneStep,
     "two_networks": TwoNetworks,
     "hrm": HRM,
     "direct": Direct,

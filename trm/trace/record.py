@@ -14,9 +14,9 @@ from trm.module import TRMModule
 from trm.nn import TRM, State
 from trm.nn.layers import widen
 from trm.nn.losses import LOG_PROBABILITIES
-from trm.nn.variants import HRM, OneStep, TwoNetworks
+from trm.nn.variants import HRM, TwoNetworks
 
-INSPECTED = (TRM, OneStep, TwoNetworks, HRM)
+INSPECTED = (TRM, TwoNetworks, HRM)
 """Networks whose updates are shown one by one: n of the latent, then one of the answer, T times."""
 
 

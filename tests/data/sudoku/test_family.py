@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from trm.data import Sudoku
 from trm.data.base import Noise, Rows
@@ -138,3 +139,18 @@ def test_many_answers_are_checked_as_one_is() -> None:
     questions = np.repeat(question[None], 4, axis=0)
     assert data.valid(questions, answers).tolist() == [True, False, False, False]
     assert [data.verify(question, row).valid for row in answers] == [True, False, False, False]
+
+
+def test_easier_puzzles_have_more_of_their_own_answer_filled_in(tmp_path: Path) -> None:
+    sizes = {"train_size": 200, "val_size": 0, "test_size": 0, "clues": (8, 8), "root": str(tmp_path)}
+    plain, mixed, all_easier = (Sudoku(4, **sizes, easier=share) for share in (0.0, 0.5, 1.0))
+    as_they_are, half, easy = (data.draw(0, 4000) for data in (plain, mixed, all_easier))
+    for batch in (half, easy):
+        assert torch.equal(batch.labels, as_they_are.labels)
+        kept = (as_they_are.inputs > 1) | (batch.inputs == 1)
+        assert torch.equal(batch.inputs[kept], as_they_are.inputs[kept])
+        assert torch.equal(batch.inputs[~kept], batch.labels[~kept])
+    filled = [(batch.inputs != as_they_are.inputs).sum(1) for batch in (half, easy)]
+    assert (filled[0] > 0).float().mean().item() == pytest.approx(0.5 * (8 / 9), abs=0.03)  # no blank: 1 in 9
+    assert torch.bincount(filled[1], minlength=9).div(4000).tolist() == pytest.approx([1 / 9] * 9, abs=0.02)
+    assert torch.equal(mixed.draw(100, 7).inputs, half.inputs[100:107])

@@ -31,6 +31,8 @@ class Sudoku(PuzzleData):
             with any clue taken away.
         min_rating: leave out the puzzles of a table that it rates easier than this.
         symmetries: augment the training puzzles.
+        easier: probability that a draw of the training puzzles has a random part of its blanks filled in, from none to
+            all of them (after arXiv 2601.10679).
         root: folder for downloads and for generated puzzles, which are made once.
         slots: puzzles being thought about at once, per device; the batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
@@ -54,6 +56,7 @@ class Sudoku(PuzzleData):
         clues: tuple[int, int] | None = None,
         min_rating: int = 0,
         symmetries: bool = True,
+        easier: float = 0.0,
         root: str = "data",
         slots: int = 768,
         steps_per_batch: int = 16,
@@ -74,7 +77,9 @@ class Sudoku(PuzzleData):
         check_range("data", 0, **{f"{split}_size": count for split, count in self.counts.items()})
         self.clues = clues
         self.min_rating = min_rating
+        check_range("data", 0, 1, easier=easier)
         self.symmetries = symmetries
+        self.easier = easier
         self.root = Path(root)
 
     def load(self, split: str) -> Rows:
@@ -87,11 +92,17 @@ class Sudoku(PuzzleData):
         return Rows(questions, answers, np.zeros(len(questions), dtype=np.int32))
 
     def augment(self, rows: Rows, noise: Noise) -> Rows:
-        """Apply a random symmetry of the board to each row."""
-        if not self.symmetries:
-            return rows
-        views, each = self._symmetries(noise, len(rows.inputs)), np.arange(len(rows.inputs))
-        return Rows(views.apply(rows.inputs, each), views.apply(rows.labels, each), rows.puzzles)
+        """Apply a random symmetry of the board to each row, and make some easier."""
+        if self.symmetries:
+            views, each = self._symmetries(noise, len(rows.inputs)), np.arange(len(rows.inputs))
+            rows = Rows(views.apply(rows.inputs, each), views.apply(rows.labels, each), rows.puzzles)
+        return self._made_easier(rows, noise) if self.easier else rows
+
+    def _made_easier(self, rows: Rows, noise: Noise) -> Rows:
+        """Fill in, for a share of the rows, as many of the blanks as chance says: each of them alike."""
+        chances = noise.uniforms(2 + self.seq_len)  # (N, 2 + L): is it made easier, by how much, in which cells
+        filled = (chances[:, :1] < self.easier) & (chances[:, 2:] < chances[:, 1:2])  # (N, L)
+        return rows._replace(inputs=np.where(filled, rows.labels, rows.inputs))
 
     def views(self, count: int, seed: int = 0) -> Views:
         """Return random symmetries of the board, of which the first leaves it as it is."""
