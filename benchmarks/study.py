@@ -52,6 +52,8 @@ class Job(NamedTuple):
 
 def evaluations(folder: Path) -> list[Evaluation]:
     """Read what TensorBoard was told of a run, by step; a step that was taken again counts as it was taken last."""
+    if not folder.exists():
+        return []
     log = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     log.Reload()
     if "val/solved" not in log.Tags()["scalars"]:
