@@ -5,7 +5,7 @@ BOARD := .3...2.1...4....
 CHECKPOINT := runs/quickstart/checkpoints/last.ckpt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory notebooks clean
+.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory study notebooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ memory: install ## Measure the peak memory of a training step, with and without 
 
 halting: install ## Measure the speed of each halting rule on a checkpoint: make halting CHECKPOINT=FILE
 	$(BIN)/python benchmarks/halting.py $(CHECKPOINT) 256
+
+study: install ## Compare training recipes at equal cost, for hours; make study SUDOKU=FOLDER takes real 9x9 boards
+	$(BIN)/python benchmarks/study.py $(if $(SUDOKU),--sudoku $(SUDOKU))
 
 notebooks: install ## Run the notebooks again, from scratch and at full size (15 minutes)
 	rm -rf notebooks/runs

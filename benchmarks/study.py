@@ -92,14 +92,12 @@ def start(job: Job, steps: int) -> int:
         return child
     status = 1
     try:
-        os.setpgid(0, 0)  # Ctrl-C is for the study, which asks its runs to stop
+        os.setpgid(0, 0)  # Ctrl-C is for the study, which ends its runs
         job.folder.mkdir(parents=True, exist_ok=True)
         with (job.folder / "log.txt").open("a") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
             status = trm(["fit", *arguments(job, steps)])
-    except KeyboardInterrupt:
-        status = 128 + signal.SIGTERM
     except BaseException:
         traceback.print_exc()
     finally:
@@ -130,8 +128,9 @@ def train(jobs: list[Job], parallel: int, goal: Callable[[Job], int]) -> list[Jo
                 waiting.appendleft(job)
     finally:  # some are left when the study is asked to stop
         for child in running:
-            os.kill(child, signal.SIGTERM)
-        for child in running:
+            os.kill(
+                child, signal.SIGKILL
+            )  # it goes on from its last evaluation, and the coming ones stay where they are
             os.waitpid(child, 0)
     return failed
 
