@@ -114,6 +114,42 @@ def test_pictures_are_of_the_averaged_weights_whatever_the_order(
     assert_same(drawn[-1], [weights.detach() for weights in module.parameters()])
 
 
+class NoteDepth(Callback):
+    """Notes cycles and latent steps of every training batch and of every validation batch."""
+
+    def __init__(self) -> None:
+        self.training: list[tuple[int, int]] = []
+        self.validation: set[tuple[int, int]] = set()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        self.training.append((pl_module.core.cycles, pl_module.core.latent_steps))
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        self.validation.add((pl_module.core.cycles, pl_module.core.latent_steps))
+
+
+def test_depth_grows_in_three_stages_and_is_whole_in_validation(tmp_path: Path) -> None:
+    data = Sudoku(4, train_size=8, val_size=2, clues=(8, 8), root=str(tmp_path), slots=2, steps_per_batch=1, workers=0)
+    module = TRMModule(6, 16, hidden_size=8, num_heads=2, multiple_of=8, cycles=3, latent_steps=6, supervision_steps=2)
+    depths = NoteDepth()
+    trainer = quiet_trainer(max_steps=10, val_check_interval=1, callbacks=[DepthCurriculum(), depths])
+    trainer.fit(module, data)
+    assert depths.training == [(1, 2)] * 3 + [(2, 4)] * 3 + [(3, 6)] * 4
+    assert depths.validation == {(3, 6)}
+    assert (module.core.cycles, module.core.latent_steps) == (3, 6)
+
+
+def test_a_depth_curriculum_is_refused_where_it_has_no_stages(tmp_path: Path) -> None:
+    data = Sudoku(4, train_size=8, val_size=2, clues=(8, 8), root=str(tmp_path), slots=2, steps_per_batch=1, workers=0)
+    sizes = {"hidden_size": 8, "num_heads": 2, "multiple_of": 8}
+    with pytest.raises(InputError, match=r"needs trainer\.max_steps"):
+        quiet_trainer(callbacks=[DepthCurriculum()]).fit(TRMModule(6, 16, **sizes), data)
+    with pytest.raises(InputError, match="network multi_scale has a latent for each"):
+        quiet_trainer(max_steps=1, callbacks=[DepthCurriculum()]).fit(
+            TRMModule(6, 16, **sizes, network="multi_scale"), data
+        )
+
+
 class Clock(Callback):
     """A process whose batches take 2 s of CPU time each, and its validations 100 s; the second batch is deeper."""
 
@@ -161,39 +197,3 @@ def test_counting_operations_draws_no_random_numbers(monkeypatch: pytest.MonkeyP
 def _with_latent_steps(module: TRMModule, steps: int) -> TRM:
     module.core.latent_steps = steps
     return module.core
-
-
-class NoteDepth(Callback):
-    """Notes cycles and latent steps of every training batch and of every validation batch."""
-
-    def __init__(self) -> None:
-        self.training: list[tuple[int, int]] = []
-        self.validation: set[tuple[int, int]] = set()
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        self.training.append((pl_module.core.cycles, pl_module.core.latent_steps))
-
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        self.validation.add((pl_module.core.cycles, pl_module.core.latent_steps))
-
-
-def test_depth_grows_in_three_stages_and_is_whole_in_validation(tmp_path: Path) -> None:
-    data = Sudoku(4, train_size=8, val_size=2, clues=(8, 8), root=str(tmp_path), slots=2, steps_per_batch=1, workers=0)
-    module = TRMModule(6, 16, hidden_size=8, num_heads=2, multiple_of=8, cycles=3, latent_steps=6, supervision_steps=2)
-    depths = NoteDepth()
-    trainer = quiet_trainer(max_steps=10, val_check_interval=1, callbacks=[DepthCurriculum(), depths])
-    trainer.fit(module, data)
-    assert depths.training == [(1, 2)] * 3 + [(2, 4)] * 3 + [(3, 6)] * 4
-    assert depths.validation == {(3, 6)}
-    assert (module.core.cycles, module.core.latent_steps) == (3, 6)
-
-
-def test_a_depth_curriculum_is_refused_where_it_has_no_stages(tmp_path: Path) -> None:
-    data = Sudoku(4, train_size=8, val_size=2, clues=(8, 8), root=str(tmp_path), slots=2, steps_per_batch=1, workers=0)
-    sizes = {"hidden_size": 8, "num_heads": 2, "multiple_of": 8}
-    with pytest.raises(InputError, match=r"needs trainer\.max_steps"):
-        quiet_trainer(callbacks=[DepthCurriculum()]).fit(TRMModule(6, 16, **sizes), data)
-    with pytest.raises(InputError, match="network multi_scale has a latent for each"):
-        quiet_trainer(max_steps=1, callbacks=[DepthCurriculum()]).fit(
-            TRMModule(6, 16, **sizes, network="multi_scale"), data
-        )

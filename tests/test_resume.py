@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tasks import random_tasks, write_tasks
 from training import STATE, assert_same, quiet_trainer
 
-from trm.callbacks import DepthCurriculum, StepEMA
+from trm.callbacks import DepthCurriculum, Speed, StepEMA
 from trm.checkpoint import Checkpoints, load_checkpoint
 from trm.cli import main
 from trm.data import ARC, Maze, PuzzleData, Sudoku
@@ -101,7 +101,7 @@ def train(
         max_steps=max_steps,
         limit_train_batches=2,
         enable_checkpointing=True,
-        callbacks=[StepEMA(0.9, warmup=True), checkpoint, *extra],
+        callbacks=[StepEMA(0.9, warmup=True), Speed(), checkpoint, *extra],
     )
     trainer.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
     return torch.load(folder / "last.ckpt", weights_only=True)
@@ -113,6 +113,8 @@ def test_resume_is_exact(tmp_path: Path, stop: int, make: Any) -> None:
     whole = train(tmp_path / "whole", make(tmp_path), 11)
     train(tmp_path / "parts", make(tmp_path), stop)
     resumed = train(tmp_path / "parts", make(tmp_path), 11, "last")
+    costs = [checkpoint["callbacks"]["Speed"]["tflop"] for checkpoint in (whole, resumed)]
+    assert costs[0] == pytest.approx(costs[1])
     halted = whole["slots"][0]["steps"]
     assert len(halted.unique()) > 1  # the test would see a slot that is out of step
     for key in STATE:

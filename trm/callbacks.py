@@ -113,7 +113,7 @@ class Speed(Callback):
         self._operations = 0  # per slot, since the costs were added up
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks, and count the operations of every step from here on."""
+        """Count the operations of every step from here on."""
         assert isinstance(pl_module, TRMModule)
         core, looks_ahead = pl_module.core, pl_module.hparams["continue_loss"]
         counted: dict[tuple[int, int], int] = {}
@@ -126,14 +126,14 @@ class Speed(Callback):
             self._operations += counted[depth]
 
         self._handle = trainer.optimizers[0].register_step_pre_hook(count)
-        self.on_train_epoch_start(trainer, pl_module)  # which Lightning leaves out in the middle of an epoch
+        self.on_train_epoch_start(trainer, pl_module)  # which a run that continues amid an epoch does not come to
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count no more."""
         self._handle.remove()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks again, which ran on while a checkpoint was written."""
+        """Start the clocks."""
         self._since, self._step = time.perf_counter(), trainer.global_step
         self._start_costs(pl_module)
 

@@ -1,6 +1,5 @@
 """``TRMModule``: the network in Lightning, trained by deep supervision with several optimizer steps per batch."""
 
-import inspect
 from collections.abc import Iterable
 from typing import Any, Literal, cast
 
@@ -17,9 +16,10 @@ from torchmetrics import Metric
 import trm
 from trm.batch import Batch
 from trm.calibration import HaltingCalibration
+from trm.compatibility import refuse_other_network, refuse_other_puzzles
 from trm.compilation import compile_in_place
 from trm.data import PuzzleData
-from trm.errors import DivergedError, InputError, check_choice, check_range
+from trm.errors import DivergedError, check_choice, check_range
 from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
 from trm.inference.halting import RULES, head, obeys
 from trm.inference.questions import check_questions
@@ -31,25 +31,6 @@ from trm.nn.variants import NetworkName
 from trm.optim import AdamATan2, MuonATan2, warmup_cosine
 from trm.precision import check_precision
 from trm.supervision import Slots, explore_halting, shaken, step_weights
-
-ARCHITECTURE = (
-    "network",
-    "vocab_size",
-    "seq_len",
-    "num_puzzles",
-    "hidden_size",
-    "num_layers",
-    "num_heads",
-    "expansion",
-    "multiple_of",
-    "mixer",
-    "positions",
-    "puzzle_tokens",
-    "puzzle_size",
-    "continue_loss",
-    "conv",
-)
-"""Hyper-parameters that must agree with those of a checkpoint for its weights to mean the same."""
 
 WHEN_DONE = head()
 """How slots halt in training."""
@@ -404,37 +385,10 @@ class TRMModule(LightningModule):
         Raises:
             InputError: if the checkpoint does not fit.
         """
-        parameters = inspect.signature(TRMModule).parameters  # what an older checkpoint does not name was the default
-        theirs = {name: parameters[name].default for name in ARCHITECTURE} | checkpoint.get("hyper_parameters", {})
-        latents = ("latent_steps",) if self.hparams["network"] == "multi_scale" else ()
-        for name in (*ARCHITECTURE, *latents):
-            if theirs.get(name) != self.hparams[name]:
-                raise InputError(
-                    f"the checkpoint was trained with {name} {theirs.get(name)!r}, but the configuration has "
-                    f"{self.hparams[name]!r}; both must be the same network on the same family of puzzles"
-                )
-        changed = [name for name in self.hparams if name in theirs and theirs[name] != self.hparams[name]]
-        for name in changed:
-            rank_zero_info(
-                f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {self.hparams[name]!r}."
-            )
+        refuse_other_network(self, checkpoint.get("hyper_parameters", {}))
         if data := self._data():
-            self._refuse_other_puzzles(data, checkpoint.get("family", {}))
+            refuse_other_puzzles(data, checkpoint.get("family", {}))
         self._saved_slots = checkpoint.get("slots", [])
-
-    @staticmethod
-    def _refuse_other_puzzles(data: PuzzleData, family: dict[str, Any]) -> None:
-        theirs, ours = family.get("class_path"), data.family
-        if theirs != ours["class_path"]:
-            raise InputError(f"the checkpoint was trained on {theirs}, but the data is {ours['class_path']}")
-        for name in data.numbered_by:
-            default = inspect.signature(type(data).__init__).parameters[name].default  # of an older checkpoint
-            value = family["init_args"].get(name, default)
-            if value != ours["init_args"][name]:
-                raise InputError(
-                    f"the puzzle table of the checkpoint has the rows of data.{name} {value!r}, but data.{name} is "
-                    f"{ours['init_args'][name]!r}: the same rows would stand for other puzzles"
-                )
 
     def on_fit_start(self) -> None:
         """Begin with the slots of the checkpoint, or with empty ones."""
