@@ -6,7 +6,7 @@ BOARD := .3...2.1...4....
 CHECKPOINT := runs/quickstart/checkpoints/last.ckpt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory zoo tables notebooks clean
+.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory zoo study tables notebooks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ halting: install ## Measure the speed of each halting rule on a checkpoint: make
 
 zoo: install ## Put a trained model into the zoo: make zoo NAME=sudoku-4x4 CHECKPOINT=FILE; without NAME write all cards
 	$(BIN)/python benchmarks/zoo.py $(if $(NAME),$(NAME) $(CHECKPOINT) $(OPTIONS))
+
+study: install ## Compare training recipes at equal cost, for hours; make study SUDOKU=FOLDER takes real 9x9 boards
+	$(BIN)/python benchmarks/study.py $(if $(SUDOKU),--sudoku $(SUDOKU))
 
 notebooks: install ## Run the notebooks again, from scratch and at full size (15 minutes)
 	rm -rf notebooks/runs

@@ -29,11 +29,11 @@ from trm.nn import solved as is_solved
 
 TEXT = """# Each recipe against the plain one, at the same cost
 
-Written by `make study`: all evaluations are in `curves.csv`, all comparisons in `verdicts.csv`. Solved is the percentage
-of the validation puzzles that the averaged weights solve, ± its standard deviation over the seeds; "to plain" is the
-difference to the plain run of the same seed, ± its standard error, with a verdict where the 95 % interval of Student's
-t leaves zero out, as it does by chance in one of twenty comparisons. Core-seconds are CPU time of one thread in training;
-operations are those of matrix products and attention, without the optimizer's."""
+Written by `make study`: all evaluations are in `curves.csv`, all comparisons in `verdicts.csv`. Solved is the share of
+the validation puzzles that the averaged weights solve, in percent ± its standard deviation over the seeds; "to plain"
+is the difference to the plain run of the same seed ± its standard error, with a verdict where the 95 % interval of
+Student's t leaves zero out, as it does by chance in one of twenty comparisons. Core-seconds are CPU time of one thread
+in training; operations are those of matrix products and attention, without the optimizer's."""
 
 
 class Job(NamedTuple):
@@ -52,6 +52,8 @@ class Job(NamedTuple):
 
 def evaluations(folder: Path) -> list[Evaluation]:
     """Read what TensorBoard was told of a run, by step; a step that was taken again counts as it was taken last."""
+    if not folder.exists():
+        return []
     log = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     log.Reload()
     if "val/solved" not in log.Tags()["scalars"]:
@@ -90,14 +92,12 @@ def start(job: Job, steps: int) -> int:
         return child
     status = 1
     try:
-        os.setpgid(0, 0)  # Ctrl-C is for the study, which asks its runs to stop
+        os.setpgid(0, 0)  # Ctrl-C is for the study, which ends its runs
         job.folder.mkdir(parents=True, exist_ok=True)
         with (job.folder / "log.txt").open("a") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
             status = trm(["fit", *arguments(job, steps)])
-    except KeyboardInterrupt:
-        status = 128 + signal.SIGTERM
     except BaseException:
         traceback.print_exc()
     finally:
@@ -128,8 +128,9 @@ def train(jobs: list[Job], parallel: int, goal: Callable[[Job], int]) -> list[Jo
                 waiting.appendleft(job)
     finally:  # some are left when the study is asked to stop
         for child in running:
-            os.kill(child, signal.SIGTERM)
-        for child in running:
+            os.kill(
+                child, signal.SIGKILL
+            )  # it goes on from its last evaluation, and the coming ones stay where they are
             os.waitpid(child, 0)
     return failed
 

@@ -99,7 +99,7 @@ def verdicts(runs: list[Run], budget: dict[str, float]) -> list[dict[str, Any]]:
                 {
                     "task": runs[0].task,
                     "budget": UNITS[unit],
-                    "amount": round(budget[unit], 3),
+                    "amount": float(f"{budget[unit]:.4g}"),
                     "measure": measure,
                     "recipe": recipe,
                     "seeds": len(seeds),
