@@ -29,7 +29,7 @@ def published(data: ARC, batch: Batch) -> list[tuple[str, str, str]]:
         tokens = field.clamp(min=0).numpy().astype(np.uint8).reshape(-1, SIDE, SIDE)
         corners = [np.argwhere(canvas >= 2).min(axis=0) for canvas in tokens]
         home = np.stack([np.roll(c, -at, axis=(0, 1)) for c, at in zip(tokens, corners, strict=True)])
-        grids = data.symmetries.undo(crop(home), ids)
+        grids = data.symmetries.undo(crop(home.reshape(len(ids), -1)), ids)
         found.append([str(grids.grid(row).tolist()) for row in range(len(ids))])
     return list(zip([data.resolve(int(puzzle)).task for puzzle in ids], *found, strict=True))
 
