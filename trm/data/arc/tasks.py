@@ -33,7 +33,7 @@ class Task(NamedTuple):
     def side(self) -> int:
         """Rows or columns of its largest grid, whichever are more."""
         pairs = [*self.train, *self.test]
-        return max(max(grid.shape) for pair in pairs for grid in pair if grid is not None)
+        return int(max(max(grid.shape) for pair in pairs for grid in pair if grid is not None))
 
 
 class Puzzle(NamedTuple):
