@@ -36,22 +36,32 @@ def small(files: Files, write: Callable[[Files], Path]) -> Callable[..., ARC]:
 
 
 @pytest.fixture
-def checkpoint(small: Callable[..., ARC], tmp_path: Path) -> Path:
+def trained(small: Callable[..., ARC], tmp_path: Path) -> Callable[..., Path]:
     """A model that has been trained on them for two steps."""
-    data = small(val_size=0)
-    module = TRMModule(
-        12,
-        900,
-        data.num_puzzles,
-        16,
-        num_heads=2,
-        multiple_of=8,
-        cycles=1,
-        latent_steps=1,
-        supervision_steps=1,
-        puzzle_tokens=1,
-    )
-    trainer = quiet_trainer(max_steps=2, max_epochs=1, limit_train_batches=1)
-    trainer.fit(module, data)
-    trainer.save_checkpoint(tmp_path / "arc.ckpt")
-    return tmp_path / "arc.ckpt"
+
+    def train(**arguments: Any) -> Path:
+        data = small(val_size=0, **arguments)
+        module = TRMModule(
+            12,
+            data.seq_len,
+            data.num_puzzles,
+            16,
+            num_heads=2,
+            multiple_of=8,
+            cycles=1,
+            latent_steps=1,
+            supervision_steps=1,
+            puzzle_tokens=1,
+        )
+        trainer = quiet_trainer(max_steps=2, max_epochs=1, limit_train_batches=1)
+        trainer.fit(module, data)
+        trainer.save_checkpoint(tmp_path / "arc.ckpt")
+        return tmp_path / "arc.ckpt"
+
+    return train
+
+
+@pytest.fixture
+def checkpoint(trained: Callable[..., Path]) -> Path:
+    """The same on the official canvas."""
+    return trained()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tasks import Files
 
 from trm.cli import main
 from trm.data.arc import ARC
@@ -85,6 +86,19 @@ def test_tasks_that_changed_since_training_are_refused(
     task.with_name("five.json").write_text(task.read_text().replace("0", "7"))
     assert main(["solve", str(checkpoint), str(task)]) == 2
     assert "they have changed since" in capsys.readouterr().err
+
+
+def test_a_model_of_a_small_canvas_solves_what_fits_and_refuses_the_rest(
+    files: Files, trained: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = trained(side=4)
+    assert main(["solve", str(path), str(tmp_path / "evaluation" / "four.json"), "--json"]) in (0, 1)
+    assert json.loads(capsys.readouterr().out)["known"]
+    files["evaluation"]["four"]["test"][0]["input"] = [[1] * 5]
+    (tmp_path / "large.json").write_text(json.dumps(files["evaluation"]["four"]))
+    assert main(["solve", str(path), str(tmp_path / "large.json")]) == 2
+    expected = "task large has a grid of 5 rows or columns, but the model's canvas (data.side) has 4"
+    assert expected in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_task_is_refused(

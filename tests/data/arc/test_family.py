@@ -29,7 +29,7 @@ def published(data: ARC, batch: Batch) -> list[tuple[str, str, str]]:
         tokens = field.clamp(min=0).numpy().astype(np.uint8).reshape(-1, SIDE, SIDE)
         corners = [np.argwhere(canvas >= 2).min(axis=0) for canvas in tokens]
         home = np.stack([np.roll(c, -at, axis=(0, 1)) for c, at in zip(tokens, corners, strict=True)])
-        grids = data.symmetries.undo(crop(home), ids)
+        grids = data.symmetries.undo(crop(home.reshape(len(ids), -1)), ids)
         found.append([str(grids.grid(row).tolist()) for row in range(len(ids))])
     return list(zip([data.resolve(int(puzzle)).task for puzzle in ids], *found, strict=True))
 
@@ -113,6 +113,25 @@ def test_one_example_of_a_visit_stays_in_its_corner_and_the_others_move(small: B
     assert (places[~first] > 0).any(axis=1).mean() > 0.95
 
 
+def test_a_smaller_canvas_leaves_out_larger_tasks_and_keeps_the_others_whole(
+    files: Files, small: Build, write: Callable[[Files], Path]
+) -> None:
+    pairs = [{"input": [[1] * 6], "output": [[2]]}]
+    files["training"]["wide"] = {"train": pairs, "test": pairs}
+    write(files)
+    assert [puzzle.name for puzzle in small(side=5).puzzles] == ["one", "two", "four", "three"]
+    assert [puzzle.name for puzzle in small(side=6).puzzles] == ["one", "two", "wide", "four", "three"]
+    data = small(side=5)
+    batch, test = data.draw(0, 300), data.load("test")
+    assert batch.inputs.shape[1] == batch.labels.shape[1] == test.inputs.shape[1] == data.seq_len == 25
+    sizes = {puzzle.name: {int(grid.size) for pair in puzzle.shown for grid in pair} for puzzle in data.puzzles}
+    for field in (batch.inputs, batch.labels):
+        for tokens, puzzle in zip(field, batch.puzzles, strict=True):
+            assert int((tokens >= 2).sum()) in sizes[data.resolve(int(puzzle)).task]
+    moved = (batch.inputs.reshape(-1, 5, 5)[:, 0] < 2).all(-1)
+    assert 0.1 < moved.float().mean() < 0.9
+
+
 def test_the_test_asks_each_test_input_as_every_puzzle_of_its_task(files: Files, small: Build) -> None:
     data = small(eval_batch_size=7)
     assert data.eval_size("test") == 3 * 6
@@ -184,6 +203,9 @@ def test_workers_do_not_change_the_data(small: Build) -> None:
         ({"augmentations": -1}, "data.augmentations is -1"),
         ({"val_size": -1}, "data.val_size is -1"),
         ({"test_subset": "evaluation2"}, "must be one of data.subsets"),
+        ({"side": 0}, "data.side is 0"),
+        ({"side": 31}, "data.side is 31"),
+        ({"side": 29, "numbering": "official"}, "data.side is 29, but the official numbering is that of all tasks"),
     ],
 )
 def test_arguments_out_of_range_are_refused(wrong: dict[str, Any], message: str, small: Build) -> None:
@@ -201,6 +223,17 @@ def test_a_grid_is_read_from_json_and_from_lines() -> None:
     for text, message in (("", "neither JSON"), ("01x", "neither JSON"), ("[[0,1", "not JSON"), ("01\n2", "rows of 1")):
         with pytest.raises(InputError, match=message):
             data.parse(text)
+
+
+def test_a_grid_larger_than_the_canvas_is_refused(small: Build) -> None:
+    data = small(side=3)
+    assert data.write(data.parse("012\n345\n678")) == "[[0,1,2],[3,4,5],[6,7,8]]"
+    with pytest.raises(InputError, match=r"the grid is 1x4, but the canvas \(data.side\) has 3x3 cells"):
+        data.parse("0123")
+    with pytest.raises(
+        InputError, match=r"data.side is 1, but every task of evaluation has a larger grid: the smallest"
+    ):
+        _ = small(side=1).puzzles
 
 
 def test_boards_are_drawn_side_by_side() -> None:

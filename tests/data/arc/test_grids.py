@@ -121,6 +121,16 @@ def test_a_moved_grid_keeps_its_cells_and_end_marks(many: Grids) -> None:
         assert np.array_equal(canvas, expected[:SIDE, :SIDE])
 
 
+@pytest.mark.parametrize("side", [1, 6, SIDE - 1])
+def test_a_smaller_canvas_is_the_corner_of_the_official_one(many: Grids, side: int) -> None:
+    fitting = many.take(np.flatnonzero(np.maximum(many.heights, many.widths) <= side))
+    assert len(fitting.cells)
+    whole = encode(fitting).reshape(-1, SIDE, SIDE)
+    tokens = encode(fitting, side=side)
+    assert np.array_equal(tokens.reshape(-1, side, side), whole[:, :side, :side])
+    assert all(np.array_equal(one, other) for one, other in zip(fitting, crop(tokens), strict=True))
+
+
 def test_no_grid_has_no_tokens() -> None:
     empty = Grids.stack([np.zeros((0, 0), dtype=np.uint8)])
     assert not encode(empty).any()

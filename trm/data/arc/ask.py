@@ -45,8 +45,16 @@ def ask(data: ARC, task: Task, views: int) -> Question:
 
     A task counts as known by its name or by its train pairs. Outputs of its test pairs are used to count right answers
     alone.
+
+    Raises:
+        InputError: if the task has a grid larger than the model's canvas.
     """
     inputs, outputs = [pair.input for pair in task.test], [pair.output for pair in task.test]
+    if task.side > data.side:
+        raise InputError(
+            f"task {task.name} has a grid of {task.side} rows or columns, but the model's canvas (data.side) has "
+            f"{data.side}"
+        )
     index = _find(data, task)
     if index is None:
         shown = [(pair.input, pair.output) for pair in task.train if pair.output is not None]
@@ -61,7 +69,7 @@ def ask(data: ARC, task: Task, views: int) -> Question:
     tests = np.repeat(np.arange(len(inputs)), len(ids))
     ids = np.tile(ids, len(inputs)).astype(np.int32)
     answers: list[tuple[Grid, Grid | None]] = list(zip(inputs, outputs, strict=True))
-    rows = Examples.collect([answers]).rows(tests, ids, symmetries)
+    rows = Examples.collect([answers]).rows(tests, ids, symmetries, data.side)
     if index is None:
         rows = rows._replace(puzzles=np.zeros_like(ids))
     return Question(rows, ids, Votes(puzzles, Solutions({task.name: outputs}), symmetries), index is not None)

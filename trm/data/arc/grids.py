@@ -1,8 +1,9 @@
 """Grids of ARC as arrays: a batch of them is moved, recoloured, encoded, cropped and hashed at once.
 
-Letters in shape comments: N grids, S side of the canvas (30), L its cells (900).
+Letters in shape comments: N grids, S side of the canvas (30), L cells of what a network sees of it (900, or fewer).
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -88,11 +89,12 @@ class Grids(NamedTuple):
         return np.asarray(np.einsum("nij,ij->n", TOKEN_WEIGHTS[self.cells], CELL_WEIGHTS))
 
 
-def encode(grids: Grids, down: Integers | int = 0, right: Integers | int = 0) -> Tokens:
+def encode(grids: Grids, down: Integers | int = 0, right: Integers | int = 0, side: int = SIDE) -> Tokens:
     """Return the tokens of each grid, moved down and right by so many cells, (N, L).
 
     The row under the grid and the column right of it hold ``END`` where they are on the canvas, but not the corner
-    where the two would meet.
+    where the two would meet. Of the canvas only the first ``side`` rows and columns are kept, L = side x side, which
+    must hold the grid.
     """
     rows = _AXIS - np.broadcast_to(down, len(grids.cells))[:, None]  # (N, S): row of the grid
     columns = _AXIS - np.broadcast_to(right, len(grids.cells))[:, None]
@@ -102,15 +104,18 @@ def encode(grids: Grids, down: Integers | int = 0, right: Integers | int = 0) ->
     under = (rows == heights)[:, :, None] & ((columns >= 0) & (columns < widths))[:, None, :]
     beside = ((rows >= 0) & (rows < heights))[:, :, None] & (columns == widths)[:, None, :]
     cells[under | beside] = END
-    return np.asarray(cells.reshape(-1, SIDE * SIDE))
+    return np.asarray(cells[:, :side, :side].reshape(-1, side * side))
 
 
 def crop(tokens: Integers) -> Grids:
     """Find in each row of tokens, (N, L), the largest rectangle of colours that begins at the top left.
 
-    Of equally large ones the lowest counts, as in the official evaluation. 0x0 if the first cell is no colour.
+    Of equally large ones the lowest counts, as in the official evaluation. 0x0 if the first cell is no colour. The side
+    of the canvas is that of a square of L cells.
     """
-    canvases = tokens.reshape(-1, SIDE, SIDE)
+    side = math.isqrt(tokens.shape[-1])
+    missing = (0, SIDE - side)
+    canvases = np.pad(tokens.reshape(-1, side, side), [(0, 0), missing, missing])
     blank = (canvases < FIRST_COLOUR) | (canvases >= VOCAB_SIZE)
     lengths = np.where(blank.any(axis=2), blank.argmax(axis=2), SIDE)  # colours at the beginning of each row, (N, S)
     widths = np.minimum.accumulate(lengths, axis=1)  # of a rectangle that ends with this row

@@ -29,6 +29,12 @@ class Task(NamedTuple):
     train: list[Pair]
     test: list[Pair]
 
+    @property
+    def side(self) -> int:
+        """Rows or columns of its largest grid, whichever are more."""
+        pairs = [*self.train, *self.test]
+        return int(max(max(grid.shape) for pair in pairs for grid in pair if grid is not None))
+
 
 class Puzzle(NamedTuple):
     """What may be seen of a task: the only thing that training, augmentation and puzzle ids are made from."""
