@@ -1,11 +1,11 @@
 """The card of a model of the zoo, as Markdown, from what ``zoo.py`` has measured."""
 
-import math
 import shlex
 from collections.abc import Iterable
 from typing import Any
 
 from trm.data.files import whole_file
+from trm.ledger import wilson
 from trm.zoo import FOLDER
 
 CHANGES = {
@@ -22,13 +22,6 @@ def write(name: str, text: str) -> None:
     """Write the card of a model to the package."""
     with whole_file(FOLDER / f"{name}.md", "w") as file:
         file.write(text)
-
-
-def wilson(right: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of which ``right`` of ``count`` were seen (Wilson 1927)."""
-    z = 1.959964
-    middle, spread = right + z * z / 2, z * math.sqrt(right * (count - right) / count + z * z / 4)
-    return (middle - spread) / (count + z * z), (middle + spread) / (count + z * z)
 
 
 def render(facts: dict[str, Any]) -> str:
@@ -71,7 +64,7 @@ def headline(facts: dict[str, Any]) -> str:
 
 def percent(right: float, count: int) -> str:
     """Return a share and its interval."""
-    low, high = wilson(right, count)
+    low, high = wilson(right / count, count)
     return f"{100 * right / count:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 

@@ -7,9 +7,7 @@ From the second time on, what and command are known. Without arguments all cards
 """
 
 import argparse
-import hashlib
 import json
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from trm.bench.command import processor
 from trm.calibrate import measure, summary
 from trm.checkpoint import load_checkpoint, read_checkpoint
+from trm.claim import PROJECT, commit, digest
 from trm.data import ARC, Maze, PuzzleData, Rows, Sudoku
 from trm.data.files import whole_file
 from trm.data.maze.paths import PATH
@@ -93,7 +92,7 @@ def put(arguments: argparse.Namespace) -> None:
         {key: value for key, value in _rounded(point._asdict()).items() if key not in ("quartiles", "keeps_givens")}
         for point in measure_probe(module, data, arguments.probed, 0, STRENGTHS)
     ]
-    facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": _commit()}
+    facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": commit(PROJECT)}
     title = f"{arguments.name}: more thinking about {arguments.scaled} unseen puzzles"
     publish(path, facts, drawn(points, module.hparams["supervision_steps"], title))
     with whole_file(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
@@ -213,25 +212,8 @@ def scaled(module: TRMModule, data: PuzzleData, puzzles: int) -> list[Point]:
     return points
 
 
-def digest(rows: Rows) -> str:
-    """Return the first 16 digits of the SHA-256 of questions and answers."""
-    return hashlib.sha256(rows.inputs.tobytes() + rows.labels.tobytes()).hexdigest()[:16]
-
-
 def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: round(value, 5) if isinstance(value, float) else value for name, value in facts.items()}
-
-
-def _commit() -> str:
-    """Return the commit of the checkout; "-dirty" if code of the package or of this script has changed since."""
-
-    def git(*command: str) -> str:
-        return subprocess.run(
-            ["git", *command], cwd=RESULTS.parents[1], check=True, capture_output=True, text=True
-        ).stdout.strip()
-
-    changed = git("status", "--porcelain", "--", "trm/**.py", "benchmarks/**.py")
-    return git("rev-parse", "--short=10", "HEAD") + ("-dirty" if changed else "")
 
 
 if __name__ == "__main__":

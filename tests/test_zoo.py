@@ -11,7 +11,7 @@ import card as card_of_model
 import pytest
 import torch
 import zoo
-from card import percent, render, wilson
+from card import percent, render
 from training import quiet_trainer
 
 import trm.zoo
@@ -146,7 +146,7 @@ def test_a_model_is_put_into_the_zoo_with_its_card(elsewhere: Path, monkeypatch:
     for owner in (zoo, card_of_model, trm.zoo):
         monkeypatch.setattr(owner, "FOLDER", elsewhere)
     monkeypatch.setattr(zoo, "RESULTS", elsewhere)
-    monkeypatch.setattr(zoo, "_commit", lambda: "0123456789")
+    monkeypatch.setattr(zoo, "commit", lambda _: "0123456789")
     monkeypatch.setattr(zoo, "DEPTHS", (1, 2))
     told = ["--what=Tiny", "--command=trm fit", "--puzzles=4", "--scaled=2", "--probed=2"]
     monkeypatch.setattr(sys, "argv", ["zoo.py", "tiny", "last.ckpt", *told])
@@ -170,13 +170,6 @@ def test_a_model_is_not_measured_on_what_it_was_trained_on(elsewhere: Path) -> N
     data = Sudoku(4, train_size=0, val_size=0, test_size=4, clues=(8, 8))
     with pytest.raises(InputError, match="4 of 4 test puzzles, or symmetric ones, were trained on"):
         zoo.tested(module, data, 4, data.symmetry_keys(data.rows("test")))
-
-
-def test_the_interval_is_that_of_wilson() -> None:
-    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998, table I, method 3
-    low, high = wilson(20, 20)
-    assert low == pytest.approx(0.8389, abs=1e-4)
-    assert high == pytest.approx(1)
 
 
 def test_solved_boards_are_counted_by_clues_and_guesses() -> None:
