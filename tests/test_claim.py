@@ -70,6 +70,7 @@ def test_arc_is_judged_by_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     configs = PROJECT / "configs"
     write_tasks(random_tasks(), tmp_path / "tasks")
     options = [f"--config={configs / 'arc-small.yaml'}", *TINY, "--data.source=tasks", "--data.augmentations=2"]
+    options += ["--data.subsets=[training, evaluation]", "--data.test_subset=evaluation"]
     assert main(["fit", *options]) == 0
     assert main(["test", *options, "--ledger=ledger.csv", "--claim=arc1/toy"]) == 0
     rows = {row.metric: row for row in read(tmp_path / "ledger.csv")}

@@ -55,6 +55,8 @@ def test_the_zoo_and_other_claims_have_tables_without_blank_columns() -> None:
         "| `mine` | 50.0 (40.0 to 60.0) | 3 |",
         "<!-- end --> after",
     ]
+    empty = "<!-- ledger: zoo -->\n<!-- end -->"
+    assert readme.filled(empty, [row("mine")]) == empty
     with pytest.raises(SystemExit, match="no table 'zoos'"):
         readme.filled("<!-- ledger: zoos -->\n<!-- end -->", [])
 
