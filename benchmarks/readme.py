@@ -74,7 +74,7 @@ def filled(text: str, rows: Sequence[Row]) -> str:
     def table(match: re.Match[str]) -> str:
         if match[2] not in TABLES:
             raise SystemExit(f"there is no table {match[2]!r}, but only {', '.join(TABLES)}")
-        header, *lines = TABLES[match[2]](rows)
+        header, *lines = TABLES[match[2]](rows) or [[]]
         shown = (header, ["---"] * len(header), *lines) if lines else ()
         return match[1] + "".join("| " + " | ".join(line) + " |\n" for line in shown)
 
