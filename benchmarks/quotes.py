@@ -6,8 +6,7 @@ A row of that file is a phrase of the README, with the number in braces, and its
   positions, or through values that choose from a list, as in ``points > depth=16 & select=vote > solved``; in the
   ledger it is ``claim > metric > column``; in any other text it is a regular expression with one group. ``1 - key`` is
   the rest to one. ``times`` turns units around, ``over``, another key, is what to divide by. ``command`` measures it.
-* ``published``: what others say, and who does. ``setting``: something chosen, not measured. ``unsourced``: measured by
-  the command, but not kept in a file.
+* ``published``: what others say, and who does. ``setting``: something chosen, not measured. ``computed``: arithmetic.
 
 A phrase stands in the README once, whatever its line breaks. Every percentage there must be in some phrase's braces.
 """
@@ -26,7 +25,7 @@ from trm.ledger import read
 REPO = Path(__file__).parent.parent
 QUOTES, README = REPO / "results" / "quotes.csv", REPO / "README.md"
 COLUMNS = ["phrase", "file", "key", "over", "times", "command"]
-KINDS = ("published", "setting", "unsourced")
+KINDS = ("published", "setting", "computed")
 NUMBER = re.compile(r"\{([^{}]*)\}")
 PERCENTAGE = re.compile(r"(\d[\d,]*(?:\.\d+)?) %")
 
