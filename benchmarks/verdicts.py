@@ -14,17 +14,8 @@ UNITS = {"core_seconds": "core-seconds", "tflop": "TFLOPs"}
 MEASURES = ("solved", "answer_loss")
 COLUMNS = [("core-seconds", "solved"), ("TFLOPs", "solved"), ("TFLOPs", "answer_loss")]
 """Of the table for people: budget and measure."""
-T95 = (
-    12.71,
-    4.30,
-    3.18,
-    2.78,
-    2.57,
-    2.45,
-    2.36,
-    2.31,
-    2.26,
-)  # two-sided quantiles of Student's t, by degrees of freedom
+T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
+"""Two-sided quantiles of Student's t, by degrees of freedom."""
 
 
 class Evaluation(NamedTuple):
