@@ -10,7 +10,7 @@ from ranks import Guess, fit, forked, notes, small_module, together
 from test_resume import STATE, assert_same
 from training import quiet_trainer
 
-from trm.callbacks import PredictionWriter
+from trm.writers import PredictionWriter
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch"),

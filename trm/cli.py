@@ -22,7 +22,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 import trm
 from trm.bench import BenchTrainer, trainer_arguments
 from trm.calibrate import calibrate
-from trm.callbacks import DepthCurriculum, Pictures, PredictionWriter, Speed, StepEMA, SubmissionWriter  # noqa: F401 - short names in a configuration
+from trm.callbacks import DepthCurriculum, Speed, StepEMA  # noqa: F401 - short names in a configuration
 from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
 from trm.claim import LedgerTrainer
@@ -38,6 +38,7 @@ from trm.reproduce import reproduce
 from trm.scale import scale
 from trm.solve import solve
 from trm.trace.command import trace
+from trm.writers import Pictures, PredictionWriter, SubmissionWriter  # noqa: F401 - likewise
 from trm.zoo.command import zoo
 
 FUNCTIONS: dict[str, Any] = {

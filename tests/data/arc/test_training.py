@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from training import quiet_trainer
 
-from trm.callbacks import SubmissionWriter
 from trm.data import Sudoku
 from trm.data.arc import ARC, check_submission
 from trm.errors import InputError
 from trm.module import TRMModule
+from trm.writers import SubmissionWriter
 
 
 def tiny(data: ARC) -> TRMModule:
