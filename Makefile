@@ -1,7 +1,7 @@
 # Every target sets up what it needs: a virtual environment in .venv, at the versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-GREETING := sudoku-4x4 .2..4..13......4
+GREETING := sudoku-9x9 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
 BOARD := .3...2.1...4....
 CHECKPOINT := runs/quickstart/checkpoints/last.ckpt
 

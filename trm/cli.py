@@ -56,7 +56,8 @@ FUNCTIONS: dict[str, Any] = {
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
 
-Solve with a trained model that comes along: trm solve sudoku-4x4 .2..4..13......4
+Solve with a trained model that comes along:
+  trm solve sudoku-9x9 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
 Train your own: trm fit --config configs/quickstart.yaml"""
 
 
