@@ -57,7 +57,8 @@ def headline(facts: dict[str, Any]) -> str:
     test = facts["test"]
     share, count, unit = test["solved"], test["puzzles"], "unseen puzzles"
     if "pass@2" in test["scores"]:
-        share, count, unit = test["scores"]["pass@2"], test["tasks"], "tasks, of which it saw the train pairs, in two attempts"
+        share, count = test["scores"]["pass@2"], test["tasks"]
+        unit = "tasks, of which it saw the train pairs, in two attempts"
     size = f"{facts['weights']:,} weights, {facts['bytes'] / 1e6:.2f} MB"
     return f"{facts['what']}: solves {percent(share * count, count)} of {count:,} {unit}; {size}."
 

@@ -16,6 +16,8 @@ from trm.ledger import Row, read
 
 REPO = Path(__file__).parent.parent
 README, LEDGER = REPO / "README.md", REPO / "results" / "ledger.csv"
+DETAILS = ("unanimous", "pass@5", "pass@10", "pass@100", "pass@1000")
+"""Metrics that the ledger alone has."""
 MARKED = re.compile(r"(<!-- ledger: ([\w-]+) -->\n).*?(?=<!-- end -->)", flags=re.DOTALL)
 
 
@@ -42,7 +44,7 @@ def others(rows: Sequence[Row]) -> list[list[str]]:
 
 def claims(rows: Sequence[Row]) -> list[list[str]]:
     """Return a line per claim and a column per metric that any of them has."""
-    metrics = list(dict.fromkeys(row.metric for row in rows))
+    metrics = [metric for metric in dict.fromkeys(row.metric for row in rows) if metric not in DETAILS]
     table = [["model", *metrics, "test puzzles", "training puzzles", "seed", "steps", "core-hours", "device-hours"]]
     for claim in dict.fromkeys(row.claim for row in rows):
         mine = {row.metric: row for row in rows if row.claim == claim}
