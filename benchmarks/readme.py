@@ -34,7 +34,8 @@ def experiments(rows: Sequence[Row]) -> list[list[str]]:
 
 def zoo(rows: Sequence[Row]) -> list[list[str]]:
     """Return what the models that come with the package solve."""
-    return claims([row._replace(claim=row.claim.removeprefix("zoo/")) for row in rows if row.claim.startswith("zoo/")])
+    mine = [row._replace(claim=row.claim.removeprefix("zoo/")) for row in rows if row.claim.startswith("zoo/")]
+    return claims(sorted(mine, key=lambda row: row.claim))  # sorted() keeps the order of the metrics
 
 
 def others(rows: Sequence[Row]) -> list[list[str]]:
@@ -45,6 +46,7 @@ def others(rows: Sequence[Row]) -> list[list[str]]:
 def claims(rows: Sequence[Row]) -> list[list[str]]:
     """Return a line per claim and a column per metric that any of them has."""
     metrics = [metric for metric in dict.fromkeys(row.metric for row in rows) if metric not in DETAILS]
+    metrics.sort(key=lambda metric: metric not in ("solved", "valid"))  # those of most families first
     table = [["model", *metrics, "test puzzles", "training puzzles", "seed", "steps", "core-hours", "device-hours"]]
     for claim in dict.fromkeys(row.claim for row in rows):
         mine = {row.metric: row for row in rows if row.claim == claim}

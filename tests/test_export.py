@@ -30,6 +30,7 @@ KEPT = {
     "pytorch-lightning_version",
     "global_step",
     "metrics",
+    "training_puzzles",
 }
 
 

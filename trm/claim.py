@@ -140,9 +140,10 @@ def _git(project: Path, *arguments: str) -> str:
 
 
 def _hours(checkpoint: dict[str, Any], cost: str) -> str:
-    """Return what training has cost by the callback that counts it; nothing if none did."""
-    states = [state for state in checkpoint.get("callbacks", {}).values() if cost in state]
-    return _short(states[0][cost] / 3600) if states and states[0][cost] else ""
+    """Return what training has cost by the callback that counts it, or by what it last logged; nothing if none did."""
+    states = [state[cost] for state in checkpoint.get("callbacks", {}).values() if cost in state]
+    seconds = states[0] if states else checkpoint.get("metrics", {}).get(f"cost/{cost}")
+    return _short(seconds / 3600) if seconds else ""
 
 
 def _short(value: float) -> str:
