@@ -16,7 +16,7 @@ def compile_in_place(core: TRM, device: torch.device) -> None:
     try:
         torch.compile(torch.neg)(torch.zeros(2, device=device))
     except BackendCompilerFailed as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error.inner_exception).partition("\n")[0]
         rank_zero_warn(
             f"model.compile is true, but torch cannot compile here, so that the network runs as it is: {reason}"
         )
