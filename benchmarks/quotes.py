@@ -3,8 +3,9 @@
 A row of that file is a phrase of the README, with the number in braces, and its source:
 
 * a measured number: ``file``, in this repository, and ``key`` in it. In a JSON file the key leads through names and
-  positions, or through values that choose from a list, as in ``points > depth=16 & select=vote > solved``; in the
-  ledger it is ``claim > metric > column``; in any other text it is a regular expression with one group. ``1 - key`` is
+  positions, or through values that choose from a list, as in ``points > depth=16 & select=vote > solved``; in a table
+  to a column of a row, as in ``claim=sudoku & metric=solved > value``; in any other text it is a regular expression
+  with one group. ``1 - key`` is
   the rest to one. ``times`` turns units around, ``over``, another key, is what to divide by. ``command`` measures it.
 * ``published``: what others say, and who does. ``setting``: something chosen, not measured. ``computed``: arithmetic.
 
@@ -17,10 +18,6 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from trm.ledger import read
 
 REPO = Path(__file__).parent.parent
 QUOTES, README = REPO / "results" / "quotes.csv", REPO / "README.md"
@@ -75,8 +72,8 @@ def source(file: str, key: str) -> float:
     if path.suffix == ".json":
         values = leaves(json.loads(path.read_text(encoding="utf-8")), rest.split(" > "))
     elif path.suffix == ".csv":
-        claim, metric, column = rest.split(" > ")
-        values = [row._asdict()[column] for row in read(path) if (row.claim, row.metric) == (claim, metric)]
+        with path.open(newline="", encoding="utf-8") as table:
+            values = leaves(list(csv.DictReader(table)), rest.split(" > "))
     else:
         values = [match.replace(",", "") for match in re.findall(rest, path.read_text(encoding="utf-8"))]
     if len(numbers := set(map(float, values))) != 1:
