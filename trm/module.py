@@ -270,12 +270,14 @@ class TRMModule(LightningModule):
         )
 
     def _refilled(self, fresh: Batch) -> Slots:
-        start, generator = self.core.start(len(fresh.inputs)), self._generator(noise=True)
-        if std := self.hparams["start_noise"]:
-            start = State(*(shaken(part, std, generator) for part in start))
-        slots = Slots.fill(fresh, start) if self.slots is None else self.slots.refill(fresh, start)
-        if std := self.hparams["noise"]:
-            slots.state = State(slots.state.y, shaken(slots.state.z, std, generator))
+        start, latent = self.hparams["start_noise"], self.hparams["noise"]
+        state = self.core.start(len(fresh.inputs))
+        generator = self._generator(noise=True) if start or latent else None  # none in a plain run's steps
+        if generator and start:
+            state = State(*(shaken(part, start, generator) for part in state))
+        slots = Slots.fill(fresh, state) if self.slots is None else self.slots.refill(fresh, state)
+        if generator and latent:
+            slots.state = State(slots.state.y, shaken(slots.state.z, latent, generator))
         return slots
 
     def _continue_loss(self, slots: Slots, thought: Thought, rows: Tensor | None) -> Tensor:
