@@ -77,6 +77,10 @@ RECIPES = {
     "easier puzzles": Recipe(
         ("--data.easier=0.5",), "2601.10679", "HRM, among others, 54.5 to 96.9 %", sudoku_only=True
     ),
+    "2 supervision steps": Recipe(
+        ("--model.supervision_steps=2",), "", "found here: 16 on the same 32 puzzles learn them by heart"
+    ),
+    "4 supervision steps": Recipe(("--model.supervision_steps=4",), "", "as the last"),
     "halting bias -3": Recipe(("--model.halt_bias=-3",), "2604.21999", "34 % fewer steps of thought"),
     "halting bias 0": Recipe(("--model.halt_bias=0",), "", "the same, further"),
 }
