@@ -36,6 +36,7 @@ def render(facts: dict[str, Any]) -> str:
         "training": f"{facts['steps']:,} steps, core hours: {hours}; seeds: {seeds}",
         "training puzzles": f"{facts['training_puzzles']:,}, SHA-256 {facts['training_hash']}",
         "test puzzles": f"{test['puzzles']:,}, SHA-256 {test['hash']}; none was trained on, as `trm data check` tells",
+        **started_from(facts.get("started_from")),
         "measured": f"{made['date']}, {made['machine']}, commit {made['commit']}",
         "licence": facts["licence"],
     }
@@ -50,6 +51,16 @@ def render(facts: dict[str, Any]) -> str:
     if test["valid"] is not None:
         sections.append(f"{100 * test['valid']:.2f} % of the answers to the test split obey the rules.\n")
     return "\n".join([*sections, *confidence(test), *scaling(facts["scaling"]), *failures(facts)])
+
+
+def started_from(start: dict[str, Any] | None) -> dict[str, str]:
+    """Return the line about a model whose training did not start from random weights."""
+    if not start:
+        return {}
+    puzzles = (
+        "puzzles not known here" if start["training_puzzles"] is None else f"{start['training_puzzles']:,} puzzles"
+    )
+    return {"started from": f"`{start['checkpoint']}`, step {start['step']:,}, {puzzles}; weights {start['weights']}"}
 
 
 def headline(facts: dict[str, Any]) -> str:

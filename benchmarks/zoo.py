@@ -109,6 +109,7 @@ def origin(module: TRMModule, data: PuzzleData, model: Path) -> dict[str, Any]:
         "data": checkpoint["family"]["init_args"],
         "training_puzzles": len(train.inputs),
         "training_hash": digest(train),
+        "started_from": checkpoint.get("started_from"),
         "steps": checkpoint.get("global_step"),
         "supervision_steps": module.hparams["supervision_steps"],
         "explore_seed": module.hparams["explore_seed"],

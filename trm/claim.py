@@ -65,12 +65,11 @@ def rows(trainer: LedgerTrainer, claim: str) -> list[Row]:
     module, data = trainer.lightning_module, trainer.datamodule  # type: ignore[attr-defined]
     assert isinstance(module, TRMModule) and isinstance(data, PuzzleData) and trainer.ckpt_path
     checkpoint = read_checkpoint(trainer.ckpt_path)
-    training_puzzles = checkpoint.get("training_puzzles") or checkpoint["family"]["init_args"].get("train_size")
     here = machine(trainer)
     parts = f"{trainer.world_size} devices" if trainer.strategy.root_device.type == "cuda" else f"{here['cores']} cores"
     facts = {
         "claim": claim,
-        "training_puzzles": "" if "imported_from" in checkpoint else str(training_puzzles or ""),
+        "training_puzzles": str(training_puzzles(checkpoint) or ""),
         "seed": "" if trainer.seed is None else str(trainer.seed),
         "steps": str(checkpoint.get("global_step", "")),
         "core_hours": _hours(checkpoint, "core_seconds"),
@@ -89,6 +88,18 @@ def rows(trainer: LedgerTrainer, claim: str) -> list[Row]:
         results = {"value": _short(value), "low": low, "high": high, "puzzles": str(count or "")}
         found.append(Row(metric=metric, **results, **published(claim, metric), **facts))
     return found
+
+
+def training_puzzles(checkpoint: dict[str, Any]) -> int | None:
+    """Return how many puzzles a checkpoint has been trained on, by all runs that led to it; None where one is unknown.
+
+    Those of a run are told apart, those of several runs are added up.
+    """
+    if "imported_from" in checkpoint:
+        return None
+    earlier: int | None = checkpoint.get("started_from", {"training_puzzles": 0})["training_puzzles"]
+    own: int = checkpoint.get("training_puzzles") or checkpoint["family"]["init_args"].get("train_size")
+    return own + earlier if own and earlier is not None else None
 
 
 def measured(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dict[str, tuple[float, int]]:

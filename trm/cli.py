@@ -30,6 +30,7 @@ from trm.curve import curve
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, Stopped, check_range
 from trm.export import export
+from trm.finetune import FineTuneTrainer
 from trm.import_ import import_
 from trm.info import info
 from trm.module import TRMModule
@@ -65,12 +66,14 @@ class SaveFitConfig(SaveConfigCallback):
     """Saves the configuration of a training run, and leaves it alone when that run is evaluated later."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Do nothing yet: the checkpoint of another run may still be refused."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save ``config.yaml`` beside the log."""
-        if stage == "fit":
-            super().setup(trainer, pl_module, stage)
+        super().setup(trainer, pl_module, "fit")
 
 
-class TRMTrainer(BenchTrainer, LedgerTrainer):
+class TRMTrainer(BenchTrainer, FineTuneTrainer, LedgerTrainer):
     """Lightning's trainer, each of whose methods is a command on a configuration."""
 
 
@@ -99,7 +102,11 @@ class TRMCLI(LightningCLI):
         if checkpoint not in (None, "best", "last", "hpc"):
             content = read_checkpoint(checkpoint)
             if subcommand == "fit" and "optimizer_states" not in content:
-                raise InputError(f"{checkpoint} holds weights alone, so no training can go on from it")
+                raise InputError(
+                    f"{checkpoint} holds weights alone, so no training can go on from it; --weights starts from them"
+                )
+        if weights := self.config[subcommand].get("weights"):
+            read_checkpoint(weights)
 
     def _parse_ckpt_path(self) -> None:
         """Keep what the user configured: Lightning would put a checkpoint's hyper-parameters over the command line.

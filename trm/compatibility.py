@@ -29,8 +29,13 @@ ARCHITECTURE = (
 """Hyper-parameters that must agree with those of a checkpoint for its weights to mean the same."""
 
 
-def refuse_other_network(module: LightningModule, theirs: dict[str, Any]) -> None:
+def refuse_other_network(module: LightningModule, theirs: dict[str, Any], but: tuple[str, ...] = ()) -> None:
     """Refuse the hyper-parameters of another network, and name the others that differ.
+
+    Args:
+        module: the configured one.
+        theirs: hyper-parameters of a checkpoint.
+        but: those of the network that may differ all the same.
 
     Raises:
         InputError: naming the first that must agree and does not.
@@ -39,7 +44,7 @@ def refuse_other_network(module: LightningModule, theirs: dict[str, Any]) -> Non
     theirs = {name: parameters[name].default for name in ARCHITECTURE} | theirs  # an older checkpoint's were these
     latents = ("latent_steps",) if ours["network"] == "multi_scale" else ()
     for name in (*ARCHITECTURE, *latents):
-        if theirs.get(name) != ours[name]:
+        if theirs.get(name) != ours[name] and name not in but:
             raise InputError(
                 f"the checkpoint was trained with {name} {theirs.get(name)!r}, but the configuration has "
                 f"{ours[name]!r}; both must be the same network on the same family of puzzles"
@@ -60,11 +65,25 @@ def refuse_other_puzzles(data: PuzzleData, theirs: dict[str, Any]) -> None:
         raise InputError(
             f"the checkpoint was trained on {theirs.get('class_path')}, but the data is {ours['class_path']}"
         )
-    for name in data.numbered_by:
-        default = inspect.signature(type(data).__init__).parameters[name].default  # of an older checkpoint
-        value = theirs["init_args"].get(name, default)
-        if value != ours["init_args"][name]:
+    for name, (value, mine) in _numbering(data, theirs).items():
+        if value != mine:
             raise InputError(
                 f"the puzzle table of the checkpoint has the rows of data.{name} {value!r}, but data.{name} is "
-                f"{ours['init_args'][name]!r}: the same rows would stand for other puzzles"
+                f"{mine!r}: the same rows would stand for other puzzles"
             )
+
+
+def same_puzzles(data: PuzzleData, theirs: dict[str, Any]) -> bool:
+    """Tell whether a family of puzzles, of a checkpoint, numbers the rows of the puzzle table as ``data`` does."""
+    if theirs.get("class_path") != data.family["class_path"]:
+        return False
+    return all(value == mine for value, mine in _numbering(data, theirs).values())
+
+
+def _numbering(data: PuzzleData, theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what the numbers of puzzles depend on, theirs and ours; an older checkpoint has the defaults."""
+    parameters = inspect.signature(type(data).__init__).parameters
+    return {
+        name: (theirs["init_args"].get(name, parameters[name].default), data.family["init_args"][name])
+        for name in data.numbered_by
+    }

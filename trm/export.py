@@ -16,7 +16,15 @@ ARCHITECTURES = {
     "hrm": "hrm",
     "direct": "transformers_baseline",
 }
-FACTS = ("trm_version", "pytorch-lightning_version", "imported_from", "global_step", "metrics", "training_puzzles")
+FACTS = (
+    "trm_version",
+    "pytorch-lightning_version",
+    "imported_from",
+    "started_from",
+    "global_step",
+    "metrics",
+    "training_puzzles",
+)
 """Of a checkpoint, what a model that is given away says of its origin."""
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
 

@@ -50,6 +50,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "parameters": sum(tensor.numel() for name, tensor in weights.items() if name not in buffers),
         "averaged": checkpoint.get("averaged", "current_model_state" in checkpoint),
         "imported_from": checkpoint.get("imported_from"),
+        "started_from": checkpoint.get("started_from"),
         "metrics": checkpoint.get("metrics", {}),
         "model": {name: value for name, value in checkpoint["hyper_parameters"].items() if name[0] != "_"},
         "data": family.get("init_args", {}),
@@ -87,6 +88,9 @@ def _for_people(facts: dict[str, Any]) -> str:
         f"step        {facts['step']}",
         f"parameters  {facts['parameters']:,} ({kind})",
     ]
+    if start := facts["started_from"]:
+        puzzles = start["training_puzzles"] or "unknown"
+        lines.append(f"started     from {start['checkpoint']}, step {start['step']}, puzzles {puzzles}")
     for title in ("metrics", "model", "data"):
         lines += ["", title, *(f"  {name} {_short(value)}" for name, value in facts[title].items())]
     return "\n".join([*lines, "", "bytes", *(f"  {name} {size:,}" for name, size in facts["bytes"].items())])

@@ -19,7 +19,7 @@ from trm.calibration import HaltingCalibration
 from trm.compatibility import refuse_other_network, refuse_other_puzzles
 from trm.compilation import compile_in_place
 from trm.data import PuzzleData
-from trm.errors import DivergedError, check_choice, check_range
+from trm.errors import DivergedError, InputError, check_choice, check_range
 from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
 from trm.inference.halting import RULES, head, obeys
 from trm.inference.questions import check_questions
@@ -171,6 +171,7 @@ class TRMModule(LightningModule):
         self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
         self.slots: Slots | None = None
         self.stopping = False  # asks the loops to end after the step at hand
+        self.started_from: dict[str, Any] = {}  # what trm.finetune knows of weights that were not random
         self._saved_slots: list[dict[str, Tensor]] = []
         # The table is the same on all ranks by its own update: DDP need not send it at every step.
         self._ddp_params_and_buffers_to_ignore = ["core.puzzles.weights"]
@@ -375,6 +376,8 @@ class TRMModule(LightningModule):
         if data := self._data():
             checkpoint["family"] = data.family
             checkpoint["training_puzzles"] = data.training_puzzles
+        if self.started_from:
+            checkpoint["started_from"] = self.started_from
         if self.slots is not None and not (self.trainer.interrupted and self.trainer.world_size > 1):
             mine = self.slots.state_dict()
             everyone = [mine] * self.trainer.world_size
@@ -383,7 +386,7 @@ class TRMModule(LightningModule):
             checkpoint["slots"] = everyone
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights of another network or family, and keep the slots until training starts.
+        """Refuse weights of another network, family or origin, and keep the slots until training starts.
 
         Raises:
             InputError: if the checkpoint does not fit.
@@ -391,6 +394,13 @@ class TRMModule(LightningModule):
         refuse_other_network(self, checkpoint.get("hyper_parameters", {}))
         if data := self._data():
             refuse_other_puzzles(data, checkpoint.get("family", {}))
+        started_from = checkpoint.get("started_from", {})
+        if self.started_from and self.started_from != started_from:
+            raise InputError(
+                f"the run to go on with started from {started_from.get('checkpoint', 'random weights')}, not from "
+                f"{self.started_from['checkpoint']}: choose another folder, or leave --weights out"
+            )
+        self.started_from = started_from
         self._saved_slots = checkpoint.get("slots", [])
 
     def on_fit_start(self) -> None:
