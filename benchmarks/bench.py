@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from trm.study import table
+
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"
 CPU = ["--trainer.accelerator=cpu", "--trainer.precision=32-true"]
@@ -22,6 +24,10 @@ GENERATED = ["--data.source=generate", "--data.val_size=64", "--data.test_size=6
 SUDOKU = [*GENERATED, "--data.train_size=1000"]
 MAZE = [*GENERATED, "--data.train_size=64", "--data.val_size=16", "--data.test_size=16"]
 
+TRAINING = (
+    *("training", "slots", "precision", "steps/s", "puzzles/s", "tokens/s", "GFLOP per step", "GFLOP/s"),
+    *("share of matrix-product peak", "GB"),
+)
 Case = tuple[str, tuple[str, ...], list[str]]
 """Title, names of configurations, options."""
 HIDDEN_128 = [*SUDOKU, "--data.steps_per_batch=4"]
@@ -70,36 +76,48 @@ def report(results: list[dict[str, Any]]) -> str:
     """Lay the results out as Markdown."""
     machine = results[0]["machine"]
     about = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "date")
-    lines = [f"Measured on {machine['date']}: {about}. Medians; the range of the repeats is in the JSON file beside."]
+    parts = [f"Measured on {machine['date']}: {about}. Medians; the range of the repeats is in the JSON file beside.\n"]
     trained = [result for result in results if "train" in result]
-    lines += ["", "| training | slots | precision | steps/s | puzzles/s | tokens/s | GFLOP per step | GFLOP/s "]
-    lines[-1] += "| share of matrix-product peak | GB |"
-    lines += ["|---" * 10 + "|"]
-    for result in trained:
-        train, config = result["train"], result["configuration"]
-        names = ("steps_per_second", "puzzles_per_second", "tokens_per_second")
-        rates = " | ".join(f"{train[name]['median']:,.2f}" for name in names)
-        flops = f"{train['flops']['total'] / 1e9:,.1f} | {train['flops_per_second']['median'] / 1e9:,.0f}"
-        share, memory = train["share_of_peak"]["median"], train["peak_memory_bytes"] / 1e9
-        lines += [f"| {result['title']} | {config['slots']} | {config['precision']} | {rates} | {flops} "]
-        lines[-1] += f"| {share:.1%} | {memory:.2f} |"
-    parts = list(trained[0]["train"]["parts"])
-    lines += ["", f"| milliseconds of a step | all | {' | '.join(parts)} |", "|---" * (len(parts) + 2) + "|"]
+    parts += [table(TRAINING, map(_training, trained)), table(*_step(trained))]
+    if solved := [result for result in results if "solve" in result]:
+        parts.append(table(["solving, random weights", "puzzles/s", "ms for one alone"], map(_solving, solved)))
+    if loaded := [result for result in results if "data" in result]:
+        parts.append(table(["training rows per second", "no workers", "2 workers"], map(_loading, loaded)))
+    return "\n".join(parts)
+
+
+def _training(result: dict[str, Any]) -> list[str]:
+    train, config = result["train"], result["configuration"]
+    rates = (train[name]["median"] for name in ("steps_per_second", "puzzles_per_second", "tokens_per_second"))
+    return [
+        result["title"],
+        f"{config['slots']}",
+        config["precision"],
+        *(f"{rate:,.2f}" for rate in rates),
+        f"{train['flops']['total'] / 1e9:,.1f}",
+        f"{train['flops_per_second']['median'] / 1e9:,.0f}",
+        f"{train['share_of_peak']['median']:.1%}",
+        f"{train['peak_memory_bytes'] / 1e9:.2f}",
+    ]
+
+
+def _step(trained: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of where the time of a step goes."""
+    rows = []
     for result in trained:
         train = result["train"]
-        times = [1e3 * t["median"] for t in (train["seconds_per_step"], *train["parts"].values())]
-        lines += [f"| {result['title']} | {' | '.join(f'{ms:.2f}' for ms in times)} |"]
-    if solved := [result for result in results if "solve" in result]:
-        lines += ["", "| solving, random weights | puzzles/s | ms for one alone |", "|---|---|---|"]
-    for result in solved:
-        rate, one = (result["solve"][name]["median"] for name in ("puzzles_per_second", "seconds_for_one"))
-        lines += [f"| {result['title']} | {rate:,.1f} | {1e3 * one:.1f} |"]
-    if read := [result for result in results if "data" in result]:
-        lines += ["", "| training rows per second | no workers | 2 workers |", "|---|---|---|"]
-    for result in read:
-        rates = " | ".join(f"{rate['median']:,.0f}" for rate in result["data"].values())
-        lines += [f"| {result['title']} | {rates} |"]
-    return "\n".join(lines) + "\n"
+        times = (1e3 * time["median"] for time in (train["seconds_per_step"], *train["parts"].values()))
+        rows.append([result["title"], *(f"{ms:.2f}" for ms in times)])
+    return ["milliseconds of a step", "all", *trained[0]["train"]["parts"]], rows
+
+
+def _solving(result: dict[str, Any]) -> list[str]:
+    rate, one = (result["solve"][name]["median"] for name in ("puzzles_per_second", "seconds_for_one"))
+    return [result["title"], f"{rate:,.1f}", f"{1e3 * one:.1f}"]
+
+
+def _loading(result: dict[str, Any]) -> list[str]:
+    return [result["title"], *(f"{rate['median']:,.0f}" for rate in result["data"].values())]
 
 
 def main() -> None:

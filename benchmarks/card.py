@@ -1,11 +1,11 @@
 """The card of a model of the zoo, as Markdown, from what ``zoo.py`` has measured."""
 
 import shlex
-from collections.abc import Iterable
 from typing import Any
 
 from trm.data.files import whole_file
 from trm.ledger import wilson
+from trm.study import table
 from trm.zoo import FOLDER
 
 CHANGES = {
@@ -78,12 +78,6 @@ def percent(right: float, count: int) -> str:
     """Return a share and its interval."""
     low, high = wilson(right / count, count)
     return f"{100 * right / count:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def table(head: list[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
 
 
 def confidence(test: dict[str, Any]) -> list[str]:

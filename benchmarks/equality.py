@@ -30,6 +30,8 @@ import test_variants
 import test_votes
 from official import MODELS, Pair, config
 
+from trm.study import table
+
 PAGE = Path(__file__).with_suffix(".md")
 COLUMNS = [
     "quantity",
@@ -166,8 +168,7 @@ def measure() -> list[Row]:
 def page(rows: list[Row]) -> str:
     """Write the page."""
     versions = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
-    table = [COLUMNS, ["---"] * len(COLUMNS), *(row.cells for row in rows)]
-    return INTRODUCTION.format(**versions) + "".join(f"| {' | '.join(cells)} |\n" for cells in table)
+    return INTRODUCTION.format(**versions) + table(COLUMNS, (row.cells for row in rows))
 
 
 def main() -> None:

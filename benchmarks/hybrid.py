@@ -35,7 +35,6 @@ that a simple solver needs at least {rating} guesses for. Propagation is the sam
 on and the order of its digits differ. Written by `python benchmarks/hybrid.py CHECKPOINT TEST.CSV {boards}`.
 
 {table}
-
 The trained network saves nothing: it beats the solver's own order, but so does drawing among equal cells at random,
 without a network, and then its order of digits is no better than a random one. A better network would save a great
 deal, as the made-up ones show: of 60 to 90 % right, the surest cell needs the fewest guesses, and elsewhere it is close
@@ -109,11 +108,12 @@ def main(checkpoint: str, table: str, count: int) -> None:
         measured.append(row)
     facts = {"boards": len(chosen), "hard": len(hard), "rating": RATING, "cells": round(cells, 3)}
     RESULT.write_text(json.dumps({**facts, "rows": measured}, indent=1) + "\n")
-    lines = ["| network | order of the search | mean guesses | median | most |", "|---|---|---|---|---|"]
-    lines += [
-        "| {network} | {order} | {mean} ± {standard_error} | {median:g} | {most:,} |".format(**r) for r in measured
+    lines = [
+        (r["network"], r["order"], f"{r['mean']} ± {r['standard_error']}", f"{r['median']:g}", f"{r['most']:,}")
+        for r in measured
     ]
-    RESULT.with_suffix(".md").write_text(TEXT.format(table="\n".join(lines), **facts))
+    shown = table(["network", "order of the search", "mean guesses", "median", "most"], lines)
+    RESULT.with_suffix(".md").write_text(TEXT.format(table=shown, **facts))
 
 
 def _digits(characters: NDArray[np.uint8]) -> NDArray[np.uint8]:

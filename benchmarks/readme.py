@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from trm.experiments import EXPERIMENTS
 from trm.ledger import Row, read
+from trm.study import table
 
 REPO = Path(__file__).parent.parent
 README, LEDGER = REPO / "README.md", REPO / "results" / "ledger.csv"
@@ -75,14 +76,13 @@ TABLES = {"experiments": experiments, "zoo": zoo, "others": others}
 def filled(text: str, rows: Sequence[Row]) -> str:
     """Return a text whose marked tables are those of the ledger."""
 
-    def table(match: re.Match[str]) -> str:
+    def filled_in(match: re.Match[str]) -> str:
         if match[2] not in TABLES:
             raise SystemExit(f"there is no table {match[2]!r}, but only {', '.join(TABLES)}")
         header, *lines = TABLES[match[2]](rows) or [[]]
-        shown = (header, ["---"] * len(header), *lines) if lines else ()
-        return match[1] + "".join("| " + " | ".join(line) + " |\n" for line in shown)
+        return match[1] + (table(header, lines) if lines else "")
 
-    return MARKED.sub(table, text)
+    return MARKED.sub(filled_in, text)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trm.flops import count_flops
 from trm.nn import TRM
+from trm.study import table
 
 HERE = Path(__file__).parent
 SIZES = {"Sudoku": (11, 81, 1), "Maze": (6, 900, 1), "ARC": (12, 900, 8)}
@@ -30,6 +31,10 @@ BANDWIDTH = {
 LATENCY = {"node": 30e-6, "cluster": 60e-6}  # seconds per collective
 COLLECTIVES = 4  # two buckets of gradients, ids of the puzzle table and their gradients
 
+ESTIMATES = (
+    *("run", "TFLOP per step", "kernels per step", "devices", "slots each", "compute ms", "launches ms"),
+    *("communication MB", "ms", "steps/s", "hours"),
+)
 PUBLISHED = (  # who, configuration, device, how many, hours, whether they are a bound
     ("official README", "sudoku", "L40S", 1, 36, "less than"),
     ("CGAR's baseline", "sudoku", "A100", 1, 10.93, ""),
@@ -127,55 +132,52 @@ def report(works: dict[str, Workload]) -> str:
         f"{COLLECTIVES} per step;",
         "* no evaluation, no checkpoints, data for free.",
         "",
-        "| run | TFLOP per step | kernels per step | devices | slots each | compute ms | launches ms "
-        "| communication MB | ms | steps/s | hours |",
-        "|---" * 11 + "|",
-    ]
-    for name, work in works.items():
-        for devices in DEVICES:
-            slow, fast = (estimate(work, devices, share) for share in UTILISATION)
-            sent = 0.0 if devices == 1 else (4 * work.weights + work.slots * work.row) / 1e6
-            cells = [
-                name,
-                f"{work.flops * work.slots / 1e12:.1f}",
-                f"{work.kernels:,}",
-                f"{devices}",
-                f"{work.slots // devices}",
-                f"{1e3 * fast.compute:.1f} to {1e3 * slow.compute:.1f}",
-                f"{1e3 * fast.launches:.1f}",
-                f"{sent:.1f}",
-                f"{1e3 * fast.communication:.2f}",
-                f"{1 / slow.step:.1f} to {1 / fast.step:.1f}",
-                f"{work.steps * fast.step / 3600:.2f} to {work.steps * slow.step / 3600:.2f}",
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-    lines += [
-        "",
+        table(ESTIMATES, [_estimated(work, name, devices) for name, work in works.items() for devices in DEVICES]),
         "It stops scaling where a device's share of the slots takes no longer than starting its kernels, which does "
         "not shrink, and sending gradients, which does not either:",
         "",
-        f"| run | devices at {high:.0%} | at {low:.0%} |",
-        "|---|---|---|",
-    ]
-    for name, work in works.items():
-        limits = [stops_at(work, share) for share in (high, low)]
-        lines.append(f"| {name} | {limits[0]:.0f} | {limits[1]:.0f} |")
-    lines += [
-        "",
+        table(
+            ["run", f"devices at {high:.0%}", f"at {low:.0%}"], [_limits(work, name) for name, work in works.items()]
+        ),
         "Beyond that only more slots help, which is another recipe: gaoxin492 trained with 4608 on 8 H200s.",
         "",
         "What others published, and the share of the peak that our count of the whole run would make of it. It takes "
         "them to have trained on as many rows as the recipe does, and leaves out what they evaluated: the official "
         "code asks the whole test set ten times, which for Sudoku is more rows than training has.",
         "",
-        "| run | who | devices | hours | share of peak |",
-        "|---" * 5 + "|",
+        table(["run", "who", "devices", "hours", "share of peak"], [_implied(works, *run) for run in PUBLISHED]),
     ]
-    for who, name, device, devices, hours, bound in PUBLISHED:
-        share = implied_utilisation(works[name], device, devices, hours)
-        more = {"less than": "more than ", "about": "about ", "": ""}[bound]
-        lines.append(f"| {name} | {who} | {devices} {device} | {f'{bound} {hours:.3g}'.strip()} | {more}{share:.1%} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def _estimated(work: Workload, name: str, devices: int) -> list[str]:
+    slow, fast = (estimate(work, devices, share) for share in UTILISATION)
+    sent = 0.0 if devices == 1 else (4 * work.weights + work.slots * work.row) / 1e6
+    return [
+        name,
+        f"{work.flops * work.slots / 1e12:.1f}",
+        f"{work.kernels:,}",
+        f"{devices}",
+        f"{work.slots // devices}",
+        f"{1e3 * fast.compute:.1f} to {1e3 * slow.compute:.1f}",
+        f"{1e3 * fast.launches:.1f}",
+        f"{sent:.1f}",
+        f"{1e3 * fast.communication:.2f}",
+        f"{1 / slow.step:.1f} to {1 / fast.step:.1f}",
+        f"{work.steps * fast.step / 3600:.2f} to {work.steps * slow.step / 3600:.2f}",
+    ]
+
+
+def _limits(work: Workload, name: str) -> list[str]:
+    return [name, *(f"{stops_at(work, share):.0f}" for share in reversed(UTILISATION))]
+
+
+def _implied(
+    works: dict[str, Workload], who: str, run: str, device: str, devices: int, hours: float, bound: str
+) -> list[str]:
+    share = implied_utilisation(works[run], device, devices, hours)
+    more = {"less than": "more than ", "about": "about ", "": ""}[bound]
+    return [run, who, f"{devices} {device}", f"{bound} {hours:.3g}".strip(), f"{more}{share:.1%}"]
 
 
 def stops_at(work: Workload, utilisation: float) -> float:

@@ -175,7 +175,7 @@ def report(jobs: list[Job], folder: Path) -> None:
     """Write tables and pictures of the runs that have reached their operations."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
-    rows, comparisons, clues, text = [], [], [], [TEXT]
+    rows, comparisons, clues, text = [], [], [], [f"{TEXT}\n"]
     for task in dict.fromkeys(job.task for job in jobs):
         runs = {job: job.run for job in jobs if job.task == task and last_step(job) >= task.every}
         plain = [run for run in runs.values() if run.recipe == "plain" and run.rows[-1].step >= task.steps]
@@ -185,13 +185,13 @@ def report(jobs: list[Job], folder: Path) -> None:
         runs = {job: run for job, run in runs.items() if run.rows[-1].tflop > 0.999 * budget["tflop"]}
         found = verdicts(list(runs.values()), budget)
         draw(folder / f"{task.name}.png", list(runs.values()), found, budget)
-        text += [f"## {task.name}", markdown(found, about)]
+        text.append(f"## {task.name}\n\n{markdown(found, about)}")
         rows += curves(list(runs.values()))
         comparisons += found
         clues += by_clues(list(runs)) if task.by_clues else []
     for name, table in {"curves": rows, "verdicts": comparisons, "clues": clues}.items():
         write_csv(folder / f"{name}.csv", table)
-    (folder / "README.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text("\n".join(text), encoding="utf-8")
 
 
 def by_clues(jobs: list[Job]) -> list[dict[str, Any]]:

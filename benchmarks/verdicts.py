@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 
+from trm.study import table
+
 UNITS = {"core_seconds": "core-seconds", "tflop": "TFLOPs"}
 MEASURES = ("solved", "answer_loss")
 COLUMNS = [("core-seconds", "solved"), ("TFLOPs", "solved"), ("TFLOPs", "answer_loss")]
@@ -75,7 +77,7 @@ def verdicts(runs: list[Run], budget: dict[str, float]) -> list[dict[str, Any]]:
 
     A seed counts where both its runs have reached the budget.
     """
-    table = []
+    found = []
     for unit, measure in itertools.product(budget, MEASURES):
         values: dict[str, dict[int, float]] = {run.recipe: {} for run in runs}
         for run in runs:
@@ -86,7 +88,7 @@ def verdicts(runs: list[Run], budget: dict[str, float]) -> list[dict[str, Any]]:
                 continue
             theirs, plain = ([values[name][seed] for seed in seeds] for name in (recipe, "plain"))
             difference = paired(theirs, plain, more_is_better=measure == "solved")
-            table.append(
+            found.append(
                 {
                     "task": runs[0].task,
                     "budget": UNITS[unit],
@@ -101,20 +103,25 @@ def verdicts(runs: list[Run], budget: dict[str, float]) -> list[dict[str, Any]]:
                     "verdict": difference.verdict if recipe != "plain" else None,
                 }
             )
-    return table
+    return found
 
 
-def markdown(table: list[dict[str, Any]], about: dict[str, tuple[str, str]]) -> str:
+def markdown(found: list[dict[str, Any]], about: dict[str, tuple[str, str]]) -> str:
     """Write the verdicts of a task for people; ``about`` tells source and published claim of each recipe."""
-    rows = {(row["recipe"], row["budget"], row["measure"]): row for row in table}
-    amounts = {unit: next(row["amount"] for row in table if row["budget"] == unit) for unit in UNITS.values()}
-    heads = [f"{measure.replace('_', ' ')} at {amounts[unit]:.3g} {unit} | to plain" for unit, measure in COLUMNS]
-    lines = ["| recipe | source | published there | " + " | ".join(heads) + " |"]
-    lines.append("|---" * (3 + 2 * len(heads)) + "|")
-    for recipe in dict.fromkeys(row["recipe"] for row in table):
-        cells = [part for unit, measure in COLUMNS for part in _shown(rows.get((recipe, unit, measure)))]
-        lines.append(f"| {' | '.join([recipe, *about[recipe], *cells])} |")
-    return "\n".join(lines)
+    rows = {(row["recipe"], row["budget"], row["measure"]): row for row in found}
+    amounts = {unit: next(row["amount"] for row in found if row["budget"] == unit) for unit in UNITS.values()}
+    head = ["recipe", "source", "published there"]
+    for unit, measure in COLUMNS:
+        head += [f"{measure.replace('_', ' ')} at {amounts[unit]:.3g} {unit}", "to plain"]
+    lines = [
+        [
+            recipe,
+            *about[recipe],
+            *itertools.chain.from_iterable(_shown(rows.get((recipe, *column))) for column in COLUMNS),
+        ]
+        for recipe in dict.fromkeys(row["recipe"] for row in found)
+    ]
+    return table(head, lines)
 
 
 def _shown(row: dict[str, Any] | None) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from trm.data import Rows, Sudoku
 from trm.errors import InputError
 from trm.inference import Answers
 from trm.module import TRMModule
-from trm.probe import KINDS, Point, measure, table
+from trm.probe import KINDS, Point, measure, tabulated
 
 
 class Parrot(TRMModule):
@@ -125,7 +125,7 @@ def test_the_command_writes_numbers_a_table_and_a_picture_and_overwrites_none(
     written = json.loads(Path("probe.json").read_text())
     assert (written["checkpoint"], written["family"]) == ("a.ckpt", "trm.data.sudoku.family.Sudoku")
     assert [(point["kind"], point["puzzles"]) for point in written["points"][:2]] == [("intact", 10), ("wrong", 10)]
-    assert Path("probe.md").read_text() == table([Point(**point) for point in written["points"]]) != ""
+    assert Path("probe.md").read_text() == tabulated([Point(**point) for point in written["points"]]) != ""
     assert Path("probe.md").read_text() in shown
     texts = {text.text for text in ElementTree.parse("probe.svg").iter() if text.text}
     assert {*KINDS, "10 test puzzles, Sudoku"} <= texts

@@ -46,12 +46,12 @@ def test_the_zoo_and_other_claims_have_tables_without_blank_columns() -> None:
     assert readme.filled(text, rows).splitlines() == [
         "before <!-- ledger: zoo -->",
         "| model | solved | valid | own | test puzzles | training puzzles | steps | core-hours |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "|---|---|---|---|---|---|---|---|",
         "| `four` | 50.0 (40.0 to 60.0) | 100.0 (40.0 to 60.0) |  | 1,000 | 10,000 | 1,600 | 0.031 |",
         "| `toy` |  |  | 12.3 |  |  |  | 2 |",
         "<!-- end --> between <!-- ledger: others -->",
         "| model | solved | seed |",
-        "| --- | --- | --- |",
+        "|---|---|---|",
         "| `mine` | 50.0 (40.0 to 60.0) | 3 |",
         "<!-- end --> after",
     ]

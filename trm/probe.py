@@ -25,7 +25,7 @@ from trm.module import TRMModule
 from trm.nn import solved
 from trm.nn.losses import CELL_LOSSES
 from trm.plot import Line, plot
-from trm.study import load, publish
+from trm.study import load, publish, table
 
 STRENGTHS = (1, 2, 4, 8, 16)
 BATCH = 256  # puzzles that are thought about together
@@ -119,12 +119,12 @@ def probe(
         refuse_overwriting(path.with_suffix(suffix), force)
     module, data = load(checkpoint, family)
     points = measure(module, data, puzzles, seed)
-    print(table(points), end="")  # before what is written, so that a full disk does not lose it
+    print(tabulated(points), end="")  # before what is written, so that a full disk does not lose it
     facts = {"checkpoint": checkpoint, "family": data.family["class_path"], "seed": seed}
     title = f"{points[0].puzzles:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}"
     publish(path, {**facts, "points": [point._asdict() for point in points]}, _drawn(points, title))
     with whole_file(path.with_suffix(".md"), "w") as file:
-        file.write(table(points))
+        file.write(tabulated(points))
     return 0
 
 
@@ -227,13 +227,10 @@ def _area(intact: Tensor, changed: Tensor) -> float:
     return float(binary_auroc(torch.cat((intact, changed)), target))
 
 
-def table(points: list[Point]) -> str:
+def tabulated(points: list[Point]) -> str:
     """Return the points as a Markdown table."""
-    lines = ["| " + " | ".join(["question", *COLUMNS]) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for point in points:
-        fields = point._asdict()
-        lines.append("| " + " | ".join([point.kind, *(_cell(name, fields[name]) for name in COLUMNS.values())]) + " |")
-    return "\n".join(lines) + "\n"
+    rows = ([point.kind, *(_cell(name, getattr(point, name)) for name in COLUMNS.values())] for point in points)
+    return table(["question", *COLUMNS], rows)
 
 
 def _cell(name: str, value: float | list[float] | None) -> str:

@@ -1,7 +1,7 @@
-"""What the commands share that measure a checkpoint on its test puzzles: their files, the puzzles and the device."""
+"""What the commands share that measure a checkpoint on its test puzzles: their files, tables, puzzles and device."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ def publish(path: Path, facts: dict[str, Any], picture: str) -> None:
         file.write("\n")
     with whole_file(path.with_suffix(".svg"), "w") as file:
         file.write(picture)
+
+
+def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table, each line of which ends in a newline."""
+    first, *others = [f"| {' | '.join(cells)} |\n" for cells in (head, *rows)]
+    return "".join([first, "|---" * len(head) + "|\n", *others])
 
 
 def load(checkpoint: str, family: str) -> tuple[TRMModule, PuzzleData]:
