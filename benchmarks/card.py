@@ -5,7 +5,7 @@ from typing import Any
 
 from trm.data.files import whole_file
 from trm.ledger import wilson
-from trm.study import table
+from trm.report import table
 from trm.zoo import FOLDER
 
 CHANGES = {
@@ -30,12 +30,18 @@ def render(facts: dict[str, Any]) -> str:
     example = f"    trm solve {facts['name']} {shlex.quote(test['example'] or 'TASK.json')}\n"
     sections = [f"# {facts['name']}\n\n{headline(facts)}\n", example]
     hours = "not counted" if facts["core_hours"] is None else f"{facts['core_hours']:g}"
-    seeds = f"data {facts['data'].get('seed', 0)}, exploration {facts['explore_seed']}"
+    drawn = {"weights": facts.get("seed"), "data": facts["data"].get("seed", 0), "exploration": facts["explore_seed"]}
+    seeds = ", ".join(f"{name} {seed}" for name, seed in drawn.items() if seed is not None)
+    asked = f"{test['tasks'] or test['puzzles']:,}"
+    if test["tasks"]:
+        asked += f" tasks, {test['puzzles']:,} augmented rows"
+    elif test["puzzles"] < test["split"]:
+        asked = f"the first {asked} of {test['split']:,}"
     origin = {
         "trained by": f"`{facts['command']}`",
         "training": f"{facts['steps']:,} steps, core hours: {hours}; seeds: {seeds}",
         "training puzzles": f"{facts['training_puzzles']:,}, SHA-256 {facts['training_hash']}",
-        "test puzzles": f"{test['puzzles']:,}, SHA-256 {test['hash']}; none was trained on, as `trm data check` tells",
+        "test puzzles": f"{asked}, SHA-256 {test['hash']}; none was trained on, as `trm data check` tells",
         **started_from(facts.get("started_from")),
         "measured": f"{made['date']}, {made['machine']}, commit {made['commit']}",
         "licence": facts["licence"],
@@ -57,10 +63,9 @@ def started_from(start: dict[str, Any] | None) -> dict[str, str]:
     """Return the line about a model whose training did not start from random weights."""
     if not start:
         return {}
-    puzzles = (
-        "puzzles not known here" if start["training_puzzles"] is None else f"{start['training_puzzles']:,} puzzles"
-    )
-    return {"started from": f"`{start['checkpoint']}`, step {start['step']:,}, {puzzles}; weights {start['weights']}"}
+    counts = {"steps": start["step"], "puzzles": start["training_puzzles"]}
+    told = ", ".join(f"{name} unknown" if count is None else f"{count:,} {name}" for name, count in counts.items())
+    return {"started from": f"`{start['checkpoint']}`, {told}; weights {start['weights']}"}
 
 
 def headline(facts: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ import test_variants
 import test_votes
 from official import MODELS, Pair, config
 
-from trm.study import table
+from trm.report import table
 
 PAGE = Path(__file__).with_suffix(".md")
 COLUMNS = [

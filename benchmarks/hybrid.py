@@ -23,6 +23,7 @@ from trm.data.sudoku.solver import geometry, is_open
 from trm.data.tables import read_table
 from trm.inference import think
 from trm.nn.losses import log_stablemax
+from trm.report import table
 
 RATING = 10
 MADE_UP = (0.4, 0.6, 0.8, 0.9, 1.0)
@@ -51,11 +52,11 @@ to the fewest.
 """
 
 
-def main(checkpoint: str, table: str, count: int) -> None:
+def main(checkpoint: str, boards: str, count: int) -> None:
     """Measure every order and write the table."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    rows = read_table(Path(table), 81, question_alphabet=".0123456789", answer_alphabet="123456789")
+    rows = read_table(Path(boards), 81, question_alphabet=".0123456789", answer_alphabet="123456789")
     hard = np.flatnonzero(rows.ratings >= RATING)
     chosen = rng.permutation(hard)[:count]
     questions, answers = (_digits(part[chosen]) for part in (rows.questions, rows.answers))

@@ -37,6 +37,9 @@ def problems(readme: str, quotes: list[dict[str, str]]) -> list[str]:
         if start < 0 or text.count(NUMBER.sub(r"\1", phrase)) > 1 or not numbers:
             found.append(f"stands in the README not once, or has no braces: {phrase}")
             continue
+        if len(numbers) > 1 and quote["file"] not in KINDS:
+            found.append(f"has several braces, but its row has one source: {phrase}")
+            continue
         quoted |= {start + number.start() - 2 * index for index, number in enumerate(numbers)}
         if quote["file"] not in KINDS and (fault := difference(numbers[0][1], quote)):
             found.append(f"{phrase}: {fault}")

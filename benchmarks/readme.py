@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from trm.experiments import EXPERIMENTS
 from trm.ledger import Row, read
-from trm.study import table
+from trm.report import table
 
 REPO = Path(__file__).parent.parent
 README, LEDGER = REPO / "README.md", REPO / "results" / "ledger.csv"

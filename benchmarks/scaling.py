@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trm.flops import count_flops
 from trm.nn import TRM
-from trm.study import table
+from trm.report import table
 
 HERE = Path(__file__).parent
 SIZES = {"Sudoku": (11, 81, 1), "Maze": (6, 900, 1), "ARC": (12, 900, 8)}

@@ -6,6 +6,7 @@ seeds) and floating-point operations. The other recipes train until they have re
 """
 
 import argparse
+import itertools
 import math
 import os
 import signal
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from recipes import OPTIONS, RECIPES, TASKS, Task
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from verdicts import UNITS, Evaluation, Run, curves, draw, markdown, verdicts, write_csv
+from verdicts import UNITS, Evaluation, Run, curves, draw, markdown, merged, verdicts
 
 from trm.checkpoint import load_checkpoint
 from trm.cli import main as trm
@@ -171,11 +172,15 @@ def study(jobs: list[Job], parallel: int) -> list[Job]:
     return failed + train(rest, parallel, lambda job: needed(job, budget[job.task]))
 
 
-def report(jobs: list[Job], folder: Path) -> None:
-    """Write tables and pictures of the runs that have reached their operations."""
-    folder.mkdir(parents=True, exist_ok=True)
-    about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
-    rows, comparisons, clues, text = [], [], [], [f"{TEXT}\n"]
+def report(jobs: list[Job], folder: Path) -> bool:
+    """Write tables and pictures of the runs that have reached their operations; what is there of other tasks stays.
+
+    Returns:
+        Whether there is anything to report.
+    """
+    rows: list[dict[str, Any]] = []
+    comparisons: list[dict[str, Any]] = []
+    clues: list[dict[str, Any]] = []
     for task in dict.fromkeys(job.task for job in jobs):
         runs = {job: job.run for job in jobs if job.task == task and last_step(job) >= task.every}
         plain = [run for run in runs.values() if run.recipe == "plain" and run.rows[-1].step >= task.steps]
@@ -184,14 +189,22 @@ def report(jobs: list[Job], folder: Path) -> None:
         budget = budgets(plain, task.steps)
         runs = {job: run for job, run in runs.items() if run.rows[-1].tflop > 0.999 * budget["tflop"]}
         found = verdicts(list(runs.values()), budget)
+        folder.mkdir(parents=True, exist_ok=True)
         draw(folder / f"{task.name}.png", list(runs.values()), found, budget)
-        text.append(f"## {task.name}\n\n{markdown(found, about)}")
         rows += curves(list(runs.values()))
         comparisons += found
         clues += by_clues(list(runs)) if task.by_clues else []
-    for name, table in {"curves": rows, "verdicts": comparisons, "clues": clues}.items():
-        write_csv(folder / f"{name}.csv", table)
+    if not comparisons:
+        return False
+    merged(folder / "curves.csv", rows, list(TASKS))
+    merged(folder / "clues.csv", clues, list(TASKS))
+    comparisons = merged(folder / "verdicts.csv", comparisons, list(TASKS))
+    about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
+    text = [f"{TEXT}\n"]
+    for name, found in itertools.groupby(comparisons, key=lambda row: row["task"]):
+        text.append(f"## {name}\n\n{markdown(list(found), about)}")
     (folder / "README.md").write_text("\n".join(text), encoding="utf-8")
+    return True
 
 
 def by_clues(jobs: list[Job]) -> list[dict[str, Any]]:
@@ -245,7 +258,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", flush=True)
         return 128 + signal.SIGINT
-    report(jobs, given.results)
+    if not report(jobs, given.results):
+        print(f"no plain run in {given.runs} has reached its steps: there is nothing to report", file=sys.stderr)
+        return 1
     return 1 if failed else 0
 
 

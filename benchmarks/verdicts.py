@@ -1,5 +1,6 @@
 """What the runs of a study say: values at a budget, paired differences, tables and pictures. See ``study.py``."""
 
+import contextlib
 import csv
 import itertools
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 
-from trm.study import table
+from trm.report import table
 
 UNITS = {"core_seconds": "core-seconds", "tflop": "TFLOPs"}
 MEASURES = ("solved", "answer_loss")
@@ -140,13 +141,28 @@ def _shown(row: dict[str, Any] | None) -> tuple[str, str]:
     return value, difference if row["verdict"] == "noise" else f"{difference} **{row['verdict']}**"
 
 
-def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows that have the same columns; nothing if there are none."""
-    if rows := list(rows):
+def merged(path: Path, rows: Iterable[dict[str, Any]], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """Put rows into a CSV file in the place of those of the same tasks; return all of them, in the order of tasks."""
+    rows, kept = list(rows), []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+    replaced = {row["task"] for row in rows}
+    rows += [row for row in kept if row["task"] not in replaced]
+    rows.sort(key=lambda row: tasks.index(row["task"]))
+    if rows:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+    return rows
+
+
+def _value(text: str) -> Any:
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return number(text)
+    return text or None
 
 
 def curves(runs: list[Run]) -> list[dict[str, Any]]:
@@ -159,7 +175,7 @@ def curves(runs: list[Run]) -> list[dict[str, Any]]:
     ]
 
 
-def draw(path: Path, runs: list[Run], table: list[dict[str, Any]], budget: dict[str, float]) -> None:
+def draw(path: Path, runs: list[Run], found: list[dict[str, Any]], budget: dict[str, float]) -> None:
     """Draw the means over the seeds against the cost, and the differences to plain with their standard errors."""
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
@@ -179,7 +195,7 @@ def draw(path: Path, runs: list[Run], table: list[dict[str, Any]], budget: dict[
     )
     left.legend(fontsize=7)
     for offset, (unit, colour) in enumerate(zip(UNITS.values(), ("tab:blue", "tab:orange"), strict=True)):
-        rows = [row for row in table if (row["budget"], row["measure"]) == (unit, "solved") and row["verdict"]]
+        rows = [row for row in found if (row["budget"], row["measure"]) == (unit, "solved") and row["verdict"]]
         right.errorbar(
             [100 * row["difference"] for row in rows],
             [recipes.index(row["recipe"]) + 0.25 * offset for row in rows],

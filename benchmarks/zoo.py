@@ -3,7 +3,8 @@
     python benchmarks/zoo.py sudoku-4x4 runs/quickstart/checkpoints/last.ckpt \
         --what "4x4 Sudoku of 4 to 8 clues" --command "trm fit --config configs/quickstart.yaml"
 
-From the second time on, what and command are known. Without arguments all cards are written again, from the JSON files.
+From the second time on, what it solves is known, and of the same weights the command. Without arguments all cards are
+written again, from the JSON files.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from trm.bench.command import processor
 from trm.calibrate import measure, summary
 from trm.checkpoint import load_checkpoint, read_checkpoint
-from trm.claim import PROJECT, commit, digest
+from trm.claim import PROJECT, commit, cost, digest
 from trm.data import ARC, Maze, PuzzleData, Rows, Sudoku
 from trm.data.files import whole_file
 from trm.data.maze.paths import PATH
@@ -30,9 +31,9 @@ from trm.errors import InputError
 from trm.export import export
 from trm.module import TRMModule
 from trm.probe import measure as measure_probe
+from trm.report import load, publish
 from trm.scale import Point, drawn, evaluate
 from trm.solver import Solver
-from trm.study import load, publish
 from trm.zoo import FOLDER
 
 RESULTS = Path(__file__).with_suffix("")
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--command", help="by which it was trained")
     parser.add_argument("--core-hours", type=float, help="of its training, where the checkpoint does not say")
     parser.add_argument("--real", help="folder with a test.csv of real 9x9 boards")
-    parser.add_argument("--licence", default="Apache-2.0")
+    parser.add_argument("--licence", help="of the weights (default: Apache-2.0)")
     parser.add_argument("--puzzles", type=int, default=1000, help="of each test set; 0 for all")
     parser.add_argument("--scaled", type=int, default=200, help="puzzles on which more thinking is measured")
     parser.add_argument("--probed", type=int, default=64, help="puzzles that are changed")
@@ -73,16 +74,22 @@ def put(arguments: argparse.Namespace) -> None:
     """Export a model, measure what was exported, and write its card."""
     path = RESULTS / f"{arguments.name}.json"
     known = json.loads(path.read_text()) if path.exists() else {}
-    told = {key: getattr(arguments, key) or known.get(key) for key in ("what", "command", "core_hours", "licence")}
+    if not same_weights(arguments.checkpoint, FOLDER / f"{arguments.name}.ckpt"):
+        known = {key: known[key] for key in known if key in ("what", "licence")}
+    told = {
+        key: known.get(key, default) if getattr(arguments, key) is None else getattr(arguments, key)
+        for key, default in {"what": None, "command": None, "core_hours": None, "licence": "Apache-2.0"}.items()
+    }
     if not (told["what"] and told["command"]):
-        raise InputError("a model that is new to the zoo needs --what and --command")
+        raise InputError("a model that is new to the zoo needs --what and --command, other weights --command")
     data = load_checkpoint(arguments.checkpoint)[1]  # as it was trained: the export has forgotten its folders
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, f"{arguments.name}.ckpt")
         export(arguments.checkpoint, output=str(model), format="trm")
         module, content = load(str(model), "")[0], model.read_bytes()
         facts = {"name": arguments.name, **told, "bytes": len(content), **origin(module, data, model)}
-    facts["core_hours"] = facts.pop("counted_core_hours") or told["core_hours"]
+    if (seconds := cost(read_checkpoint(arguments.checkpoint), "core_seconds")) is not None:
+        facts["core_hours"] = float(f"{seconds / 3600:.2g}")
     seen = data.symmetry_keys(data.published("train"))
     facts["test"], facts["solved"] = tested(module, data, arguments.puzzles, seen)
     facts["solved"] |= elsewhere(module, data, arguments.puzzles, seen, arguments.real)
@@ -94,27 +101,33 @@ def put(arguments: argparse.Namespace) -> None:
     ]
     facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": commit(PROJECT)}
     title = f"{arguments.name}: more thinking about {arguments.scaled} unseen puzzles"
+    card = render(facts)
     publish(path, facts, drawn(points, module.hparams["supervision_steps"], title))
     with whole_file(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
         file.write(content)
-    write(arguments.name, render(facts))
+    write(arguments.name, card)
+
+
+def same_weights(checkpoint: str, other: Path) -> bool:
+    """Tell whether the weights of a checkpoint are those of another, which need not be there."""
+    ours, theirs = (read_checkpoint(path)["state_dict"] if Path(path).exists() else {} for path in (checkpoint, other))
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def origin(module: TRMModule, data: PuzzleData, model: Path) -> dict[str, Any]:
-    """Return what is known of the training: the data, its hash, steps and costs; and an example to solve."""
-    checkpoint, train = read_checkpoint(model), data.published("train")
-    seconds = checkpoint.get("metrics", {}).get("cost/core_seconds")
+    """Return what is known of the training: the data, its hash, seed and steps."""
+    checkpoint = read_checkpoint(model)
     return {
         "family": data.family["class_path"],
         "data": checkpoint["family"]["init_args"],
-        "training_puzzles": len(train.inputs),
-        "training_hash": digest(train),
+        "training_puzzles": data.training_puzzles,
+        "training_hash": digest(data.published("train")),
+        "seed": checkpoint.get("seed"),
         "started_from": checkpoint.get("started_from"),
         "steps": checkpoint.get("global_step"),
         "supervision_steps": module.hparams["supervision_steps"],
         "explore_seed": module.hparams["explore_seed"],
         "weights": sum(parameter.numel() for parameter in module.parameters()),
-        "counted_core_hours": None if seconds is None else round(seconds / 3600, 2),
     }
 
 
@@ -140,7 +153,8 @@ def tested(
     report = {
         **_rounded(facts),
         "wrong_of_surer_half": round(half["wrong"], 5),
-        "hash": digest(rows),
+        "split": len(published.inputs),
+        "hash": digest(published),
         "example": data.write(next(right, asked[0])) if shown else None,
         "unsolved": [data.write(question) for question in asked[~found.solved][:3]] if shown else [],
         "tasks": len(data.solutions) if isinstance(data, ARC) else None,

@@ -83,7 +83,7 @@ def test_the_command_writes_both_files_overwrites_neither_and_refuses_nonsense(
     trainer.save_checkpoint("a.ckpt")
     command = ["calibrate", "a.ckpt", "-o", "c.json", "--puzzles", "10"]
     for options, message in [
-        (["-o", "c.svg"], "is the name of the pictures"),
+        (["-o", "c.svg"], "'c.svg' is a folder, or ends in .svg"),
         (["-o", "c.json", "--puzzles", "-1"], "calibrate.puzzles is -1, but must be at least 0"),
     ]:
         assert main(["calibrate", "a.ckpt", *options]) == 2

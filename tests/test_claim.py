@@ -27,10 +27,10 @@ def test_an_evaluation_is_written_down(trained: Path, monkeypatch: pytest.Monkey
         low, high = wilson(float(row.value), 8)  # two batches of four, of ten boards
         assert (float(row.low), float(row.high)) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
         assert (row.claim, row.puzzles, row.training_puzzles, row.seed, row.steps) == (
-            "quickstart",
+            "runs/quickstart",
             "8",
             "40",
-            "5",
+            "0",
             "6",
         )
         assert row.command.startswith("trm test --config configs/quickstart.yaml --trainer.accelerator=cpu ")

@@ -118,7 +118,8 @@ def test_the_command_writes_points_and_a_picture_and_overwrites_neither(
 
 def test_nonsense_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options, message in [
-        (["-o", "curve.svg"], "is the name of the plot"),
+        (["-o", "curve.svg"], "'curve.svg' is a folder, or ends in .svg"),
+        (["-o", f"{checkpoint}/c.json"], f"{checkpoint} is not a folder that can be written to"),
         (["-o", "c.json", "--batch_size", "0"], "curve.batch_size is 0, but must be at least 1"),
         (["-o", "c.json", "--puzzles", "-1"], "curve.puzzles is -1, but must be at least 0"),
     ]:

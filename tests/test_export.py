@@ -16,7 +16,7 @@ from trm.data import ARC, Maze, Sudoku
 from trm.export import official_options, to_give_away
 from trm.info import describe
 from trm.module import TRMModule
-from trm.study import labelled
+from trm.report import labelled
 
 REPO = Path(__file__).parent.parent
 
@@ -31,6 +31,7 @@ KEPT = {
     "global_step",
     "metrics",
     "training_puzzles",
+    "seed",
 }
 
 

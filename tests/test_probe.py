@@ -143,8 +143,8 @@ def test_nonsense_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str
     Path("text").write_text("no checkpoint")
     before = set(Path().iterdir())
     for file, options, message in [
-        ("a.ckpt", ["-o", "p.svg"], "'p.svg' is a folder, or the name of the table or the plot"),
-        ("a.ckpt", ["-o", "p.md"], "accepted is that of a file with another ending"),
+        ("a.ckpt", ["-o", "p.svg"], "'p.svg' is a folder, or ends in .md or .svg"),
+        ("a.ckpt", ["-o", "p.md"], "accepted is a file with another ending"),
         ("a.ckpt", ["-o", "folder", "--force"], "'folder' is a folder"),
         ("a.ckpt", ["-o", "."], "'.' is a folder"),
         ("a.ckpt", ["-o", "text/p.json"], "cannot write text/p.json"),

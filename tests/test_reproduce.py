@@ -42,6 +42,24 @@ def test_the_plan_tells_the_depth_that_the_options_set(capsys: pytest.CaptureFix
     assert "T = 2, n = 4, mlp mixer" in capsys.readouterr().out
 
 
+def test_what_differs_from_the_published_experiment_is_not_taken_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["reproduce", "sudoku", f"--configs={CONFIGS}", "--data.source=FOLDER"]
+    for options, told in {
+        ("--trainer.max_steps=100",): "changed     trainer.max_steps: another experiment",
+        ("--model.hidden_size", "64", "--data.source=generate"): "changed     data.source, model.hidden_size: another",
+    }.items():
+        assert main([*command, *options]) == 0
+        printed = capsys.readouterr().out
+        assert told in printed
+        assert "--claim=other/sudoku" in printed
+        assert ("5,028,866 weights" in printed) == ("--model.hidden_size" not in options)
+    assert "100 optimizer steps" not in printed
+    assert main([*command, "--trainer.max_steps=100", "--claim=mine"]) == 0
+    printed = capsys.readouterr().out
+    assert "--claim=mine" in printed
+    assert "100 optimizer steps" in printed
+
+
 def test_without_a_name_all_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
@@ -83,9 +101,8 @@ def test_a_run_that_is_killed_goes_on_by_itself_and_writes_the_ledger(
     assert (printed.out.count(" trm fit "), printed.out.count(" trm test ")) == (3, 2)  # in the plan, and each start
     assert read_checkpoint("runs/sudoku-t2-n2/checkpoints/last.ckpt")["global_step"] == 6
     solved, valid = read(Path("results/ledger.csv"))
-    assert (solved.claim, solved.metric, solved.steps, solved.training_puzzles) == ("sudoku-t2-n2", "solved", "6", "20")
-    assert (solved.published, solved.published_source) == ("73.7", "arXiv 2510.04871, table 1")
-    assert (valid.metric, valid.published) == ("valid", "")
+    assert (solved.claim, solved.steps, solved.training_puzzles) == ("other/sudoku-t2-n2", "6", "20")
+    assert (solved.metric, valid.metric, solved.published) == ("solved", "valid", "")
     assert f"{tmp_path}" not in solved.command
 
 

@@ -74,7 +74,7 @@ def test_the_command_writes_points_and_a_picture(
         assert main([*command, "--force", wrong]) == 2
         assert message in capsys.readouterr().err
     assert main(["scale", "last.ckpt", "-o", "out.svg"]) == 2
-    assert "the name of the plot" in capsys.readouterr().err
+    assert "ends in .svg" in capsys.readouterr().err
 
 
 def test_too_many_views_are_refused_first_and_a_family_without_symmetries_goes_without(
@@ -83,7 +83,7 @@ def test_too_many_views_are_refused_first_and_a_family_without_symmetries_goes_w
     monkeypatch.chdir(tmp_path)
     module, small = small_module().eval(), ["--puzzles=4", "--depths=[1]", "--breadths=[2]", "--noises=[0.5]"]
     for data, views, status in ((Guess(size=20), 8, 0), (Maze(7, test_size=4), 9, 2)):
-        monkeypatch.setattr("trm.study.load_checkpoint", lambda *_, data=data: (module, data))
+        monkeypatch.setattr("trm.report.load_checkpoint", lambda *_, data=data: (module, data))
         assert main(["scale", "any.ckpt", "-o", f"{views}.json", *small, f"--views={views}"]) == status
     assert "views is 9, but a maze has 8 symmetries" in capsys.readouterr().err
     assert not Path("9.json").exists()

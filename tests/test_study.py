@@ -1,6 +1,7 @@
 """``make study``: what it measures at a budget, how it compares, and a study of two recipes that is started twice."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,18 @@ def test_a_study_trains_to_equal_cost_and_does_nothing_the_second_time(
     monkeypatch.setattr(study, "start", lambda *_: pytest.fail("a run was started"))
     assert study.main(few) == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "results").iterdir()} == results
+
+    curves, text = results["curves.csv"].decode(), results["README.md"].decode()
+    monkeypatch.setitem(TASKS, "another", TASKS["tiny"]._replace(name="another"))
+    shutil.copytree(tmp_path / "runs/study/tiny", tmp_path / "runs/study/another")
+    assert study.main(["--tasks", "another", *few[2:]]) == 0
+    assert (tmp_path / "results" / "curves.csv").read_text().startswith(curves), "other tasks stay as they are"
+    both = (tmp_path / "results" / "README.md").read_text()
+    assert both == text + "\n" + text[text.index("## tiny") :].replace("## tiny", "## another")
+    capsys.readouterr()
+    assert study.main([*few, "--report", f"--runs={tmp_path}/nowhere"]) == 1
+    assert "no plain run in" in capsys.readouterr().err
+    assert (tmp_path / "results" / "README.md").read_text() == both
 
 
 def test_a_run_that_fails_is_reported_and_does_not_stop_the_others(

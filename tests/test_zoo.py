@@ -22,8 +22,8 @@ from trm.errors import InputError
 from trm.info import describe
 from trm.module import TRMModule
 from trm.nn import solved
+from trm.report import labelled
 from trm.solver import Solver
-from trm.study import labelled
 from trm.zoo import FOLDER, card, names
 
 REPO = Path(__file__).parent.parent
@@ -138,6 +138,7 @@ def test_what_help_and_the_demo_solve_is_solved(capsys: pytest.CaptureFixture[st
 
 
 def test_a_model_is_put_into_the_zoo_with_its_card(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
     data = Sudoku(4, "generate", 20, 0, 8, (8, 8), slots=4, steps_per_batch=1, workers=0)
     module = TRMModule(6, 16, 1, 24, num_heads=2, multiple_of=8, mixer="mlp", positions="none", puzzle_tokens=0)
     trainer = quiet_trainer(max_steps=1, max_epochs=1, limit_train_batches=1)
@@ -159,6 +160,10 @@ def test_a_model_is_put_into_the_zoo_with_its_card(elsewhere: Path, monkeypatch:
     assert text.startswith("# tiny\n\nTiny: solves ")
     assert f"| test split | all | 4 | {percent(4 * measured['test']['solved'], 4)} |" in text
     assert describe("tiny")["step"] == 1
+    assert "| training | 1 steps, core hours: not counted; seeds: weights 7, data 0, exploration 0 |" in text
+    assert "| the first 4 of 8, SHA-256 " in text
+    measured["started_from"] = {"checkpoint": "a.ckpt", "step": None, "training_puzzles": None, "weights": "0123"}
+    assert "| started from | `a.ckpt`, steps unknown, puzzles unknown; weights 0123 |" in render(measured)
     Path("tiny.md").write_text("old")
     monkeypatch.setattr(sys, "argv", ["zoo.py"])
     zoo.main()

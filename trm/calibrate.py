@@ -17,7 +17,7 @@ from trm.inference.halting import has_rules, obeys
 from trm.module import TRMModule
 from trm.nn import solved as is_solved
 from trm.plot import HEIGHT, WIDTH, Line, plot
-from trm.study import claim, labelled, load, publish
+from trm.report import labelled, load, publish, reserve
 
 COVERAGES = range(5, 101, 5)
 """Percentages of the puzzles to answer."""
@@ -59,14 +59,14 @@ def calibrate(
     """
     check_range("calibrate", 0, puzzles=puzzles)
     check_range("calibrate", 1, batch_size=batch_size)
-    path = claim(output, force, "pictures")
+    path = reserve(output, force)
     module, data = load(checkpoint, family)
     measured = measure(module, data, puzzles, batch_size)
     report = {"checkpoint": checkpoint, "family": data.family["class_path"], **summary(measured)}
-    publish(path, report, _drawn(report))
     for name in ("puzzles", "solved", "valid", "ece", "auroc", "brier", "aurc"):
         value = report[name]
         print(f"{name:<8}{'undefined' if value is None else f'{value:.4g}'}")
+    publish(path, report, _drawn(report))
     return 0
 
 

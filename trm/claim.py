@@ -27,6 +27,7 @@ from trm.module import TRMModule
 
 PROJECT = Path(trm.__file__).parent.parent
 SHARES = ("solved", "valid")  # of puzzles that are independent of each other
+COSTS = ("core_seconds", "device_seconds")  # of training, which the callback Speed counts
 
 
 class LedgerTrainer(Trainer):
@@ -34,8 +35,6 @@ class LedgerTrainer(Trainer):
 
     command: Sequence[str] = ()
     """How the evaluation was asked for."""
-    seed: int | None = None
-    """The seed it was asked for with."""
 
     def test(self, *args: Any, ledger: str = "", claim: str = "", **kwargs: Any) -> Any:
         """Run one evaluation epoch over the test set.
@@ -43,8 +42,8 @@ class LedgerTrainer(Trainer):
         Args:
             *args: as Lightning's.
             ledger: CSV file to write the results to, with their intervals and where they come from.
-            claim: name of the results in the ledger, whose earlier rows they replace; by default that of the run's
-                folder.
+            claim: name of the results in the ledger, whose earlier rows they replace; by default runs/ and the name of
+                the run's folder.
             **kwargs: as Lightning's.
 
         Raises:
@@ -56,7 +55,7 @@ class LedgerTrainer(Trainer):
             check_ledger(Path(ledger))
         results = super().test(*args, **kwargs)
         if ledger and self.is_global_zero:
-            write(Path(ledger), rows(self, claim or Path(self.log_dir or "").resolve().name))
+            write(Path(ledger), rows(self, claim or f"runs/{Path(self.log_dir or '').resolve().name}"))
         return results
 
 
@@ -70,10 +69,9 @@ def rows(trainer: LedgerTrainer, claim: str) -> list[Row]:
     facts = {
         "claim": claim,
         "training_puzzles": str(training_puzzles(checkpoint) or ""),
-        "seed": "" if trainer.seed is None else str(trainer.seed),
+        "seed": str(checkpoint.get("seed", "")),
         "steps": str(checkpoint.get("global_step", "")),
-        "core_hours": _hours(checkpoint, "core_seconds"),
-        "device_hours": _hours(checkpoint, "device_seconds"),
+        **{f"{kind}_hours": _hours(cost(checkpoint, f"{kind}_seconds")) for kind in ("core", "device")},
         "command": without_paths(trainer.command),
         "data": digest(data.published("test")),
         "weights": digest(checkpoint["state_dict"][name] for name in sorted(checkpoint["state_dict"])),
@@ -98,8 +96,23 @@ def training_puzzles(checkpoint: dict[str, Any]) -> int | None:
     if "imported_from" in checkpoint:
         return None
     earlier: int | None = checkpoint.get("started_from", {"training_puzzles": 0})["training_puzzles"]
-    own: int = checkpoint.get("training_puzzles") or checkpoint["family"]["init_args"].get("train_size")
-    return own + earlier if own and earlier is not None else None
+    own = checkpoint.get("training_puzzles") or checkpoint.get("family", {}).get("init_args", {}).get("train_size")
+    return int(own) + earlier if own and earlier is not None else None
+
+
+def cost(checkpoint: dict[str, Any], kind: str) -> float | None:
+    """Return the seconds that all runs which led to a checkpoint have cost; None where one of them was not counted.
+
+    Args:
+        checkpoint: of a run that had the callback ``Speed``, which counts them; of an exported one what it last logged.
+        kind: one of ``COSTS``.
+    """
+    logged = {name.removeprefix("cost/"): value for name, value in checkpoint.get("metrics", {}).items()}
+    counted = next((state for state in checkpoint.get("callbacks", {}).values() if kind in state), logged)
+    earlier = checkpoint.get("started_from", {kind: 0.0}).get(kind)
+    if earlier is None or not any(name in counted for name in COSTS):
+        return None
+    return float(counted.get(kind, 0.0) + earlier)
 
 
 def measured(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dict[str, tuple[float, int]]:
@@ -150,10 +163,7 @@ def _git(project: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _hours(checkpoint: dict[str, Any], cost: str) -> str:
-    """Return what training has cost by the callback that counts it, or by what it last logged; nothing if none did."""
-    states = [state[cost] for state in checkpoint.get("callbacks", {}).values() if cost in state]
-    seconds = states[0] if states else checkpoint.get("metrics", {}).get(f"cost/{cost}")
+def _hours(seconds: float | None) -> str:
     return _short(seconds / 3600) if seconds else ""
 
 

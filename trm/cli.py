@@ -129,7 +129,6 @@ class TRMCLI(LightningCLI):
         trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
         assert isinstance(trainer, TRMTrainer)
         trainer.command = ["trm", *self._argv]
-        trainer.seed = self._get(self.config, "seed_everything")
         return trainer
 
     def before_fit(self) -> None:

@@ -40,8 +40,8 @@ def refuse_other_network(module: LightningModule, theirs: dict[str, Any], but: t
     Raises:
         InputError: naming the first that must agree and does not.
     """
-    ours, parameters = module.hparams, inspect.signature(type(module)).parameters
-    theirs = {name: parameters[name].default for name in ARCHITECTURE} | theirs  # an older checkpoint's were these
+    ours, kind = module.hparams, type(module)
+    theirs = {name: default_of(kind, name) for name in ARCHITECTURE} | theirs  # an older checkpoint's were these
     latents = ("latent_steps",) if ours["network"] == "multi_scale" else ()
     for name in (*ARCHITECTURE, *latents):
         if theirs.get(name) != ours[name] and name not in but:
@@ -54,36 +54,44 @@ def refuse_other_network(module: LightningModule, theirs: dict[str, Any], but: t
             rank_zero_info(f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {ours[name]!r}.")
 
 
-def refuse_other_puzzles(data: PuzzleData, theirs: dict[str, Any]) -> None:
-    """Refuse a family of puzzles (``PuzzleData.family``) that is another, or numbers its puzzles otherwise.
+def refuse_other_puzzles(data: PuzzleData, checkpoint: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another family of puzzles than the data's, or whose puzzle table is of other puzzles.
 
     Raises:
         InputError: naming what differs.
     """
-    ours = data.family
+    if difference := _difference(data, checkpoint):
+        raise InputError(difference)
+
+
+def same_puzzles(data: PuzzleData, checkpoint: dict[str, Any]) -> bool:
+    """Tell whether the rows of a checkpoint's puzzle table stand for the puzzles that those of ``data`` stand for."""
+    return not _difference(data, checkpoint)
+
+
+def _difference(data: PuzzleData, checkpoint: dict[str, Any]) -> str:
+    theirs, ours = checkpoint.get("family", {}), data.family
     if theirs.get("class_path") != ours["class_path"]:
-        raise InputError(
-            f"the checkpoint was trained on {theirs.get('class_path')}, but the data is {ours['class_path']}"
-        )
-    for name, (value, mine) in _numbering(data, theirs).items():
+        return f"the checkpoint was trained on {theirs.get('class_path')}, but the data is {ours['class_path']}"
+    for name in data.numbered_by:
+        default = default_of(type(data), name)  # an older checkpoint's
+        value, mine = (family["init_args"].get(name, default) for family in (theirs, ours))
         if value != mine:
-            raise InputError(
+            return (
                 f"the puzzle table of the checkpoint has the rows of data.{name} {value!r}, but data.{name} is "
                 f"{mine!r}: the same rows would stand for other puzzles"
             )
+    if checkpoint.get("table_hash", data.table_hash) != data.table_hash:
+        return (
+            f"the puzzle table of the checkpoint is of other puzzles than the data's: their hashes are "
+            f"{checkpoint['table_hash']} and {data.table_hash}"
+        )
+    return ""
 
 
-def same_puzzles(data: PuzzleData, theirs: dict[str, Any]) -> bool:
-    """Tell whether a family of puzzles, of a checkpoint, numbers the rows of the puzzle table as ``data`` does."""
-    if theirs.get("class_path") != data.family["class_path"]:
-        return False
-    return all(value == mine for value, mine in _numbering(data, theirs).values())
-
-
-def _numbering(data: PuzzleData, theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what the numbers of puzzles depend on, theirs and ours; an older checkpoint has the defaults."""
-    parameters = inspect.signature(type(data).__init__).parameters
-    return {
-        name: (theirs["init_args"].get(name, parameters[name].default), data.family["init_args"][name])
-        for name in data.numbered_by
-    }
+def default_of(kind: type, name: str) -> Any:
+    """Return the default of an argument of a class, or of the base that the class hands it on to."""
+    signatures = (
+        inspect.signature(vars(base)["__init__"]).parameters for base in kind.__mro__ if "__init__" in vars(base)
+    )
+    return next(parameters[name].default for parameters in signatures if name in parameters)

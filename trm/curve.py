@@ -18,7 +18,7 @@ from trm.inference.halting import has_rules, head, rules, stable
 from trm.module import TRMModule
 from trm.nn import solved as is_solved
 from trm.plot import Line, plot
-from trm.study import claim, labelled, load, publish
+from trm.report import labelled, load, publish, reserve
 
 THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 UNCHANGED = (1, 2, 3)
@@ -63,15 +63,15 @@ def curve(
     """
     check_range("curve", 0, puzzles=puzzles)
     check_range("curve", 1, batch_size=batch_size)
-    path = claim(output, force)
+    path = reserve(output, force)
     module, data = load(checkpoint, family)
     points, count = measure(module, data, puzzles, batch_size)
-    facts = {"checkpoint": checkpoint, "family": data.family["class_path"], "puzzles": count}
-    title = f"{count:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}"
-    publish(path, {**facts, "points": [point._asdict() for point in points]}, _drawn(points, title))
     for point in points:
         setting = "" if point.setting is None else f"{point.setting:g}"
         print(f"{point.rule:<7}{setting:>6}  solved {point.solved:7.2%}  steps {point.steps:6.3f}")
+    facts = {"checkpoint": checkpoint, "family": data.family["class_path"], "puzzles": count}
+    title = f"{count:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}"
+    publish(path, {**facts, "points": [point._asdict() for point in points]}, _drawn(points, title))
     return 0
 
 

@@ -1,11 +1,11 @@
 """The command ``trm export``: a trained model for other people, or its weights for other programs."""
 
-import inspect
 from typing import Any, Literal
 
 import torch
 
 from trm.checkpoint import CheckpointFiles, load_checkpoint, read_checkpoint, refuse_overwriting
+from trm.compatibility import default_of
 from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.official import MULTIPLES, to_official
@@ -24,6 +24,8 @@ FACTS = (
     "global_step",
     "metrics",
     "training_puzzles",
+    "table_hash",
+    "seed",
 )
 """Of a checkpoint, what a model that is given away says of its origin."""
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
@@ -90,11 +92,10 @@ def to_give_away(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
         name: (tensor.float() if tensor.is_floating_point() else tensor).clone()  # torch saves all a view is of
         for name, tensor in content["state_dict"].items()
     }
-    parameters = inspect.signature(type(data).__init__).parameters
     arguments = dict(content["family"]["init_args"])
     for name, others in data.folders.items():
         if name in arguments and arguments[name] not in others:
-            arguments[name] = parameters[name].default
+            arguments[name] = default_of(type(data), name)
     type(data)(**arguments)  # refuses what does not go together
     return {
         "state_dict": state,

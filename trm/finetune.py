@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning_utilities.core.rank_zero import rank_zero_info
 
 from trm.checkpoint import read_checkpoint
-from trm.claim import digest, training_puzzles
+from trm.claim import COSTS, cost, digest, training_puzzles
 from trm.compatibility import refuse_other_network, same_puzzles
 from trm.data import PuzzleData
 from trm.module import TRMModule
@@ -52,12 +51,11 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
         InputError: if the checkpoint cannot be read, or is one of another network.
     """
     checkpoint = read_checkpoint(path)
-    refuse_other_network(module, checkpoint["hyper_parameters"], but=("num_puzzles",))
     state = dict(checkpoint["state_dict"])
     rows = module.core.puzzles.weights if module.core.puzzles is not None else None
-    if rows is not None and not (
-        rows.shape == state[TABLE].shape and (data is None or same_puzzles(data, checkpoint.get("family", {})))
-    ):
+    both = rows is not None and TABLE in state
+    refuse_other_network(module, checkpoint["hyper_parameters"], but=("num_puzzles",) if both else ())
+    if rows is not None and not (rows.shape == state[TABLE].shape and (data is None or same_puzzles(data, checkpoint))):
         state[TABLE] = state[TABLE].mean(dim=0, keepdim=True).expand_as(rows)
     module.load_state_dict(state)
     module.started_from = {
@@ -65,5 +63,5 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
         "weights": digest(checkpoint["state_dict"][name] for name in sorted(checkpoint["state_dict"])),
         "step": checkpoint.get("global_step"),
         "training_puzzles": training_puzzles(checkpoint),
+        **{kind: cost(checkpoint, kind) for kind in COSTS},
     }
-    rank_zero_info(f"Training starts from the weights of {path}.")

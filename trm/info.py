@@ -89,8 +89,8 @@ def _for_people(facts: dict[str, Any]) -> str:
         f"parameters  {facts['parameters']:,} ({kind})",
     ]
     if start := facts["started_from"]:
-        puzzles = start["training_puzzles"] or "unknown"
-        lines.append(f"started     from {start['checkpoint']}, step {start['step']}, puzzles {puzzles}")
+        step, puzzles = (start[name] or "unknown" for name in ("step", "training_puzzles"))
+        lines.append(f"started     from {start['checkpoint']}, step {step}, puzzles {puzzles}")
     for title in ("metrics", "model", "data"):
         lines += ["", title, *(f"  {name} {_short(value)}" for name, value in facts[title].items())]
     return "\n".join([*lines, "", "bytes", *(f"  {name} {size:,}" for name, size in facts["bytes"].items())])

@@ -2,12 +2,11 @@
 
 import csv
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trm.data.files import whole_file
+from trm.data.files import check_writable, whole_file
 from trm.errors import InputError
 
 
@@ -30,6 +29,7 @@ class Row(NamedTuple):
     repeated: str
     """Range of independent reproductions, in percent."""
     seed: str
+    """Of the initial weights, ``seed_everything`` in training."""
     steps: str
     core_hours: str
     device_hours: str
@@ -88,9 +88,7 @@ def check_ledger(path: Path) -> None:
         InputError: if the file is no ledger, or neither it nor its folder can be written.
     """
     read(path)
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise InputError(f"cannot write the ledger {path}: {folder} is not a folder that can be written to")
+    check_writable(path, "the ledger ")
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:

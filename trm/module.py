@@ -1,5 +1,6 @@
 """``TRMModule``: the network in Lightning, trained by deep supervision with several optimizer steps per batch."""
 
+import os
 from collections.abc import Iterable
 from typing import Any, Literal, cast
 
@@ -171,6 +172,8 @@ class TRMModule(LightningModule):
         self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
         self.slots: Slots | None = None
         self.stopping = False  # asks the loops to end after the step at hand
+        seed = os.environ.get("PL_GLOBAL_SEED")  # where Lightning's seed_everything leaves it
+        self.seed = None if seed is None else int(seed)
         self.started_from: dict[str, Any] = {}  # what trm.finetune knows of weights that were not random
         self._saved_slots: list[dict[str, Tensor]] = []
         # The table is the same on all ranks by its own update: DDP need not send it at every step.
@@ -208,6 +211,11 @@ class TRMModule(LightningModule):
             self.double()  # Lightning would do it only after it has read a checkpoint, and round what is read
         if self.hparams["compile"]:
             compile_in_place(self.core, self.trainer.strategy.root_device)
+
+    def on_train_start(self) -> None:
+        """Tell where weights come from that are not random."""
+        if self.started_from and not self.global_step:
+            rank_zero_info(f"Training starts from the weights of {self.started_from['checkpoint']}.")
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take one optimizer step per chunk of the batch, (K, B, ...); after a resume, those still to be taken."""
@@ -376,6 +384,10 @@ class TRMModule(LightningModule):
         if data := self._data():
             checkpoint["family"] = data.family
             checkpoint["training_puzzles"] = data.training_puzzles
+            if data.table_hash:
+                checkpoint["table_hash"] = data.table_hash
+        if self.seed is not None:
+            checkpoint["seed"] = self.seed
         if self.started_from:
             checkpoint["started_from"] = self.started_from
         if self.slots is not None and not (self.trainer.interrupted and self.trainer.world_size > 1):
@@ -393,14 +405,18 @@ class TRMModule(LightningModule):
         """
         refuse_other_network(self, checkpoint.get("hyper_parameters", {}))
         if data := self._data():
-            refuse_other_puzzles(data, checkpoint.get("family", {}))
+            refuse_other_puzzles(data, checkpoint)
         started_from = checkpoint.get("started_from", {})
-        if self.started_from and self.started_from != started_from:
+        theirs, ours = (
+            f"{start['checkpoint']} (weights {start['weights']})" if start else "random weights"
+            for start in (started_from, self.started_from)
+        )
+        if self.started_from and self.started_from["weights"] != started_from.get("weights"):
             raise InputError(
-                f"the run to go on with started from {started_from.get('checkpoint', 'random weights')}, not from "
-                f"{self.started_from['checkpoint']}: choose another folder, or leave --weights out"
+                f"the run to go on with started from {theirs}, not from {ours}: choose another folder, or leave "
+                "--weights out"
             )
-        self.started_from = started_from
+        self.started_from, self.seed = started_from, checkpoint.get("seed", self.seed)
         self._saved_slots = checkpoint.get("slots", [])
 
     def on_fit_start(self) -> None:

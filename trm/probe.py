@@ -5,7 +5,6 @@ Letters in shape comments: N puzzles, B of them in a batch, L grid cells.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,6 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
 from trm.batch import IGNORE, Batch
-from trm.checkpoint import refuse_overwriting
 from trm.data import PuzzleData, Rows
 from trm.data.base import Tokens, to_batch
 from trm.data.files import whole_file
@@ -25,7 +23,7 @@ from trm.module import TRMModule
 from trm.nn import solved
 from trm.nn.losses import CELL_LOSSES
 from trm.plot import Line, plot
-from trm.study import load, publish, table
+from trm.report import load, publish, reserve, table
 
 STRENGTHS = (1, 2, 4, 8, 16)
 BATCH = 256  # puzzles that are thought about together
@@ -109,14 +107,7 @@ def probe(
     """
     check_range("probe", 1, puzzles=puzzles)
     check_range("probe", 0, seed=seed)
-    path = Path(output)
-    if path.suffix in (".md", ".svg") or not path.name or path.is_dir():
-        raise InputError(
-            f"--output {output!r} is a folder, or the name of the table or the plot; accepted is that of a file with "
-            "another ending, such as .json"
-        )
-    for suffix in (path.suffix, ".md", ".svg"):
-        refuse_overwriting(path.with_suffix(suffix), force)
+    path = reserve(output, force, beside=(".md", ".svg"))
     module, data = load(checkpoint, family)
     points = measure(module, data, puzzles, seed)
     print(tabulated(points), end="")  # before what is written, so that a full disk does not lose it

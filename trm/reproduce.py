@@ -18,6 +18,12 @@ from trm.experiments import EXPERIMENTS, PAPER, Experiment
 from trm.ledger import check_ledger
 
 SLOTS = 768  # over all devices, as published
+SAME = (
+    *("data.source", "data.root", "data.workers", "data.eval_batch_size", "data.slots", "data.concept"),
+    *("data.seed", "seed_everything", "model.explore_seed", "model.compile", "model.gradient_checkpointing"),
+    *("trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.logger", "trainer.enable_", "trainer.log_"),
+)
+"""Beginnings of the options that leave an experiment what it is."""
 FINAL = (0, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # done, refused, stopped by its user
 
 
@@ -49,10 +55,11 @@ def reproduce(argv: list[str]) -> int:
         f"--trainer.logger.save_dir={folder}",
         *others,
     ]
-    claim = [f"--ledger={arguments.ledger}", f"--claim={arguments.claim or arguments.experiment}"]
+    changed, other = _values(options), _differing(_values(others))
+    name = arguments.claim or ("other/" * bool(other) + arguments.experiment)
+    claim = [f"--ledger={arguments.ledger}", f"--claim={name}"]
     commands = [["trm", "fit", *options], ["trm", "test", *options, *claim]]
-    changed = _changed(options)
-    print(_plan(experiment, yaml.safe_load(config.read_text(encoding="utf-8")), changed, commands))
+    print(_plan(experiment, yaml.safe_load(config.read_text(encoding="utf-8")), changed, other, commands))
     if not arguments.run:
         return 0
     check_ledger(arguments.ledger)
@@ -97,23 +104,36 @@ def _devices(count: int) -> list[str]:
     return [] if count == 1 else [f"--trainer.devices={count}", f"--data.slots={SLOTS // count}"]
 
 
-def _changed(options: list[str]) -> dict[str, str]:
+def _values(options: list[str]) -> dict[str, str]:
     """Return the values that options set, by their names; of two for the same name the last counts."""
-    changed = {}
-    for option, after in zip(options, [*options[1:], ""], strict=True):
+    values = {}
+    for option, after in zip(options, [*options, ""][1:], strict=True):
         name, equals, value = option.partition("=")
         if name.startswith("--"):
-            changed[name[2:]] = value if equals else after
-    return changed
+            values[name[2:]] = value if equals else after
+    return values
 
 
-def _plan(experiment: Experiment, config: dict[str, Any], changed: dict[str, str], commands: list[list[str]]) -> str:
-    protocol, trainer = experiment.protocol, config["trainer"]
-    model = config["model"] | {name.removeprefix("model."): value for name, value in changed.items()}
+def _differing(given: dict[str, str]) -> list[str]:
+    """Return what makes a run another experiment than the published one."""
+    return [name for name, value in given.items() if not name.startswith(SAME) or value == "generate"]
+
+
+def _plan(
+    experiment: Experiment,
+    config: dict[str, Any],
+    changed: dict[str, str],
+    other: list[str],
+    commands: list[list[str]],
+) -> str:
+    protocol, model = experiment.protocol, {f"model.{name}": value for name, value in config["model"].items()} | changed
+    steps = changed.get("trainer.max_steps", f"{config['trainer']['max_steps']:,}")
+    weights = "" if any(name.startswith("model.") for name in other) else f"; {experiment.weights:,} weights"
     facts = {
         "data": protocol.data,
-        "steps": f"{trainer['max_steps']:,} optimizer steps of {SLOTS} slots; T = {model['cycles']}, "
-        f"n = {model['latent_steps']}, {model['mixer']} mixer; {experiment.weights:,} weights",
+        "steps": f"{steps} optimizer steps of {SLOTS} slots; T = {model['model.cycles']}, "
+        f"n = {model['model.latent_steps']}, {model['model.mixer']} mixer{weights}",
+        **({"changed": f"{', '.join(other)}: another experiment than the published one"} if other else {}),
         "expected": _expected(experiment),
         "repeated": ", ".join(f"{value:g} ({who})" for value, who in experiment.repeated) or "not known of anyone",
         "cost": f"{protocol.cost}; of the full model, not measured here",

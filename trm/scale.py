@@ -15,8 +15,8 @@ from trm.inference import RuleName
 from trm.inference.rollouts import Rollouts
 from trm.inference.selection import SELECTIONS
 from trm.plot import Line, plot
+from trm.report import load, publish, reserve
 from trm.solver import Solver, elect
-from trm.study import claim, load, publish
 
 DRAWN = ("halting", "vote", "verifier")
 """The selections in the plot; the JSON file has all."""
@@ -80,7 +80,7 @@ def scale(
     for name, values in (("depths", depths), ("breadths", breadths)):
         for value in values or []:
             check_range("scale", 1, **{name: value})
-    path = claim(output, force)
+    path = reserve(output, force)
     module, data = load(checkpoint, family)
     if type(data).views is PuzzleData.views:  # it knows no symmetries
         views = 0

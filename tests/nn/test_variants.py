@@ -38,7 +38,11 @@ FORMULA: dict[str, dict[str, Any]] = {
 
 
 SUMS = {"atol": 1e-2}
-GRADIENT_SUMS = {"atol": 1e-5, "rtol": 1e-3}
+GRADIENT_SUMS = {
+    "sums of gradients": {"atol": 1e-5, "rtol": 1e-3},
+    # AdamATan2's first update is as large for the smallest gradient as for any, so that roundings of it come out whole.
+    "sums of gradients after an update": {"atol": 1e-5, "rtol": 5e-3},
+}
 
 
 def formula_module(name: str, golden: dict[str, Any]) -> TRMModule:
@@ -94,7 +98,8 @@ def formula_steps(module: TRMModule, precision: str) -> list[dict[str, Any]]:
 def every_network(name: str) -> Iterator[Pair]:
     golden = json.loads((official.GOLDEN / "formula" / "model_golden.json").read_text())[name]
     network = FORMULA[name].get("network", "trm")
-    for ours, theirs in zip(formula_steps(formula_module(name, golden), "32-true"), golden["float32"], strict=True):
+    steps = formula_steps(formula_module(name, golden), "32-true")
+    for ours, theirs, (sums_of, near) in zip(steps, golden["float32"], GRADIENT_SUMS.items(), strict=True):
         thought, slots, grads = ours["thought"], ours["slots"], ours["grads"]
         yield Pair("losses", ours["loss"] * 3, theirs["loss"], **SCALARS)
         yield Pair("halting logits", thought.halt.tolist(), theirs["q_halt"], **SCALARS)
@@ -111,8 +116,8 @@ def every_network(name: str) -> Iterator[Pair]:
         for feature, sums in zip(features, theirs["z_sum_abssum"].values(), strict=True):
             yield Pair("sums of logits, y and z", torch.stack((feature.sum(), feature.abs().sum())), sums, **SUMS)
         for key, expected in theirs["grad_abs_sum"].items():
-            yield Pair("sums of gradients", grads[official.our_name(key, network)], expected, **GRADIENT_SUMS)
-        yield Pair("sums of gradients", ours["rows"], theirs["puzzle_local_grad_abs_sum"], **GRADIENT_SUMS)
+            yield Pair(sums_of, grads[official.our_name(key, network)], expected, **near)
+        yield Pair(sums_of, ours["rows"], theirs["puzzle_local_grad_abs_sum"], **near)
 
 
 def every_network_in_bfloat16(name: str) -> Iterator[Pair]:
@@ -223,6 +228,9 @@ def test_halting_head_starts_where_it_is_asked_to() -> None:
 def test_two_networks_are_drawn_apart_and_are_the_plain_model_where_they_are_equal() -> None:
     plain, two = TRM(**TINY, cycles=2, latent_steps=2), TwoNetworks(**TINY, cycles=2, latent_steps=2)
     assert not torch.equal(two.blocks[0].mlp.down.weight, two.answer_blocks[0].mlp.down.weight)
+    mixed = TwoNetworks(**TINY, cycles=2, latent_steps=2, conv=2)
+    for (name, one), other in zip(mixed.blocks.named_parameters(), mixed.answer_blocks.parameters(), strict=True):
+        assert not torch.equal(one, other), name
     two.load_state_dict(plain.state_dict(), strict=False)
     two.answer_blocks.load_state_dict(plain.blocks.state_dict())
     one, both = outcome(plain), outcome(two)

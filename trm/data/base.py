@@ -253,6 +253,11 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         """How many different puzzles training draws from, before augmentation."""
         return len(set(map(bytes, self.rows("train").inputs)))
 
+    @property
+    def table_hash(self) -> str:
+        """Hash of which puzzle has which row of the puzzle table; "" where puzzles have no rows of their own."""
+        return ""
+
     def scorer(self, split: str) -> Metric | None:
         """Return a metric of the family's own for the evaluation of a split; by default there is none.
 

@@ -10,6 +10,21 @@ from typing import IO, Any
 from trm.errors import InputError
 
 
+def check_writable(path: Path, what: str = "") -> None:
+    """Refuse a file that cannot be written, before anything is done for it.
+
+    Args:
+        path: the file; its folder need not be there yet.
+        what: it is, to begin its name with.
+
+    Raises:
+        InputError: if its folder cannot be made or written to.
+    """
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise InputError(f"cannot write {what}{path}: {folder} is not a folder that can be written to")
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, mode: str, hint: str = "") -> Iterator[IO[Any]]:
     """Open a file to write; it takes its name when the block ends, so that nobody ever reads half of it.

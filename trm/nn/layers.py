@@ -127,7 +127,12 @@ class DepthwiseConv(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(truncated_normal_(torch.empty(channels, 1, width), std=width**-0.5))
+        self.weight = nn.Parameter(torch.empty(channels, 1, width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights."""
+        truncated_normal_(self.weight, std=self.weight.shape[-1] ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, channels) to (B, S, channels); tokens beyond either end count as zero."""

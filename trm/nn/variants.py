@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trm.errors import InputError
-from trm.nn.layers import Linear, truncated_normal_
+from trm.nn.layers import DepthwiseConv, Linear, truncated_normal_
 from trm.nn.network import TRM
 
 
@@ -54,7 +54,7 @@ class TwoNetworks(TRM):
         super().__init__(*args, **kwargs)
         self.answer_blocks = copy.deepcopy(self.blocks)
         for module in self.answer_blocks.modules():
-            if isinstance(module, Linear):
+            if isinstance(module, (Linear, DepthwiseConv)):
                 module.reset_parameters()
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -146,6 +146,12 @@ class ARC(PuzzleData):
         """How many tasks training draws from, before augmentation."""
         return len(self.puzzles)
 
+    @property
+    def table_hash(self) -> str:
+        """Hash of the tasks in the order of their ids, and of the first id of each."""
+        names = [puzzle.name for puzzle in self.puzzles]
+        return f"{hash_bytes([repr((names, self.symmetries.first.tolist())).encode()])[0]:016x}"
+
     def resolve(self, puzzle: int) -> Resolved:
         """Return what a puzzle id stands for.
 

@@ -1,4 +1,4 @@
-"""What the commands share that measure a checkpoint on its test puzzles: their files, tables, puzzles and device."""
+"""What the commands share that measure a checkpoint on its test puzzles: the files they report to, puzzles, device."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,24 +11,31 @@ from trm.batch import IGNORE, Batch
 from trm.checkpoint import load_checkpoint, refuse_overwriting
 from trm.data import PuzzleData
 from trm.data.base import to_batch
-from trm.data.files import whole_file
+from trm.data.files import check_writable, whole_file
 from trm.errors import InputError
 from trm.module import TRMModule
 
 
-def claim(output: str, force: bool, what: str = "plot") -> Path:
-    """Return the JSON file to write, before anything is measured; a picture goes beside it, as SVG.
+def reserve(output: str, force: bool, beside: Sequence[str] = (".svg",)) -> Path:
+    """Return the JSON file to write, before anything is measured for it.
+
+    Args:
+        output: its name.
+        force: overwrite what exists.
+        beside: endings of the files that go with it.
 
     Raises:
-        InputError: if the name is that of the picture, or one of the two files exists.
+        InputError: if the name is that of one of those, or one of the files exists or cannot be written.
     """
     path = Path(output)
-    if path.suffix == ".svg":
+    if not path.name or path.is_dir() or path.suffix in beside:
         raise InputError(
-            f"--output {output} is the name of the {what}; the JSON file needs another ending, such as .json"
+            f"--output {output!r} is a folder, or ends in {' or '.join(beside)} as what goes beside it does; "
+            "accepted is a file with another ending, such as .json"
         )
-    for written in (path, path.with_suffix(".svg")):
-        refuse_overwriting(written, force)
+    for suffix in (path.suffix, *beside):
+        refuse_overwriting(path.with_suffix(suffix), force)
+    check_writable(path)
     return path
 
 
