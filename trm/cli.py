@@ -14,10 +14,10 @@ import torch
 import torch.distributed as dist
 from jsonargparse import DefaultHelpFormatter, auto_cli
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins import CheckpointIO
-from lightning_utilities.core.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 import trm
 from trm.bench import BenchTrainer, trainer_arguments
@@ -26,6 +26,7 @@ from trm.callbacks import DepthCurriculum, Speed, StepEMA  # noqa: F401 - short 
 from trm.check import check
 from trm.checkpoint import CheckpointFiles, Checkpoints, read_checkpoint  # noqa: F401 - a short name in a configuration
 from trm.claim import LedgerTrainer
+from trm.compatibility import refuse_other_network
 from trm.curve import curve
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, Stopped, check_range
@@ -34,7 +35,9 @@ from trm.finetune import FineTuneTrainer
 from trm.import_ import import_
 from trm.info import info
 from trm.module import TRMModule
+from trm.parser import Parser
 from trm.probe import probe
+from trm.progress import Progress
 from trm.reproduce import reproduce
 from trm.scale import scale
 from trm.solve import solve
@@ -119,19 +122,29 @@ class TRMCLI(LightningCLI):
         torch.set_float32_matmul_precision("high")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Let checkpoints be written whole, unless the configuration brings its own way of writing them."""
-        plugins = self._get(self.config_init, "trainer", default={}).get("plugins") or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
+        """Let checkpoints be written whole, and progress be told in steps, unless the configuration brings its own."""
+        settings = self._get(self.config_init, "trainer", default={})
+        plugins, callbacks = (_listed(settings.get(name)) for name in ("plugins", "callbacks"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, CheckpointFiles()]
+        if settings.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks = [*callbacks, Progress()]
         if self.subcommand == "bench":
-            kwargs |= trainer_arguments(self._get(self.config_init, "trainer", default={}))
-        trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
+            kwargs |= trainer_arguments(settings)
+        trainer = super().instantiate_trainer(**{"plugins": plugins, "callbacks": callbacks, **kwargs})
         assert isinstance(trainer, TRMTrainer)
         trainer.command = ["trm", *self._argv]
         return trainer
 
     def before_fit(self) -> None:
+        """Refuse weights that do not fit, tell what is trained, and read the data."""
+        if weights := self.config.fit.weights:
+            refuse_other_network(self.model, read_checkpoint(weights)["hyper_parameters"], weights, ("num_puzzles",))
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        rank_zero_info(f"{self.model.hparams['network']} of {count:,} weights")
+        self._prepare()
+
+    def _prepare(self) -> None:
         """Read the data before Lightning starts other ranks, which a refusal would leave waiting."""
         environment = getattr(self.trainer.strategy, "cluster_environment", None)
         if environment is None or not environment.creates_processes_externally:
@@ -140,7 +153,7 @@ class TRMCLI(LightningCLI):
     def before_validate(self) -> None:
         """Refuse to evaluate random weights; then read the data likewise."""
         self._need_checkpoint()
-        self.before_fit()
+        self._prepare()
 
     before_test = before_validate
 
@@ -176,7 +189,8 @@ def main(args: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if args is None else list(args)
     try:
         if argv and argv[0] in FUNCTIONS:
-            return int(auto_cli(FUNCTIONS, args=_spelled_out(argv), prog="trm", formatter_class=_Help))
+            options: dict[str, Any] = {"prog": "trm", "parser_class": Parser, "formatter_class": _Help}
+            return int(auto_cli(FUNCTIONS, args=_spelled_out(argv), **options))
         if argv[:2] == ["data", "check"]:
             return check(argv[2:])
         if argv[:1] == ["reproduce"]:
@@ -184,11 +198,15 @@ def main(args: Sequence[str] | None = None) -> int:
         if argv[:1] == ["zoo"]:
             return zoo(argv[1:])
         others = {**FUNCTIONS, "zoo": zoo, "reproduce": reproduce, "data check": check}
+        if argv and argv[0][:1] != "-" and argv[0] not in TRMCLI.subcommands():
+            raise InputError(f"there is no command {argv[0]!r}, but {', '.join([*TRMCLI.subcommands(), *others])}")
         lines = (f"    {name:<20}{(f.__doc__ or '').splitlines()[0]}" for name, f in others.items())
         TRMCLI(
             TRMModule,
             PuzzleData,
             trainer_class=TRMTrainer,
+            trainer_defaults={"enable_model_summary": False},
+            parser_class=Parser,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,
@@ -239,6 +257,11 @@ def _spelled_out(argv: list[str]) -> list[str]:
     return [longer.get(argument, argument) for argument in argv]
 
 
+def _listed(value: Any) -> list[Any]:
+    """Return what a setting holds that takes one thing or several."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 def _bad_input(error: BaseException | None) -> InputError | None:
     """Find what was wrong with the input behind an error of the parser, which wraps what constructors raise."""
     while error is not None and not isinstance(error, InputError):
@@ -267,4 +290,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     warnings.filterwarnings("ignore", message=".*WeightAveraging state cannot be restored")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "litlogger" not in record.msg)
+    unwanted = ("litlogger", "TPU available")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: not any(words in str(record.msg) for words in unwanted)
+    )

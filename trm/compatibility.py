@@ -1,6 +1,7 @@
 """Whether a run can go on from a checkpoint: the same network, on the same puzzles."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule
@@ -29,12 +30,15 @@ ARCHITECTURE = (
 """Hyper-parameters that must agree with those of a checkpoint for its weights to mean the same."""
 
 
-def refuse_other_network(module: LightningModule, theirs: dict[str, Any], but: tuple[str, ...] = ()) -> None:
-    """Refuse the hyper-parameters of another network, and name the others that differ.
+def refuse_other_network(
+    module: LightningModule, theirs: dict[str, Any], path: str | Path = "the checkpoint", but: tuple[str, ...] = ()
+) -> None:
+    """Refuse the hyper-parameters of another network.
 
     Args:
         module: the configured one.
         theirs: hyper-parameters of a checkpoint.
+        path: its name.
         but: those of the network that may differ all the same.
 
     Raises:
@@ -46,12 +50,16 @@ def refuse_other_network(module: LightningModule, theirs: dict[str, Any], but: t
     for name in (*ARCHITECTURE, *latents):
         if theirs.get(name) != ours[name] and name not in but:
             raise InputError(
-                f"the checkpoint was trained with {name} {theirs.get(name)!r}, but the configuration has "
+                f"{path} was trained with {name} {theirs.get(name)!r}, but the configuration has "
                 f"{ours[name]!r}; both must be the same network on the same family of puzzles"
             )
-    for name in ours:
-        if name in theirs and theirs[name] != ours[name]:
-            rank_zero_info(f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {ours[name]!r}.")
+
+
+def tell_differences(module: LightningModule, theirs: dict[str, Any]) -> None:
+    """Name the hyper-parameters of a checkpoint that differ from the configured ones, and may."""
+    for name, value in module.hparams.items():
+        if name in theirs and theirs[name] != value:
+            rank_zero_info(f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {value!r}.")
 
 
 def refuse_other_puzzles(data: PuzzleData, checkpoint: dict[str, Any]) -> None:

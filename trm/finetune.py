@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from trm.checkpoint import read_checkpoint
 from trm.claim import COSTS, cost, digest, training_puzzles
-from trm.compatibility import refuse_other_network, same_puzzles
+from trm.compatibility import refuse_other_network, same_puzzles, tell_differences
 from trm.data import PuzzleData
 from trm.module import TRMModule
 
@@ -54,7 +54,8 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
     state = dict(checkpoint["state_dict"])
     rows = module.core.puzzles.weights if module.core.puzzles is not None else None
     both = rows is not None and TABLE in state
-    refuse_other_network(module, checkpoint["hyper_parameters"], but=("num_puzzles",) if both else ())
+    refuse_other_network(module, checkpoint["hyper_parameters"], path, ("num_puzzles",) if both else ())
+    tell_differences(module, checkpoint["hyper_parameters"])
     if rows is not None and not (rows.shape == state[TABLE].shape and (data is None or same_puzzles(data, checkpoint))):
         state[TABLE] = state[TABLE].mean(dim=0, keepdim=True).expand_as(rows)
     module.load_state_dict(state)

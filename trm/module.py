@@ -17,7 +17,7 @@ from torchmetrics import Metric
 import trm
 from trm.batch import Batch
 from trm.calibration import HaltingCalibration
-from trm.compatibility import refuse_other_network, refuse_other_puzzles
+from trm.compatibility import refuse_other_network, refuse_other_puzzles, tell_differences
 from trm.compilation import compile_in_place
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
@@ -370,7 +370,8 @@ class TRMModule(LightningModule):
             for name, value in metric.compute().items():
                 self.log(f"{split}/{name}", value, prog_bar=name in ("solved", "answer_loss"))
             metric.reset()
-        self.log("step", float(self.global_step))  # the x axis of the loggers
+        if self.trainer.state.fn == "fit":
+            self.log("step", float(self.global_step))  # the x axis of the loggers
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
@@ -404,6 +405,7 @@ class TRMModule(LightningModule):
             InputError: if the checkpoint does not fit.
         """
         refuse_other_network(self, checkpoint.get("hyper_parameters", {}))
+        tell_differences(self, checkpoint.get("hyper_parameters", {}))
         if data := self._data():
             refuse_other_puzzles(data, checkpoint)
         started_from = checkpoint.get("started_from", {})

@@ -1,0 +1,108 @@
+"""The parser of the command line and of configurations, which says in one sentence what it refuses."""
+
+import difflib
+import importlib
+import inspect
+import itertools
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from trm.data import PuzzleData
+
+NOISE = (
+    r"^Does not validate against any of the Union subtypes$",
+    r"^(Subtypes|Errors|Given value type|Given value): ?.*$",
+    r"^Expected a <class 'NoneType'>$",
+    r"^Expected a path but .* either not accessible or invalid$",
+    r"^Problem with given class_path 'lightning\.Callback':$",
+)
+"""Lines of jsonargparse's messages about what else might have stood there."""
+WORDS = (
+    (r'Parser key "([^"]*)":', r"\1:"),
+    (r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:"),
+    (r"Expected a <class '([\w.]+)'>\. Got value: (.*)", r"is \2, but must be of type \1"),
+    (r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)", r"is \2, but must be one of \1"),
+    (r"Expected a dot import path string: (.*)", r"there is no class \1"),
+    (r"Option '([^']*)' is not accepted", r"there is no setting \1"),
+    (r"Subcommand '\w+' does not accept option '([^']*)'", r"there is no setting \1"),
+    (r"File does not exist: '(.*)'", r"there is no file \1"),
+    (r"unrecognized arguments: -*([^\s=]+).*", r"there is no setting \1"),
+    (r"the following arguments are required: fit\.data", "fit needs --config FILE, such as configs/quickstart.yaml"),
+)
+"""What jsonargparse says, and what is said here."""
+UNKNOWN = re.compile(r"there is no setting ([\w.]+)")
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser, which refuses with one sentence and exit status 2."""
+
+    def parse_args(self, args: Any = None, *others: Any, **options: Any) -> Any:
+        """Parse the command line, and remember it to tell where a setting came from."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_args(args, *others, **options)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the sentence, and end."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
+        self.exit(2, f"trm: error: {sentence(message, known, getattr(self, '_given', []))}\n")
+
+
+def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
+    """Return in one sentence what jsonargparse says in many lines.
+
+    Args:
+        message: its words.
+        known: settings of the command.
+        given: the command line, whose configurations are looked through for a setting that is refused.
+    """
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    lines = [line for line in lines if line and not any(re.match(noise, line) for noise in NOISE)]
+    for pattern, words in WORDS:
+        lines = [re.sub(pattern, words, line) for line in lines]
+    text = " ".join(dict.fromkeys(lines)).replace(": is ", " is ")
+    if "there is no class" in text and text.startswith("data:"):
+        families = sorted(kind.__name__ for kind in PuzzleData.__subclasses__() if kind.__module__.startswith("trm."))
+        text += f"; there are {', '.join(families)}, and your own as module.Class"
+    if text.startswith("Problems parsing config:"):
+        text = f"{' or '.join(_configs(given))} is no YAML: {text.partition(': ')[2]}"
+    if unknown := UNKNOWN.search(text):
+        name = unknown[1]
+        kind = re.search(r"Problem with given class_path '([\w.]+)'", message)
+        names = _arguments(kind[1]) if kind else list(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        end = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(names))}" if kind else ""
+        text = f"{text}{_place(name, given)}{end}"
+    return text
+
+
+def _arguments(class_path: str) -> list[str]:
+    """Return what a class can be given, also by the classes it is made from."""
+    module, _, name = class_path.rpartition(".")
+    bases = getattr(importlib.import_module(module), name).__mro__
+    found = [inspect.signature(base.__init__).parameters.values() for base in bases if base is not object]
+    named = [parameter for parameters in found for parameter in parameters if parameter.kind in (1, 3)]
+    return list(dict.fromkeys(parameter.name for parameter in named if parameter.name != "self"))
+
+
+def _place(name: str, given: list[str]) -> str:
+    """Return which of the configurations that are given a name stands in, unless it is on the command line."""
+    if any(name.rpartition(".")[2] in argument for argument in given if argument.startswith("--")):
+        return ""
+    last = re.compile(rf"^\s*{re.escape(name.rpartition('.')[2])}\s*:", flags=re.MULTILINE)
+    found = [file for file in _configs(given) if last.search(Path(file).read_text(encoding="utf-8"))]
+    return f" in {found[0]}" if found else ""
+
+
+def _configs(given: list[str]) -> list[str]:
+    """Return the configurations of a command line."""
+    files = [after for before, after in itertools.pairwise(given) if before in ("--config", "-c")]
+    files += [argument.partition("=")[2] for argument in given if argument.startswith("--config=")]
+    return [file for file in files if Path(file).is_file()]
