@@ -1,9 +1,12 @@
 """What the command line and configurations are refused for is one sentence: what, where, and what is accepted."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from test_cli import here, refused  # noqa: F401 - a fixture
+
+from trm.cli import main
 
 QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
 
@@ -75,3 +78,26 @@ def test_a_command_that_is_wrong_or_lacks_something_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert told in refused(capsys, command)
+
+
+def test_a_line_that_is_no_puzzle_is_told_after_those_before_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(".3...2.1...4....\n\n12\n.3...2.1...4....\n"))
+    assert main(["solve", "sudoku-4x4", "-"]) == 2
+    printed = capsys.readouterr()
+    assert "line 3 of standard input: the board '12' has 2 cells" in printed.err
+    assert printed.out.count("obeys the rules") == 1
+
+
+def test_where_an_answer_breaks_the_rules_more_thinking_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    board = "1.....2.....3.....4.....5.....6....."
+    assert main(["solve", "sudoku-6x6", board]) == 1
+    assert "trm: --views 8 --select verifier" in capsys.readouterr().err
+    main(["solve", "sudoku-6x6", board, "--views=8", "--select=verifier"])
+    assert "--views 8" not in capsys.readouterr().err
+
+
+def test_a_model_of_arc_wants_a_task_and_not_a_grid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "arc-toy", "1234"]) == 2
+    assert "the puzzle is '1234', but a model of ARC needs the file of a task" in capsys.readouterr().err

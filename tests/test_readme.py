@@ -3,10 +3,12 @@
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from test_cli import FOUR
+from test_own_family import LIGHTS_OUT
 
 from trm.cli import main
 
@@ -28,6 +30,29 @@ def test_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for _, *args in COMMANDS:
         tiny = FOUR if "quickstart" in " ".join(args) and "--config" in args else []
         assert main([*args, *tiny]) in ((0, 1) if args[0] == "solve" else (0,)), args
+
+
+def test_python_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+    assert "True" in capsys.readouterr().out
+
+
+def test_your_own_puzzles_are_trained_and_solved_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_puzzles", raising=False)
+    shutil.copytree(REPO / "configs", "configs")
+    Path("my_puzzles.py").write_text(LIGHTS_OUT)
+    section = README.partition("## Your own puzzles")[2].partition("\n## ")[0]
+    fit, solve = re.findall(r"^    trm (.*)$", section, flags=re.MULTILINE)
+    short = ["--trainer.max_steps=4", "--trainer.limit_train_batches=1", "--trainer.log_every_n_steps=1"]
+    assert main([*shlex.split(fit), *short]) == 0
+    assert main(shlex.split(solve)) in (0, 1)
 
 
 def test_make_targets_exist() -> None:

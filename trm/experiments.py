@@ -70,7 +70,7 @@ EVERYWHERE = (
 )
 SUDOKU = Protocol(
     "Sudoku-Extreme, 1,000 boards",
-    "sapientinc/sudoku-extreme from the Hugging Face hub (pip install 'trm[hub]'), or --data.source FOLDER",
+    "sapientinc/sudoku-extreme from the Hugging Face hub (pip install huggingface_hub), or --data.source FOLDER",
     "422,786 test boards",
     "less than 36 h on one L40S (official README); 10.9 h on one A100 (CGAR's baseline); 40 min on 8 H200 (gaoxin492)",
     "solved",
@@ -84,7 +84,7 @@ SUDOKU = Protocol(
 )
 MAZE = Protocol(
     "Maze-Hard, 1,000 mazes",
-    "sapientinc/maze-30x30-hard-1k from the Hugging Face hub (pip install 'trm[hub]'), or --data.source FOLDER",
+    "sapientinc/maze-30x30-hard-1k from the Hugging Face hub (pip install huggingface_hub), or --data.source FOLDER",
     "1,000 test mazes equal to the label",
     "less than 24 h on four L40S (official README); 2 h on 8 H200 (gaoxin492)",
     "solved",

@@ -46,6 +46,7 @@ def publish(path: Path, facts: dict[str, Any], picture: str) -> None:
         file.write("\n")
     with whole_file(path.with_suffix(".svg"), "w") as file:
         file.write(picture)
+    print(f"written: {path}, {path.with_suffix('.svg')}")
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:

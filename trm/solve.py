@@ -2,7 +2,7 @@
 
 import json as json_format
 import sys
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -95,16 +95,43 @@ def solve(
     )
     if is_task:
         return _solve_task(solver, Path(board), views or TASK_VIEWS, json)
-    lines = (line.rstrip("\r\n") for line in sys.stdin if line.strip()) if board == "-" else iter([board])
-    all_good, count = True, 0
-    while boards := list(islice(lines, BATCH)):
+    if isinstance(data, ARC):
+        raise InputError(f"the puzzle is {board!r}, but a model of ARC needs the file of a task, such as TASK.json")
+    all_good = True
+    for boards in _standard_input(data) if board == "-" else [[board]]:
         for solution in solver.solve(boards):
             print(json_format.dumps(_as_dict(solution, data)) if json else _for_people(solution, data), flush=True)
             all_good &= solution.verdict.valid and not solution.abstains
+    if not (all_good or json or views > 1 or complete) and type(data).views is not PuzzleData.views:
+        print("trm: --views 8 --select verifier asks symmetric forms too, and solves more", file=sys.stderr)
+    return 0 if all_good else 1
+
+
+def _standard_input(data: PuzzleData) -> Iterator[list[str]]:
+    """Yield the puzzles of standard input in batches.
+
+    Raises:
+        InputError: naming the line that holds none, after those before it, or if there is nothing at all.
+    """
+    boards: list[str] = []
+    count = 0
+    for number, line in enumerate(sys.stdin, 1):
+        if board := line.strip("\r\n"):
+            try:
+                data.parse(board)
+            except InputError as error:
+                if boards:
+                    yield boards
+                raise InputError(f"line {number} of standard input: {error}") from error
+            boards.append(board)
             count += 1
+        if len(boards) == BATCH:
+            yield boards
+            boards = []
+    if boards:
+        yield boards
     if not count:
         raise InputError("standard input holds no puzzle; one per line is needed")
-    return 0 if all_good else 1
 
 
 def _solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:

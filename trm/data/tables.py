@@ -104,7 +104,7 @@ def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Pat
     try:
         import huggingface_hub
     except ImportError as error:
-        raise InputError("the source 'hub' needs the package huggingface_hub: pip install 'trm[hub]'") from error
+        raise InputError("the source 'hub' needs the package huggingface_hub: pip install huggingface_hub") from error
     lock_path = root / "lock.json"
     lock = json.loads(lock_path.read_text()) if lock_path.exists() else {}
     commit = lock.get("commit", revision)

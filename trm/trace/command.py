@@ -71,6 +71,8 @@ def trace(
         ]
         with whole_file(Path(gif), "wb") as file:
             boards[0].save(file, "GIF", save_all=True, append_images=boards[1:], duration=FRAME, loop=0)
+    for path in filter(None, (output, gif)):
+        print(f"written: {path}")
     if terminal:
         _animate(data, recording, question, delay)
     return 0
