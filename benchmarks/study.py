@@ -30,11 +30,11 @@ from trm.nn import solved as is_solved
 
 TEXT = """# Each recipe against the plain one, at the same cost
 
-Written by `benchmarks/study.py`: all evaluations are in `curves.csv`, all comparisons in `verdicts.csv`. Solved is the share of
-the validation puzzles that the averaged weights solve, in percent ± its standard deviation over the seeds; "to plain"
-is the difference to the plain run of the same seed ± its standard error, with a verdict where the 95 % interval of
-Student's t leaves zero out, as it does by chance in one of twenty comparisons. Core-seconds are CPU time of one thread
-in training; operations are those of matrix products and attention, without the optimizer's."""
+Written by `benchmarks/study.py`: all evaluations are in `curves.csv`, all comparisons in `verdicts.csv`. Solved is the
+share of the validation puzzles that the averaged weights solve, in percent ± its standard deviation over the seeds; "to
+plain" is the difference to the plain run of the same seed ± its standard error, with a verdict where the 95 % interval
+of Student's t leaves zero out, as it does by chance in one of twenty comparisons. Core-seconds are CPU time of one
+thread in training; operations are those of matrix products and attention, without the optimizer's."""
 
 
 class Job(NamedTuple):
