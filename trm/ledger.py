@@ -53,7 +53,8 @@ def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]
     centre = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    low, high = (round((centre + side) / scale, 12) for side in (-spread, spread))  # rounding may leave 0 and 1
+    return max(0.0, low), min(1.0, high)
 
 
 def read(path: Path) -> list[Row]:
