@@ -104,7 +104,7 @@ def test_the_command_writes_points_and_a_picture_and_overwrites_neither(
     written = json.loads(Path("curve.json").read_text())
     assert (written["puzzles"], written["family"]) == (10, "trm.data.sudoku.family.Sudoku")
     assert {point["rule"] for point in written["points"]} == {"fixed", "head", "stable", "rules"}
-    assert capsys.readouterr().out.count("\n") == len(written["points"])
+    assert capsys.readouterr().out.count("\n") == len(written["points"]) + 1  # the files it has written
     picture = ElementTree.parse("curve.svg")
     assert len(picture.findall("{*}circle")) == len(written["points"])
     for left in ("curve.svg", "curve.json"):

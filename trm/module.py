@@ -370,7 +370,7 @@ class TRMModule(LightningModule):
             for name, value in metric.compute().items():
                 self.log(f"{split}/{name}", value, prog_bar=name in ("solved", "answer_loss"))
             metric.reset()
-        if self.trainer.state.fn == "fit":
+        if split != "test":
             self.log("step", float(self.global_step))  # the x axis of the loggers
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
