@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from trm.bench.command import processor
 from trm.calibrate import measure, summary
 from trm.checkpoint import load_checkpoint, read_checkpoint
-from trm.claim import PROJECT, commit, cost, digest
+from trm.claim import PROJECT, commit, cost, digest, weights_digest
 from trm.data import ARC, Maze, PuzzleData, Rows, Sudoku
 from trm.data.files import whole_file
 from trm.data.maze.paths import PATH
@@ -74,7 +74,8 @@ def put(arguments: argparse.Namespace) -> None:
     """Export a model, measure what was exported, and write its card."""
     path = RESULTS / f"{arguments.name}.json"
     known = json.loads(path.read_text()) if path.exists() else {}
-    if not same_weights(arguments.checkpoint, FOLDER / f"{arguments.name}.ckpt"):
+    before = FOLDER / f"{arguments.name}.ckpt"
+    if not before.exists() or len({weights_digest(read_checkpoint(p)) for p in (before, arguments.checkpoint)}) > 1:
         known = {key: known[key] for key in known if key in ("what", "licence")}
     told = {
         key: known.get(key, default) if getattr(arguments, key) is None else getattr(arguments, key)
@@ -106,12 +107,6 @@ def put(arguments: argparse.Namespace) -> None:
     with whole_file(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
         file.write(content)
     write(arguments.name, card)
-
-
-def same_weights(checkpoint: str, other: Path) -> bool:
-    """Tell whether the weights of a checkpoint are those of another, which need not be there."""
-    ours, theirs = (read_checkpoint(path)["state_dict"] if Path(path).exists() else {} for path in (checkpoint, other))
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def origin(module: TRMModule, data: PuzzleData, model: Path) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_a_command_that_is_wrong_or_lacks_something_is_refused(
 def test_a_line_that_is_no_puzzle_is_told_after_those_before_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stdin", StringIO(".3...2.1...4....\n\n12\n.3...2.1...4....\n"))
+    monkeypatch.setattr("sys.stdin", StringIO(".3...2.1...4....\n  \n12\n.3...2.1...4....\n"))
     assert main(["solve", "sudoku-4x4", "-"]) == 2
     printed = capsys.readouterr()
     assert "line 3 of standard input: the board '12' has 2 cells" in printed.err

@@ -71,10 +71,10 @@ def rows(trainer: LedgerTrainer, claim: str) -> list[Row]:
         "training_puzzles": str(training_puzzles(checkpoint) or ""),
         "seed": str(checkpoint.get("seed", "")),
         "steps": str(checkpoint.get("global_step", "")),
-        **{f"{kind}_hours": _hours(cost(checkpoint, f"{kind}_seconds")) for kind in ("core", "device")},
+        **{kind.replace("seconds", "hours"): _hours(cost(checkpoint, kind)) for kind in COSTS},
         "command": without_paths(trainer.command),
         "data": digest(data.published("test")),
-        "weights": digest(checkpoint["state_dict"][name] for name in sorted(checkpoint["state_dict"])),
+        "weights": weights_digest(checkpoint),
         "commit": commit(PROJECT),
         "machine": f"{here['device']}, {parts}",
         "date": here["date"],
@@ -143,6 +143,11 @@ def digest(parts: Iterable[Any]) -> str:
         array = part.contiguous().view(torch.uint8).numpy() if isinstance(part, Tensor) else np.ascontiguousarray(part)
         sha.update(array.tobytes())
     return sha.hexdigest()[:16]
+
+
+def weights_digest(checkpoint: dict[str, Any]) -> str:
+    """Return the digest of the weights of a checkpoint that evaluation uses."""
+    return digest(checkpoint["state_dict"][name] for name in sorted(checkpoint["state_dict"]))
 
 
 def without_paths(command: Sequence[str]) -> str:

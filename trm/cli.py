@@ -108,8 +108,6 @@ class TRMCLI(LightningCLI):
                 raise InputError(
                     f"{checkpoint} holds weights alone, so no training can go on from it; --weights starts from them"
                 )
-        if weights := self.config[subcommand].get("weights"):
-            read_checkpoint(weights)
 
     def _parse_ckpt_path(self) -> None:
         """Keep what the user configured: Lightning would put a checkpoint's hyper-parameters over the command line.

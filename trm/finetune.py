@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from trm.checkpoint import read_checkpoint
-from trm.claim import COSTS, cost, digest, training_puzzles
+from trm.claim import COSTS, cost, training_puzzles, weights_digest
 from trm.compatibility import refuse_other_network, same_puzzles, tell_differences
 from trm.data import PuzzleData
 from trm.module import TRMModule
@@ -61,7 +61,7 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
     module.load_state_dict(state)
     module.started_from = {
         "checkpoint": Path(path).name,
-        "weights": digest(checkpoint["state_dict"][name] for name in sorted(checkpoint["state_dict"])),
+        "weights": weights_digest(checkpoint),
         "step": checkpoint.get("global_step"),
         "training_puzzles": training_puzzles(checkpoint),
         **{kind: cost(checkpoint, kind) for kind in COSTS},

@@ -409,11 +409,11 @@ class TRMModule(LightningModule):
         if data := self._data():
             refuse_other_puzzles(data, checkpoint)
         started_from = checkpoint.get("started_from", {})
-        theirs, ours = (
-            f"{start['checkpoint']} (weights {start['weights']})" if start else "random weights"
-            for start in (started_from, self.started_from)
-        )
         if self.started_from and self.started_from["weights"] != started_from.get("weights"):
+            theirs, ours = (
+                f"{start['checkpoint']} (weights {start['weights']})" if start else "random weights"
+                for start in (started_from, self.started_from)
+            )
             raise InputError(
                 f"the run to go on with started from {theirs}, not from {ours}: choose another folder, or leave "
                 "--weights out"

@@ -18,7 +18,7 @@ from trm.data.arc.sources import read_task
 from trm.data.arc.tasks import Task
 from trm.data.arc.text import draw_grids
 from trm.data.arc.votes import Elected
-from trm.data.base import to_batch
+from trm.data.base import Tokens, to_batch
 from trm.errors import InputError
 from trm.inference.selection import SelectionName
 from trm.solver import Solution, Solver
@@ -98,7 +98,7 @@ def solve(
     if isinstance(data, ARC):
         raise InputError(f"the puzzle is {board!r}, but a model of ARC needs the file of a task, such as TASK.json")
     all_good = True
-    for boards in _standard_input(data) if board == "-" else [[board]]:
+    for boards in _standard_input(data) if board == "-" else [data.parse(board)[None]]:
         for solution in solver.solve(boards):
             print(json_format.dumps(_as_dict(solution, data)) if json else _for_people(solution, data), flush=True)
             all_good &= solution.verdict.valid and not solution.abstains
@@ -107,30 +107,28 @@ def solve(
     return 0 if all_good else 1
 
 
-def _standard_input(data: PuzzleData) -> Iterator[list[str]]:
-    """Yield the puzzles of standard input in batches.
+def _standard_input(data: PuzzleData) -> Iterator[Tokens]:
+    """Yield the puzzles of standard input as tokens, in batches (N, L).
 
     Raises:
         InputError: naming the line that holds none, after those before it, or if there is nothing at all.
     """
-    boards: list[str] = []
-    count = 0
-    for number, line in enumerate(sys.stdin, 1):
-        if board := line.strip("\r\n"):
-            try:
-                data.parse(board)
-            except InputError as error:
-                if boards:
-                    yield boards
-                raise InputError(f"line {number} of standard input: {error}") from error
-            boards.append(board)
-            count += 1
+    boards: list[Tokens] = []
+    number = 0
+    lines = ((number, line.rstrip("\r\n")) for number, line in enumerate(sys.stdin, 1) if line.strip())
+    for number, line in lines:
+        try:
+            boards.append(data.parse(line))
+        except InputError as error:
+            if boards:
+                yield np.stack(boards)
+            raise InputError(f"line {number} of standard input: {error}") from error
         if len(boards) == BATCH:
-            yield boards
+            yield np.stack(boards)
             boards = []
     if boards:
-        yield boards
-    if not count:
+        yield np.stack(boards)
+    if not number:
         raise InputError("standard input holds no puzzle; one per line is needed")
 
 
