@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trm.report import table
+from trm.analysis.report import table
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "configs"

@@ -3,9 +3,9 @@
 import shlex
 from typing import Any
 
-from trm.data.files import whole_file
-from trm.ledger import wilson
-from trm.report import table
+from trm.analysis.report import table
+from trm.data.atomic import atomic_write
+from trm.reproduce.ledger import wilson
 from trm.zoo import FOLDER
 
 CHANGES = {
@@ -20,7 +20,7 @@ CHANGES = {
 
 def write(name: str, text: str) -> None:
     """Write the card of a model to the package."""
-    with whole_file(FOLDER / f"{name}.md", "w") as file:
+    with atomic_write(FOLDER / f"{name}.md", "w") as file:
         file.write(text)
 
 

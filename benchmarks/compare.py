@@ -62,7 +62,7 @@ def serve(args: argparse.Namespace) -> None:
     import torch
 
     from trm.nn import TRM, supervision_loss
-    from trm.optim import AdamATan2
+    from trm.training.optim import AdamATan2
 
     torch.manual_seed(0)
     positions = "none" if args.mixer == "mlp" else "rotary"
@@ -73,8 +73,8 @@ def serve(args: argparse.Namespace) -> None:
     tokens = torch.randint(1, 11, (args.slots, 81))
     for _ in sys.stdin:
         since = time.perf_counter()
-        thought = core(state, tokens)
-        supervision_loss(thought.logits, thought.halt, tokens).total().backward()
+        output = core(state, tokens)
+        supervision_loss(output.logits, output.halt, tokens).total().backward()
         optimizer.step()
         optimizer.zero_grad()
         print(time.perf_counter() - since, flush=True)

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import torch
 
-sys.path.append(str(Path(__file__).parent.parent / "tests"))
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "nn"))
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "data" / "arc"))
+sys.path.extend(
+    str(Path(__file__).parents[1] / "tests" / folder) for folder in ("", "helpers", "nn", "training", "data/arc")
+)
 
 import test_grids
 import test_losses
@@ -30,7 +30,7 @@ import test_variants
 import test_votes
 from official import MODELS, Pair, config
 
-from trm.report import table
+from trm.analysis.report import table
 
 PAGE = Path(__file__).with_suffix(".md")
 COLUMNS = [
@@ -53,8 +53,8 @@ no difference, the tolerance is "exact" and the largest difference is how many n
 official one of the greatest magnitude. Noise is how far the official float32 is from the same maths in float64, where
 the fixtures tell it.
 
-* Six configurations: attention with learned positions; with rotary ones; the same without a puzzle table, and with a
-  puzzle vector that has to be padded; the MLP mixer with and without a puzzle table.
+* Six configurations: attention with learned positions; with rotary ones; the same without a puzzle embedding, and with
+  a puzzle vector that has to be padded; the MLP mixer with and without a puzzle embedding.
 * Seven networks, with weights and inputs by a formula: TRM with attention, MLP mixer and learned positions, single z,
   multi-scale z, HRM, direct prediction. Of gradients and features the fixtures hold sums, of logits two cells.
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from trm.checkpoint import load_checkpoint
-from trm.data.base import to_batch
+from trm.checkpoints.load import load_checkpoint
+from trm.data.samples import to_batch
 from trm.inference import HaltingRule, think
 from trm.inference.halting import head, rules, stable
 
@@ -47,7 +47,7 @@ def main(checkpoint: str, batch_size: int) -> None:
             for first in range(0, len(batch.inputs), batch_size):
                 part = slice(first, first + batch_size)
                 depth = module.hparams["supervision_steps"]
-                answers = think(module.core, batch.inputs[part], batch.puzzles[part], depth, rule)
+                answers = think(module.core, batch.inputs[part], batch.puzzle_ids[part], depth, rule)
                 solved += int((answers.tokens == batch.labels[part]).all(-1).sum())
                 steps += int(answers.steps.sum())
             seconds[name].append(time.perf_counter() - start)

@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trm.checkpoint import load_checkpoint
-from trm.data import Rows
-from trm.data.base import to_batch
+from trm.analysis.report import table
+from trm.checkpoints.load import load_checkpoint
+from trm.data import Samples
+from trm.data.samples import to_batch
 from trm.data.sudoku.complete import Order, first_solutions, surest_cell
 from trm.data.sudoku.solver import geometry, is_open
 from trm.data.tables import read_table
 from trm.inference import think
 from trm.nn.losses import log_stablemax
-from trm.report import table
 
 RATING = 10
 MADE_UP = (0.4, 0.6, 0.8, 0.9, 1.0)
@@ -127,8 +127,8 @@ def _asked(
     """Return the network's log probabilities of the digits, and the share of blank cells that it has right."""
     module, _ = load_checkpoint(checkpoint)
     assert module.hparams.get("loss", "stablemax") == "stablemax"
-    batch = to_batch(Rows(questions + np.uint8(1), answers + np.uint8(1), np.zeros(len(questions), dtype=np.int32)))
-    given = think(module.core, batch.inputs, batch.puzzles, module.hparams["supervision_steps"])
+    batch = to_batch(Samples(questions + np.uint8(1), answers + np.uint8(1), np.zeros(len(questions), dtype=np.int32)))
+    given = think(module.core, batch.inputs, batch.puzzle_ids, module.hparams["supervision_steps"])
     right = (given.tokens == batch.labels)[batch.inputs == 1]
     return log_stablemax(given.logits)[..., 2:].numpy(), float(right.double().mean())
 

@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
-sys.path.append(str(Path(__file__).parent.parent / "tests"))
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "helpers"))
 
 from training import STATE, assert_same
 
-from trm.checkpoint import read_checkpoint
-from trm.cli import main as trm
+from trm.checkpoints.files import read_checkpoint
+from trm.cli.main import main as trm
 
 KILLS, MAX_STEPS, LONGEST = 60, 20000, 5.0  # kills; steps of the run; most seconds from a start to a kill
 RESULT = Path(__file__).with_suffix(".json")

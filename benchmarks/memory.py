@@ -33,12 +33,12 @@ def measure(latent_steps: int, gradient_checkpointing: bool) -> dict[str, float]
         positions="none",
         gradient_checkpointing=gradient_checkpointing,
     ).to(device)
-    assert core.puzzles is not None
+    assert core.puzzle_embedding is not None
     inputs = torch.randint(1, 11, (SLOTS, 81), device=device)
-    rows = core.puzzles(torch.zeros(SLOTS, dtype=torch.long, device=device))
+    rows = core.puzzle_embedding(torch.zeros(SLOTS, dtype=torch.long, device=device))
     before, start = _memory(device), time.perf_counter()
-    thought = core(core.start(SLOTS), inputs, rows)
-    supervision_loss(thought.logits, thought.halt, inputs).total().backward()
+    output = core(core.start(SLOTS), inputs, rows)
+    supervision_loss(output.logits, output.halt, inputs).total().backward()
     return {"megabytes": (_memory(device) - before) / 1e6, "seconds": time.perf_counter() - start}
 
 

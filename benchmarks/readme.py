@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from trm.experiments import EXPERIMENTS
-from trm.ledger import Row, read
-from trm.report import table
+from trm.analysis.report import table
+from trm.reproduce.experiments import EXPERIMENTS
+from trm.reproduce.ledger import Row, read
 
 REPO = Path(__file__).parent.parent
 README, LEDGER = REPO / "README.md", REPO / "results" / "ledger.csv"

@@ -10,13 +10,13 @@ import torch
 import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trm.flops import count_flops
+from trm.analysis.report import table
 from trm.nn import TRM
-from trm.report import table
+from trm.nn.flops import count_flops
 
 HERE = Path(__file__).parent
 SIZES = {"Sudoku": (11, 81, 1), "Maze": (6, 900, 1), "ARC": (12, 900, 8)}
-"""Tokens, cells and rows of the puzzle table (as many as it takes) of a family."""
+"""Tokens, cells and puzzle ids (as many as it takes) of a family."""
 CONFIGS = ("sudoku", "sudoku-attention", "maze", "arc", "arc2")
 DEVICES = (1, 8, 64)
 
@@ -29,7 +29,7 @@ BANDWIDTH = {
     "cluster": 50e9,
 }  # bytes per second, each way and device: NVLink 4; InfiniBand NDR, 400 Gb/s
 LATENCY = {"node": 30e-6, "cluster": 60e-6}  # seconds per collective
-COLLECTIVES = 4  # two buckets of gradients, ids of the puzzle table and their gradients
+COLLECTIVES = 4  # two buckets of gradients, ids of the puzzle embedding and their gradients
 
 ESTIMATES = (
     *("run", "TFLOP per step", "kernels per step", "devices", "slots each", "compute ms", "launches ms"),
@@ -57,7 +57,7 @@ class Workload(NamedTuple):
     """Operations that the host starts per step, not compiled."""
     weights: int
     row: int
-    """Bytes of a row of the puzzle table and its id; 0 without a table."""
+    """Bytes of a puzzle id and its id; 0 without a table."""
     slots: int
     steps: int
 
@@ -91,8 +91,8 @@ def workload(name: str) -> Workload:
     names = ("hidden_size", "mixer", "positions", "cycles", "latent_steps", "puzzle_tokens")
     core = TRM(vocab, cells, puzzles, **{name: model[name] for name in names})
     with _Kernels() as kernels:
-        thought = core(core.start(1), torch.zeros(1, cells, dtype=torch.long), torch.zeros(1, model["hidden_size"]))
-        thought.logits.sum().backward()
+        output = core(core.start(1), torch.zeros(1, cells, dtype=torch.long), torch.zeros(1, model["hidden_size"]))
+        output.logits.sum().backward()
     weights = sum(parameter.numel() for parameter in core.parameters())
     row = 4 * model["hidden_size"] + 4
     flops = count_flops(core, 1).total
@@ -125,7 +125,7 @@ def report(works: dict[str, Workload]) -> str:
         f"* an H100 does 989 TFLOP/s in dense bfloat16 (published), of which a run gets {low:.0%} to {high:.0%};",
         f"* eager, the host needs {1e6 * LAUNCH:.0f} us per kernel and runs ahead; compiled it needs less;",
         "* the paper's batch is shared out, slots per device = 768 / devices; as many steps as the configuration has;",
-        "* rings without overlap: gradients, 4 bytes per weight, are reduced and spread; the puzzle table's rows, "
+        "* rings without overlap: gradients, 4 bytes per weight, are reduced and spread; the puzzle embedding's rows, "
         "512 x 4 + 4 bytes per slot, are gathered;",
         "* 450 GB/s each way in a node (NVLink 4, published), 50 GB/s per device between nodes (InfiniBand NDR 400 "
         f"Gb/s, published), {1e6 * LATENCY['node']:.0f} and {1e6 * LATENCY['cluster']:.0f} us per collective, "

@@ -23,9 +23,9 @@ from recipes import OPTIONS, RECIPES, TASKS, Task
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from verdicts import UNITS, Evaluation, Run, curves, draw, markdown, merged, verdicts
 
-from trm.checkpoint import load_checkpoint
-from trm.cli import main as trm
-from trm.data.base import to_batch
+from trm.checkpoints.load import load_checkpoint
+from trm.cli.main import main as trm
+from trm.data.samples import to_batch
 from trm.nn import solved as is_solved
 
 TEXT = """# Each recipe against the plain one, at the same cost
@@ -214,7 +214,7 @@ def by_clues(jobs: list[Job]) -> list[dict[str, Any]]:
         module, data = load_checkpoint(job.folder / "checkpoints" / "last.ckpt")
         boards = to_batch(data.rows("val"))
         with torch.inference_mode():
-            logits = module.solve(boards.inputs, boards.puzzles, None).logits
+            logits = module.solve(boards.inputs, boards.puzzle_ids, None).logits
         for clues, right in zip((boards.inputs > 1).sum(-1).tolist(), is_solved(logits, boards.labels), strict=True):
             found[job.task.name, job.recipe, clues // 5 * 5].append(bool(right))
     return [

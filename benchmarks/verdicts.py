@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 
-from trm.report import table
+from trm.analysis.report import table
 
 UNITS = {"core_seconds": "core-seconds", "tflop": "TFLOPs"}
 MEASURES = ("solved", "answer_loss")

@@ -19,20 +19,21 @@ import torch
 from card import render, write
 from numpy.typing import NDArray
 
-from trm.bench.command import processor
-from trm.calibrate import measure, summary
-from trm.checkpoint import load_checkpoint, read_checkpoint
-from trm.claim import PROJECT, commit, cost, digest, weights_digest
-from trm.data import ARC, Maze, PuzzleData, Rows, Sudoku
-from trm.data.files import whole_file
+from trm.analysis.calibration import measure, summary
+from trm.analysis.report import load, publish
+from trm.analysis.robustness import measure as measure_probe
+from trm.analysis.scaling import Point, drawn, evaluate
+from trm.checkpoints.files import read_checkpoint
+from trm.checkpoints.load import load_checkpoint
+from trm.checkpoints.summary import cost
+from trm.cli.commands.export import export
+from trm.data import ARC, Maze, PuzzleData, Samples, Sudoku
+from trm.data.atomic import atomic_write
 from trm.data.maze.paths import PATH
 from trm.data.sudoku.solver import solve
 from trm.errors import InputError
-from trm.export import export
 from trm.module import TRMModule
-from trm.probe import measure as measure_probe
-from trm.report import load, publish
-from trm.scale import Point, drawn, evaluate
+from trm.provenance import PROJECT, commit, digest, processor, weights_digest
 from trm.solver import Solver
 from trm.zoo import FOLDER
 
@@ -104,7 +105,7 @@ def put(arguments: argparse.Namespace) -> None:
     title = f"{arguments.name}: more thinking about {arguments.scaled} unseen puzzles"
     card = render(facts)
     publish(path, facts, drawn(points, module.hparams["supervision_steps"], title))
-    with whole_file(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
+    with atomic_write(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
         file.write(content)
     write(arguments.name, card)
 
@@ -179,13 +180,13 @@ def elsewhere(
     return solved
 
 
-def labelled(data: PuzzleData, puzzles: int) -> Rows:
+def labelled(data: PuzzleData, puzzles: int) -> Samples:
     """Return the test puzzles that ``measure`` asks."""
     rows = data.eval_rows("test", 0, puzzles or data.eval_size("test"))
     return rows.take(rows.labels.any(axis=1))
 
 
-def groups(data: PuzzleData, rows: Rows, solved: NDArray[np.bool_]) -> Groups:
+def groups(data: PuzzleData, rows: Samples, solved: NDArray[np.bool_]) -> Groups:
     """Count solved puzzles by what makes them hard: clues and guesses of a Sudoku, moves through a maze."""
     found: Groups = {"all": (int(solved.sum()), len(solved))}
     features: dict[str, NDArray[np.integer]] = {}
@@ -218,7 +219,7 @@ def scaled(module: TRMModule, data: PuzzleData, puzzles: int) -> list[Point]:
     points: list[Point] = []
     for run in runs:
         solver = Solver((module, data), select="vote", halt="never", batch_size=BATCH, **run)
-        for same in evaluate(solver.roll_out(rows.inputs, rows.puzzles), rows, solver, [1, 2, 4, VIEWS]):
+        for same in evaluate(solver.roll_out(rows.inputs, rows.puzzle_ids), rows, solver, [1, 2, 4, VIEWS]):
             points += [point for point in same if point.select in ("vote", "verifier")[: 1 + (point.breadth > 1)]]
     return points
 

@@ -9,8 +9,10 @@ from lightning.pytorch.strategies import DDPStrategy
 from training import STATE, assert_same, quiet_trainer
 
 from trm.batch import Batch
-from trm.callbacks import StepEMA
-from trm.checkpoint import CheckpointFiles, Checkpoints, load_checkpoint
+from trm.callbacks.checkpoints import Checkpoints
+from trm.callbacks.ema import StepEMA
+from trm.checkpoints.files import CheckpointFiles
+from trm.checkpoints.load import load_checkpoint
 from trm.data import Sudoku
 from trm.module import TRMModule
 
@@ -37,7 +39,7 @@ class Watched(TRMModule):
 
 
 def train(folder: Path, max_steps: int = 12, ckpt_path: str | None = None, **arguments: Any) -> TRMModule:
-    """Train a tiny model with a puzzle table, in epochs of two batches of three steps."""
+    """Train a tiny model with a puzzle embedding, in epochs of two batches of three steps."""
     trainer = {name: arguments.pop(name) for name in ("precision", "strategy", "accelerator") if name in arguments}
     patience = arguments.pop("patience", 10**9)
     torch.manual_seed(0)
@@ -79,7 +81,7 @@ def test_bfloat16_trains_validates_and_solves(tmp_path: Path) -> None:
     module, data = load_checkpoint(tmp_path / "run" / "last.ckpt")
     rows = data.rows("test")
     answers = module.cuda().solve(
-        torch.as_tensor(rows.inputs, device="cuda").int(), torch.as_tensor(rows.puzzles, device="cuda").int()
+        torch.as_tensor(rows.inputs, device="cuda").int(), torch.as_tensor(rows.puzzle_ids, device="cuda").int()
     )
     assert torch.isfinite(answers.logits).all()
 

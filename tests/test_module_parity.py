@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from training import quiet_trainer
 
 from trm.batch import Batch
-from trm.callbacks import StepEMA
+from trm.callbacks.ema import StepEMA
 from trm.module import TRMModule
 
 
@@ -81,12 +81,17 @@ def training_steps(name: str, steps_per_batch: int) -> Iterator[Pair]:
         yield Pair("halting decisions", slots.halted, step["halted"])
         yield Pair("steps of each slot", slots.steps.int(), step["steps"])
         yield Pair("slots' inputs", slots.batch.inputs, step["used_inputs"])
-        yield Pair("slots' puzzles", slots.batch.puzzles, step["used_puzzle_identifiers"])
+        yield Pair("slots' puzzles", slots.batch.puzzle_ids, step["used_puzzle_identifiers"])
     params = load_file(official.GOLDEN / name / "train_params.safetensors")
     for t in (1, 3):
         table = params.pop(f"after{t}.model.inner.puzzle_emb.weights", None)
         if table is not None:
-            yield Pair(f"puzzle table after step {t}", recorder.weights[t - 1]["puzzles.weights"], table, **WEIGHTS)
+            yield Pair(
+                f"puzzle embedding after step {t}",
+                recorder.weights[t - 1]["puzzle_embedding.weights"],
+                table,
+                **WEIGHTS,
+            )
         weights = recorder.weights[t - 1]
         yield from official.stored_pairs(f"weights after step {t}", params, f"after{t}.", weights, **WEIGHTS)
     averaged = module.core.state_dict()  # StepEMA leaves the average in the model

@@ -8,8 +8,8 @@ import torch
 from ranks import Guess, small_module
 
 from trm.data import Maze, PuzzleData, Sudoku
-from trm.data.base import Rows
-from trm.data.ranking import rank
+from trm.data.samples import Samples
+from trm.data.voting import rank
 from trm.errors import InputError
 from trm.inference import think
 from trm.inference.halting import head
@@ -23,7 +23,7 @@ DEPTH = 5
 
 
 @pytest.fixture(scope="module")
-def rows() -> Rows:
+def rows() -> Samples:
     return Guess().rows("test")
 
 
@@ -34,12 +34,12 @@ def solver(**options: Any) -> Solver:
 # -- rollouts ---------------------------------------------------------------------------------------------------------
 
 
-def test_without_options_it_answers_as_thinking_until_the_head_says_so(rows: Rows) -> None:
+def test_without_options_it_answers_as_thinking_until_the_head_says_so(rows: Samples) -> None:
     core = small_module().eval().core
-    inputs, puzzles = torch.from_numpy(rows.inputs).int(), torch.from_numpy(rows.puzzles)
+    inputs, puzzles = torch.from_numpy(rows.inputs).int(), torch.from_numpy(rows.puzzle_ids)
     threshold = float(think(core, inputs, puzzles, 1).halt.quantile(0.7).sigmoid())
     answers = think(core, inputs, puzzles, DEPTH, head(threshold))
-    solutions = solver(halt_threshold=threshold).solve(rows.inputs, rows.puzzles)
+    solutions = solver(halt_threshold=threshold).solve(rows.inputs, rows.puzzle_ids)
     assert np.array_equal([solution.answer for solution in solutions], answers.tokens)
     assert [solution.steps for solution in solutions] == answers.steps.tolist()
     assert len(answers.steps.unique()) > 1
@@ -48,9 +48,9 @@ def test_without_options_it_answers_as_thinking_until_the_head_says_so(rows: Row
     assert [s.verdict.valid for s in solutions] == [s.candidates[0].valid for s in solutions]
 
 
-def test_the_first_rollout_is_without_noise_and_the_others_differ(rows: Rows) -> None:
-    plain = solver().roll_out(rows.inputs, rows.puzzles)
-    noisy = solver(breadth=4, noise=0.5).roll_out(rows.inputs, rows.puzzles)
+def test_the_first_rollout_is_without_noise_and_the_others_differ(rows: Samples) -> None:
+    plain = solver().roll_out(rows.inputs, rows.puzzle_ids)
+    noisy = solver(breadth=4, noise=0.5).roll_out(rows.inputs, rows.puzzle_ids)
     of_puzzles = noisy.halt.reshape(len(rows.inputs), 4)
     assert np.array_equal(noisy.puzzles, np.repeat(np.arange(len(rows.inputs)), 4))
     np.testing.assert_allclose(of_puzzles[:, 0], plain.halt, rtol=1e-5)
@@ -58,12 +58,12 @@ def test_the_first_rollout_is_without_noise_and_the_others_differ(rows: Rows) ->
 
 
 @pytest.mark.parametrize("option", ["noise", "start_noise"])
-def test_a_puzzle_has_its_own_noise_in_whatever_batch_it_is(option: str, rows: Rows) -> None:
-    together = solver(breadth=3, **{option: 0.4}).roll_out(rows.inputs, rows.puzzles)
-    halves = solver(breadth=3, batch_size=7, **{option: 0.4}).roll_out(rows.inputs[::-1], rows.puzzles[::-1])
+def test_a_puzzle_has_its_own_noise_in_whatever_batch_it_is(option: str, rows: Samples) -> None:
+    together = solver(breadth=3, **{option: 0.4}).roll_out(rows.inputs, rows.puzzle_ids)
+    halves = solver(breadth=3, batch_size=7, **{option: 0.4}).roll_out(rows.inputs[::-1], rows.puzzle_ids[::-1])
     backwards = halves.halt.reshape(-1, 3)[::-1].ravel()
     np.testing.assert_allclose(backwards, together.halt, rtol=1e-4)
-    others = solver(breadth=3, seed=1, **{option: 0.4}).roll_out(rows.inputs, rows.puzzles)
+    others = solver(breadth=3, seed=1, **{option: 0.4}).roll_out(rows.inputs, rows.puzzle_ids)
     assert np.array_equal(others.halt != together.halt, np.arange(len(others.halt)) % 3 > 0)
 
 
@@ -81,10 +81,10 @@ def test_noise_has_the_spread_that_was_asked_for_and_goes_where_it_belongs() -> 
     assert not torch.equal(first.y[1], first.y[2])
 
 
-def test_the_residual_is_how_much_the_last_step_changed_the_state(rows: Rows) -> None:
-    rollouts = solver(halt="never", depth=3).roll_out(rows.inputs, rows.puzzles)
+def test_the_residual_is_how_much_the_last_step_changed_the_state(rows: Samples) -> None:
+    rollouts = solver(halt="never", depth=3).roll_out(rows.inputs, rows.puzzle_ids)
     core, inputs = small_module().eval().core, torch.from_numpy(rows.inputs).int()
-    table = core.puzzles(torch.from_numpy(rows.puzzles))
+    table = core.puzzle_embedding(torch.from_numpy(rows.puzzle_ids))
     states = [core.start(len(inputs))]
     with torch.no_grad():
         for _ in range(3):
@@ -163,8 +163,8 @@ def test_answers_are_ranked_by_weight_then_confidence() -> None:
     assert len(nothing.first) == 0
 
 
-def test_the_alternatives_share_the_weight_and_the_first_has_most(rows: Rows) -> None:
-    solutions = solver(breadth=6, noise=1.0, select="vote").solve(rows.inputs, rows.puzzles)
+def test_the_alternatives_share_the_weight_and_the_first_has_most(rows: Samples) -> None:
+    solutions = solver(breadth=6, noise=1.0, select="vote").solve(rows.inputs, rows.puzzle_ids)
     for solution in solutions:
         assert sum(candidate.weight for candidate in solution.candidates) == pytest.approx(1)
         assert solution.rollouts == 6
@@ -183,8 +183,8 @@ def test_with_completion_every_answer_obeys_the_rules(family: str, tmp_path: Any
     torch.manual_seed(0)
     module = TRMModule(data.vocab_size, data.seq_len, hidden_size=16, num_heads=2, multiple_of=8, supervision_steps=2)
     rows = data.rows("test")
-    plain = Solver((module.eval(), data)).solve(rows.inputs, rows.puzzles)
-    completed = Solver((module.eval(), data), complete=True, batch_size=5).solve(rows.inputs, rows.puzzles)
+    plain = Solver((module.eval(), data)).solve(rows.inputs, rows.puzzle_ids)
+    completed = Solver((module.eval(), data), complete=True, batch_size=5).solve(rows.inputs, rows.puzzle_ids)
     assert not all(solution.verdict.valid for solution in plain)
     assert all(solution.verdict.valid for solution in completed)
     for before, after in zip(plain, completed, strict=True):
@@ -197,43 +197,43 @@ def test_with_completion_every_answer_obeys_the_rules(family: str, tmp_path: Any
 # -- cost -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_verifier_looks_no_further_than_the_first_valid_answer(rows: Rows) -> None:
-    all_of_them = solver(breadth=8, noise=0.5, select="vote", halt="rules").roll_out(rows.inputs, rows.puzzles)
+def test_the_verifier_looks_no_further_than_the_first_valid_answer(rows: Samples) -> None:
+    all_of_them = solver(breadth=8, noise=0.5, select="vote", halt="rules").roll_out(rows.inputs, rows.puzzle_ids)
     valid = all_of_them.valid.reshape(-1, 8)
-    rollouts = solver(breadth=8, noise=0.5, select="verifier").roll_out(rows.inputs, rows.puzzles)
+    rollouts = solver(breadth=8, noise=0.5, select="verifier").roll_out(rows.inputs, rows.puzzle_ids)
     counts = np.bincount(rollouts.puzzles)
     waves = np.array([1, 2, 4, 8])  # rollouts that have been begun by the end of each wave
     enough = np.where(valid.any(1), valid.argmax(1) + 1, 8)
     assert counts.tolist() == waves[np.searchsorted(waves, enough)].tolist()
-    solutions = solver(breadth=8, noise=0.5, select="verifier").solve(rows.inputs, rows.puzzles)
+    solutions = solver(breadth=8, noise=0.5, select="verifier").solve(rows.inputs, rows.puzzle_ids)
     assert [solution.verdict.valid for solution in solutions] == valid.any(1).tolist()
 
 
 @pytest.mark.parametrize("budget", [1, 3, 5, 12, 40])
-def test_a_budget_is_never_exceeded(budget: int, rows: Rows) -> None:
+def test_a_budget_is_never_exceeded(budget: int, rows: Samples) -> None:
     options: dict[str, Any] = {"breadth": 8, "noise": 0.5, "budget": budget}
-    solutions = solver(**options, select="vote").solve(rows.inputs, rows.puzzles)
+    solutions = solver(**options, select="vote").solve(rows.inputs, rows.puzzle_ids)
     assert all(1 <= solution.steps <= budget for solution in solutions)
     if budget < 8:
         assert {solution.rollouts for solution in solutions} != {8}
 
 
-def test_operations_are_those_of_the_steps(rows: Rows) -> None:
+def test_operations_are_those_of_the_steps(rows: Samples) -> None:
     asked = solver(breadth=2, noise=0.1)
-    (solution,) = asked.solve(rows.inputs[:1], rows.puzzles[:1])
+    (solution,) = asked.solve(rows.inputs[:1], rows.puzzle_ids[:1])
     assert solution.gflop == pytest.approx(solution.steps * asked.gflop_per_step)
     assert solution.gflop > 0
 
 
-def test_it_abstains_below_the_confidence_that_was_asked_for(rows: Rows) -> None:
-    solutions = solver().solve(rows.inputs, rows.puzzles)
+def test_it_abstains_below_the_confidence_that_was_asked_for(rows: Samples) -> None:
+    solutions = solver().solve(rows.inputs, rows.puzzle_ids)
     median = float(np.median([solution.confidence for solution in solutions]))
-    careful = solver(abstain=median).solve(rows.inputs, rows.puzzles)
+    careful = solver(abstain=median).solve(rows.inputs, rows.puzzle_ids)
     assert [solution.abstains for solution in careful] == [solution.confidence < median for solution in solutions]
     assert 0 < sum(solution.abstains for solution in careful) < len(careful)
 
 
-def test_questions_of_another_shape_or_vocabulary_are_refused(rows: Rows) -> None:
+def test_questions_of_another_shape_or_vocabulary_are_refused(rows: Samples) -> None:
     with pytest.raises(InputError, match=r"the questions have shape \(50, 1\)"):
         solver().solve(rows.inputs[:, :1])
     with pytest.raises(InputError, match="question 0 has token 6 in cell 0"):

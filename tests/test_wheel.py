@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from paths import REPO
 
-REPO = Path(__file__).parent.parent
 BOARD = ".3...2.1...4...."
 
 
@@ -37,7 +37,7 @@ def test_it_brings_every_file_of_the_package(installed: Path) -> None:
 
 
 def test_it_solves_with_its_own_models(installed: Path, tmp_path: Path) -> None:
-    command = "import sys, trm.zoo; from trm.cli import main; print(trm.zoo.FOLDER); sys.exit(main(sys.argv[1:]))"
+    command = "import sys, trm.zoo; from trm.cli.main import main; print(trm.zoo.FOLDER); sys.exit(main(sys.argv[1:]))"
     finished = subprocess.run(
         [sys.executable, "-c", command, "solve", "sudoku-4x4", BOARD],
         cwd=tmp_path,

@@ -2,7 +2,7 @@
 
 import sys
 
-from trm.cli import main
+from trm.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,11 +9,11 @@ IGNORE = -100
 
 
 class Batch(NamedTuple):
-    """Rows of puzzles, each tensor with the same leading axes: (B,) in evaluation, (K, B) in training."""
+    """Samples of puzzles, each tensor with the same leading axes: (B,) in evaluation, (K, B) in training."""
 
     inputs: Tensor
     """Tokens of the questions, (..., B, L) int32."""
     labels: Tensor
     """Tokens of the answers or ``IGNORE``, (..., B, L) int32."""
-    puzzles: Tensor
-    """Rows of the puzzle table, (..., B) int32."""
+    puzzle_ids: Tensor
+    """Puzzle ids, which index the puzzle embedding, (..., B) int32."""

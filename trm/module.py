@@ -16,22 +16,22 @@ from torchmetrics import Metric
 
 import trm
 from trm.batch import Batch
-from trm.calibration import HaltingCalibration
-from trm.compatibility import refuse_other_network, refuse_other_puzzles, tell_differences
-from trm.compilation import compile_in_place
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
 from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
 from trm.inference.halting import RULES, head, obeys
 from trm.inference.questions import check_questions
-from trm.metrics import PuzzleMetrics
-from trm.nn import NETWORKS, State, Thought, continue_loss, supervision_loss
+from trm.nn import NETWORKS, State, StepOutput, continue_loss, supervision_loss
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
 from trm.nn.network import HALT_BIAS
 from trm.nn.variants import NetworkName
-from trm.optim import AdamATan2, MuonATan2, warmup_cosine
-from trm.precision import check_precision
-from trm.supervision import Slots, explore_halting, shaken, step_weights
+from trm.training.calibration import HaltingCalibration
+from trm.training.compatibility import refuse_other_network, refuse_other_puzzles, report_differences
+from trm.training.compilation import compile_in_place
+from trm.training.metrics import PuzzleMetrics
+from trm.training.optim import AdamATan2, MuonATan2, warmup_cosine
+from trm.training.precision import check_precision
+from trm.training.slots import Slots, add_noise, explore_halting, step_weights
 
 WHEN_DONE = head()
 """How slots halt in training."""
@@ -47,7 +47,7 @@ class TRMModule(LightningModule):
     Args:
         vocab_size: number of tokens, from the data.
         seq_len: number of grid cells, from the data.
-        num_puzzles: rows of the puzzle table, from the data.
+        num_puzzles: puzzle ids, from the data.
         hidden_size: channels of the answer y and the latent z.
         num_layers: layers of the one network.
         num_heads: attention heads of hidden_size // num_heads channels each; unused by the mlp mixer.
@@ -57,7 +57,7 @@ class TRMModule(LightningModule):
         positions: how attention knows where a cell is.
         cycles: T, cycles per supervision step; only the last is differentiated.
         latent_steps: n, updates of the latent per cycle.
-        puzzle_tokens: tokens in front of the grid that hold the puzzle's vector; 0 for no puzzle table.
+        puzzle_tokens: tokens in front of the grid that hold the puzzle's vector; 0 for no puzzle embedding.
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
         network: the Tiny Recursive Model or what it is compared with, see ``trm/nn/variants.py``.
         loss: what turns logits into probabilities in the loss of the answer.
@@ -81,8 +81,8 @@ class TRMModule(LightningModule):
         optimizer: AdamATan2, or Muon for the matrices of the blocks and AdamATan2 for the rest.
         lr: learning rate of the optimizer.
         weight_decay: weight decay of the optimizer.
-        puzzle_lr: learning rate of the puzzle table.
-        puzzle_weight_decay: weight decay of the puzzle table.
+        puzzle_lr: learning rate of the puzzle embedding.
+        puzzle_weight_decay: weight decay of the puzzle embedding.
         warmup_steps: steps over which both learning rates rise linearly.
         min_lr_ratio: share of the learning rate that a cosine leaves at ``max_steps``; 1 keeps it constant.
         check_finite: how often to look for weights that are no longer finite numbers, which ends the run: after every
@@ -174,15 +174,15 @@ class TRMModule(LightningModule):
         self.stopping = False  # asks the loops to end after the step at hand
         seed = os.environ.get("PL_GLOBAL_SEED")  # where Lightning's seed_everything leaves it
         self.seed = None if seed is None else int(seed)
-        self.started_from: dict[str, Any] = {}  # what trm.finetune knows of weights that were not random
+        self.started_from: dict[str, Any] = {}  # what trm.checkpoints.finetune knows of weights that were not random
         self._saved_slots: list[dict[str, Tensor]] = []
         # The table is the same on all ranks by its own update: DDP need not send it at every step.
-        self._ddp_params_and_buffers_to_ignore = ["core.puzzles.weights"]
+        self._ddp_params_and_buffers_to_ignore = ["core.puzzle_embedding.weights"]
 
     # -- training -----------------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimizer and its schedule; the puzzle table follows the same schedule by itself."""
+        """Return the optimizer and its schedule; the puzzle embedding follows the same schedule by itself."""
         optimizer = self._optimizer(self.hparams["lr"], self.hparams["weight_decay"])
         self.schedule = warmup_cosine(
             self.hparams["warmup_steps"], self.trainer.max_steps, self.hparams["min_lr_ratio"]
@@ -225,38 +225,38 @@ class TRMModule(LightningModule):
                 break
             self.supervision_step(Batch(*(field[chunk] for field in batch)))
         if self.hparams["check_finite"] == "batch":
-            self._need_finite("weights", self.core.parameters(), first, batch.puzzles.shape[1])
+            self._need_finite("weights", self.core.parameters(), first, batch.puzzle_ids.shape[1])
         self._log_means("train", self.train_metrics)
         self.log("lr", self.hparams["lr"] * self.schedule(self.global_step))
 
     def supervision_step(self, fresh: Batch) -> None:
         """Refill the halted slots, think once, take one optimizer step, and carry the slots on."""
         slots = self._refilled(fresh)
-        rows = None if self.core.puzzles is None else self.core.puzzles(slots.batch.puzzles)
-        thought = self.core(slots.state, slots.batch.inputs, rows)
-        losses = supervision_loss(thought.logits, thought.halt, slots.batch.labels, self.hparams["loss"])
+        rows = None if self.core.puzzle_embedding is None else self.core.puzzle_embedding(slots.batch.puzzle_ids)
+        output = self.core(slots.state, slots.batch.inputs, rows)
+        losses = supervision_loss(output.logits, output.halt, slots.batch.labels, self.hparams["loss"])
         decay = self.hparams["step_decay"]
         total = losses.total(step_weights(slots.steps, decay, self.hparams["supervision_steps"]) if decay < 1 else None)
         if self.hparams["continue_loss"]:
-            total = total + HALTING_WEIGHT * self._continue_loss(slots, thought, rows)
+            total = total + HALTING_WEIGHT * self._continue_loss(slots, output, rows)
         optimizer = cast(LightningOptimizer, self.optimizers())
         scheduler = cast(LambdaLR, self.lr_schedulers())
         self.manual_backward(total)  # averaged over ranks by DDP: the mean over all their slots
         if self.hparams["check_finite"] == "step":
             gradients = [p.grad for p in self.core.parameters()]
             self._need_finite("gradients", gradients, self.global_step, len(slots.halted))
-        if self.core.puzzles is not None:
+        if self.core.puzzle_embedding is not None:
             lr = self.hparams["puzzle_lr"] * self.schedule(self.global_step)
-            self.core.puzzles.update(lr, self.hparams["puzzle_weight_decay"])
+            self.core.puzzle_embedding.update(lr, self.hparams["puzzle_weight_decay"])
         least = self._least_steps(len(slots.halted))
         optimizer.step()  # the one step that global_step counts
         optimizer.zero_grad()
         scheduler.step()
-        self.slots = slots.advance(thought, self.hparams["supervision_steps"], least)
+        self.slots = slots.advance(output, self.hparams["supervision_steps"], least)
         self.train_metrics.update(
-            thought.logits.argmax(-1),
+            output.logits.argmax(-1),
             slots.batch.labels,
-            thought.halt.detach(),
+            output.halt.detach(),
             self.slots.steps,
             self.slots.halted,
             *(loss.detach() for loss in losses),
@@ -283,18 +283,18 @@ class TRMModule(LightningModule):
         state = self.core.start(len(fresh.inputs))
         generator = self._generator(noise=True) if start or latent else None  # none in a plain run's steps
         if generator and start:
-            state = State(*(shaken(part, start, generator) for part in state))
+            state = State(*(add_noise(part, start, generator) for part in state))
         slots = Slots.fill(fresh, state) if self.slots is None else self.slots.refill(fresh, state)
         if generator and latent:
-            slots.state = State(slots.state.y, shaken(slots.state.z, latent, generator))
+            slots.state = State(slots.state.y, add_noise(slots.state.z, latent, generator))
         return slots
 
-    def _continue_loss(self, slots: Slots, thought: Thought, rows: Tensor | None) -> Tensor:
-        """Look one supervision step ahead, also where slots halt now; return the mean loss of going on."""
+    def _continue_loss(self, slots: Slots, output: StepOutput, rows: Tensor | None) -> Tensor:
+        """Theme one supervision step ahead, also where slots halt now; return the mean loss of going on."""
         with torch.no_grad():
-            later = self.core(thought.state, slots.batch.inputs, rows)
+            later = self.core(output.state, slots.batch.inputs, rows)
         last = slots.steps + 1 >= self.hparams["supervision_steps"]
-        loss = continue_loss(thought.proceed, later.halt, later.proceed, last).mean()
+        loss = continue_loss(output.proceed, later.halt, later.proceed, last).mean()
         self.log("train/continue_loss", loss.detach())
         return loss
 
@@ -324,7 +324,7 @@ class TRMModule(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Answers:
         """Think about each puzzle until its halting head says so, or as ``halt`` says."""
-        return self.solve(batch.inputs, batch.puzzles, self._halting("head"))
+        return self.solve(batch.inputs, batch.puzzle_ids, self._halting("head"))
 
     def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = WHEN_DONE) -> Answers:
         """Solve puzzles with at most ``supervision_steps`` steps each; see ``trm.inference.think``.
@@ -354,7 +354,7 @@ class TRMModule(LightningModule):
         self._log_means("test", self.test_metrics, self.calibration, self.scorer)
 
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
-        answers = self.solve(batch.inputs, batch.puzzles, self._halting("never"))
+        answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("never"))
         losses = supervision_loss(answers.logits, answers.halt, batch.labels, self.hparams["loss"])
         everyone = torch.ones_like(answers.halt, dtype=torch.bool)
         data = self._data()
@@ -405,7 +405,7 @@ class TRMModule(LightningModule):
             InputError: if the checkpoint does not fit.
         """
         refuse_other_network(self, checkpoint.get("hyper_parameters", {}))
-        tell_differences(self, checkpoint.get("hyper_parameters", {}))
+        report_differences(self, checkpoint.get("hyper_parameters", {}))
         if data := self._data():
             refuse_other_puzzles(data, checkpoint)
         started_from = checkpoint.get("started_from", {})

@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm.checkpoint import load_checkpoint
+from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData, Verdict
-from trm.data.base import Completion, Tokens, hash_bytes
-from trm.data.ranking import rank
+from trm.data.samples import Completion, Tokens, hash_bytes
+from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
-from trm.flops import count_flops
-from trm.inference import RuleName, Thinking, halting_rule, think
+from trm.inference import HaltingContext, RuleName, halting_rule, think
 from trm.inference.complete import completed
 from trm.inference.halting import RULES, has_rules
 from trm.inference.questions import check_questions
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
 from trm.inference.selection import SELECTIONS, Ballots, SelectionName
 from trm.module import TRMModule
+from trm.nn.flops import count_flops
 
 
 class Candidate(NamedTuple):
@@ -96,7 +96,7 @@ class Solver:
     * ``residual``: the answer of the rollout whose state changed least in its last step (EqR, arXiv 2605.21488).
     * ``verifier``: the first answer that obeys the rules, with no further rollouts; without one, the vote.
 
-    Noise and views depend on the seed and the puzzle, not on what else is asked with it.
+    DrawGenerator and views depend on the seed and the puzzle, not on what else is asked with it.
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo; or a module and its family.
@@ -175,7 +175,7 @@ class Solver:
 
         Args:
             questions: as people write them, or tokens, (N, L).
-            puzzles: rows of the puzzle table, (N,); zeros by default.
+            puzzles: puzzle ids, (N,); zeros by default.
 
         Raises:
             InputError: if a question is none of the family.
@@ -264,9 +264,9 @@ class Solver:
         ids = torch.from_numpy(puzzles[rows].astype(np.int32)).to(device)
         residuals = torch.zeros(len(rows), dtype=torch.float64, device=device)
 
-        def watched(thinking: Thinking) -> Tensor:
-            residuals[thinking.rows] = relative_change(thinking.before, thinking.thought.state)
-            return self.halting(thinking) if self.halting else torch.zeros_like(thinking.unchanged, dtype=torch.bool)
+        def watched(context: HaltingContext) -> Tensor:
+            residuals[context.rows] = relative_change(context.before, context.output.state)
+            return self.halting(context) if self.halting else torch.zeros_like(context.unchanged, dtype=torch.bool)
 
         disturb = None
         if self.noise or self.start_noise:

@@ -1,6 +1,7 @@
 """Draws, batches and loaders, on a family small enough to see through."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import torch
 from lightning.pytorch import Trainer
 
 from trm.batch import IGNORE
-from trm.data import PuzzleData, Rows, Verdict
-from trm.data.base import BatchNumbers, EvalBatches, Noise, Tokens, TrainStream
+from trm.data import PuzzleData, Samples, Verdict
+from trm.data.samples import Tokens
+from trm.data.sampling import BatchNumbers, DrawGenerator, EvalBatches, TrainStream
 from trm.errors import InputError
 
 
@@ -22,14 +24,14 @@ class Counting(PuzzleData):
         super().__init__(**kwargs)
         self.size = size
 
-    def load(self, split: str) -> Rows:
+    def load(self, split: str) -> Samples:
         inputs = np.repeat(np.arange(1, self.size + 1, dtype=np.uint8)[:, None], 3, axis=1)
         labels = inputs.copy()
         labels[:, -1] = 0
-        return Rows(inputs, labels, np.zeros(self.size, dtype=np.int32))
+        return Samples(inputs, labels, np.zeros(self.size, dtype=np.int32))
 
-    def augment(self, rows: Rows, noise: Noise) -> Rows:
-        return Rows(rows.inputs + noise.coins()[:, None].astype(np.uint8) * 100, rows.labels, rows.puzzles)
+    def augment(self, rows: Samples, noise: DrawGenerator) -> Samples:
+        return Samples(rows.inputs + noise.coins()[:, None].astype(np.uint8) * 100, rows.labels, rows.puzzle_ids)
 
     def parse(self, text: str) -> Tokens:
         return np.frombuffer(text.encode(), dtype=np.uint8)
@@ -70,7 +72,7 @@ def test_cells_without_an_answer_are_ignored() -> None:
     batch = Counting().draw(0, 4)
     assert (batch.labels[:, -1] == IGNORE).all()
     assert (batch.labels[:, :-1] > 0).all()
-    assert batch.inputs.dtype == batch.labels.dtype == batch.puzzles.dtype == torch.int32
+    assert batch.inputs.dtype == batch.labels.dtype == batch.puzzle_ids.dtype == torch.int32
 
 
 def test_ranks_share_the_draws_of_one_process() -> None:
@@ -93,7 +95,7 @@ def test_batch_numbers_count_on_from_where_training_stands() -> None:
 @pytest.mark.parametrize(("size", "batch", "world"), [(10, 4, 1), (10, 4, 2), (10, 5, 2), (3, 8, 2)])
 def test_evaluation_counts_every_row_once_on_any_number_of_ranks(size: int, batch: int, world: int) -> None:
     data = Counting(size)
-    ranks = [EvalBatches(data, "test", batch, rank, world) for rank in range(world)]
+    ranks = [EvalBatches(partial(data.eval_rows, "test"), size, batch, rank, world) for rank in range(world)]
     assert len({len(rank) for rank in ranks}) == 1
     seen = torch.cat([rank[number].labels for rank in ranks for number in range(len(rank))])
     assert {len(rank[0].labels) for rank in ranks} == {batch}
@@ -111,8 +113,8 @@ def test_workers_do_not_change_the_data_and_do_not_receive_the_trainer() -> None
     assert torch.equal(first_batches(0), first_batches(2))
 
 
-@pytest.mark.parametrize("noise", [Noise(5, 100, 5000)])
-def test_noise_is_uniform(noise: Noise) -> None:
+@pytest.mark.parametrize("noise", [DrawGenerator(5, 100, 5000)])
+def test_noise_is_uniform(noise: DrawGenerator) -> None:
     assert abs(noise.coins().mean() - 0.5) < 0.03
     numbers = noise.below(np.tile([1, 7], 2500))
     assert (numbers[::2] == 0).all()
@@ -126,9 +128,9 @@ def test_noise_is_uniform(noise: Noise) -> None:
 
 
 def test_noise_refuses_to_repeat_itself() -> None:
-    noise = Noise(0, 0, 1)
+    noise = DrawGenerator(0, 0, 1)
     with pytest.raises(RuntimeError, match="WORDS"):
-        noise.permutations(Noise.WORDS + 1)
+        noise.permutations(DrawGenerator.WORDS + 1)
 
 
 @pytest.mark.parametrize("wrong", [{"slots": 0}, {"steps_per_batch": -1}, {"workers": -1}, {"seed": -1}])

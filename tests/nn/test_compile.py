@@ -35,12 +35,12 @@ def test_compiled_training_step_gives_the_eager_numbers(network: NetworkName, ar
 
     def step() -> dict[str, torch.Tensor]:
         core.zero_grad()
-        rows = core.puzzles(ids)
-        thought = core(core.start(4), inputs, rows)
-        losses = supervision_loss(thought.logits, thought.halt, inputs)
+        rows = core.puzzle_embedding(ids)
+        output = core(core.start(4), inputs, rows)
+        losses = supervision_loss(output.logits, output.halt, inputs)
         losses.total().backward()
         grads = {name: parameter.grad.clone() for name, parameter in core.named_parameters()}
-        return {**grads, "rows": rows.grad, "logits": thought.logits.detach(), "loss": losses.total().detach()}
+        return {**grads, "rows": rows.grad, "logits": output.logits.detach(), "loss": losses.total().detach()}
 
     eager, keys = step(), core.state_dict().keys()
     core.compile(backend="aot_eager", fullgraph=True)

@@ -29,8 +29,8 @@ def kept_and_gradients(network: str, gradient_checkpointing: bool) -> tuple[int,
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        thought = core(core.start(4), inputs)
-        loss = supervision_loss(thought.logits, thought.halt, inputs).total()
+        output = core(core.start(4), inputs)
+        loss = supervision_loss(output.logits, output.halt, inputs).total()
     loss.backward()
     return sum(kept.values()), [p.grad for p in core.parameters()]
 

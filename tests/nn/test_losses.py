@@ -9,14 +9,7 @@ from official import Pair
 from safetensors.torch import load_file
 
 from trm.batch import IGNORE
-from trm.nn.losses import (
-    CELL_LOSSES,
-    continue_loss,
-    log_stablemax,
-    solved,
-    stablemax_cross_entropy,
-    supervision_loss,
-)
+from trm.nn.losses import CELL_LOSSES, continue_loss, log_stablemax, solved, stablemax_cross_entropy, supervision_loss
 
 TOLERANCES = {"stablemax": {"atol": 1e-12, "rtol": 1e-10}, "softmax": {"atol": 1e-5, "rtol": 1e-6}}
 

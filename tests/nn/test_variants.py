@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader
 from training import quiet_trainer
 
 from trm.batch import Batch
+from trm.checkpoints.official import from_official
 from trm.errors import InputError
 from trm.module import TRMModule
-from trm.nn import NETWORKS, TRM, State, Thought
+from trm.nn import NETWORKS, TRM, State, StepOutput
 from trm.nn.variants import HRM, Direct, NetworkName, TwoNetworks
-from trm.official import from_official
 
 MLP = {"mixer": "mlp", "positions": "none"}
 FORMULA: dict[str, dict[str, Any]] = {
@@ -75,7 +75,7 @@ def formula_steps(module: TRMModule, precision: str) -> list[dict[str, Any]]:
 
     def recorded_backward(loss: Tensor) -> None:
         backward(loss)
-        _, rows = module.core.puzzles._drawn
+        _, rows = module.core.puzzle_embedding._drawn
         grads = {name: parameter.grad.abs().sum().item() for name, parameter in module.core.named_parameters()}
         steps[-1].update(loss=loss.item(), grads=grads, rows=rows.grad.abs().sum(-1).tolist())
 
@@ -84,9 +84,9 @@ def formula_steps(module: TRMModule, precision: str) -> list[dict[str, Any]]:
         supervise(fresh)
         steps[-1].update(slots=module.slots)
 
-    def recorded_thought(core: Any, args: Any, thought: Thought) -> None:
-        if thought.logits.requires_grad:  # not the step ahead that a continue loss takes
-            steps[-1].update(thought=thought)
+    def recorded_thought(core: Any, args: Any, output: StepOutput) -> None:
+        if output.logits.requires_grad:  # not the step ahead that a continue loss takes
+            steps[-1].update(thought=output)
 
     module.manual_backward, module.supervision_step = recorded_backward, recorded_step
     module.core.register_forward_hook(recorded_thought)
@@ -100,18 +100,18 @@ def every_network(name: str) -> Iterator[Pair]:
     network = FORMULA[name].get("network", "trm")
     steps = formula_steps(formula_module(name, golden), "32-true")
     for ours, theirs, (sums_of, near) in zip(steps, golden["float32"], GRADIENT_SUMS.items(), strict=True):
-        thought, slots, grads = ours["thought"], ours["slots"], ours["grads"]
+        output, slots, grads = ours["thought"], ours["slots"], ours["grads"]
         yield Pair("losses", ours["loss"] * 3, theirs["loss"], **SCALARS)
-        yield Pair("halting logits", thought.halt.tolist(), theirs["q_halt"], **SCALARS)
+        yield Pair("halting logits", output.halt.tolist(), theirs["q_halt"], **SCALARS)
         if name in ("hrm", "transformer_baseline"):  # which compare the two
-            yield Pair("logits of going on", thought.proceed.tolist(), theirs["q_continue"], **SCALARS)
+            yield Pair("logits of going on", output.proceed.tolist(), theirs["q_continue"], **SCALARS)
         yield Pair("halting decisions", slots.halted.tolist(), theirs["halted"])
         yield Pair("steps of each slot", slots.steps.tolist(), theirs["steps"])
-        yield Pair("answer logits", thought.logits[0, 0].tolist(), theirs["logits_0_0"], **LOGITS)
-        yield Pair("answer logits", thought.logits[2, 8].tolist(), theirs["logits_2_8"], **LOGITS)
-        yield Pair("predicted tokens", thought.logits.argmax(-1).tolist(), theirs["preds"])
-        yield Pair("sums of logits, y and z", thought.logits.double().abs().sum(), theirs["logits_abs_sum"], **SUMS)
-        features = [thought.state.y, *thought.state.z.split(64, dim=-1)]  # z_H, then every z_L there is
+        yield Pair("answer logits", output.logits[0, 0].tolist(), theirs["logits_0_0"], **LOGITS)
+        yield Pair("answer logits", output.logits[2, 8].tolist(), theirs["logits_2_8"], **LOGITS)
+        yield Pair("predicted tokens", output.logits.argmax(-1).tolist(), theirs["preds"])
+        yield Pair("sums of logits, y and z", output.logits.double().abs().sum(), theirs["logits_abs_sum"], **SUMS)
+        features = [output.state.y, *output.state.z.split(64, dim=-1)]  # z_H, then every z_L there is
         features = [feature.double() for feature in features if feature.numel()]
         for feature, sums in zip(features, theirs["z_sum_abssum"].values(), strict=True):
             yield Pair("sums of logits, y and z", torch.stack((feature.sum(), feature.abs().sum())), sums, **SUMS)
@@ -178,10 +178,10 @@ INPUTS = torch.arange(18).view(2, 9) % 6
 
 def outcome(core: TRM, state: Any = None) -> dict[str, Tensor]:
     """What a supervision step computes, and the gradients of something that depends on all of it."""
-    thought = core(state or core.start(2), INPUTS)
-    (thought.logits.square().mean() + thought.halt.mean() + thought.state.y.mean()).backward()
+    output = core(state or core.start(2), INPUTS)
+    (output.logits.square().mean() + output.halt.mean() + output.state.y.mean()).backward()
     grads = {name: parameter.grad for name, parameter in core.named_parameters()}
-    return {**grads, "logits": thought.logits.detach(), "y": thought.state.y.detach(), "z": thought.state.z.detach()}
+    return {**grads, "logits": output.logits.detach(), "y": output.state.y.detach(), "z": output.state.z.detach()}
 
 
 def test_one_step_gradient_is_that_of_the_last_updates_alone() -> None:

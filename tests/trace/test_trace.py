@@ -10,25 +10,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from paths import REPO
 from PIL import Image
 from ranks import Guess
 from tasks import random_tasks, write_tasks
 from training import BOARDS, SMALL
 
-from trm.cli import main
+from trm.cli.commands.trace import find
+from trm.cli.main import main
 from trm.data import ARC, Maze, PuzzleData, Sudoku
-from trm.data.base import Tokens
+from trm.data.samples import Tokens
 from trm.errors import InputError
-from trm.inference import Thinking, think
+from trm.inference import HaltingContext, think
 from trm.module import TRMModule
 from trm.nn.variants import NetworkName
-from trm.trace.command import find
-from trm.trace.look import broken, look
 from trm.trace.page import ALPHABET, letters, page, used
 from trm.trace.picture import picture
 from trm.trace.record import Recording, principal_directions, probabilities, record
+from trm.trace.theme import broken, look
 
-REPO = Path(__file__).parent.parent.parent
 CHECKPOINT = "runs/quickstart/checkpoints/last.ckpt"
 BOARD = "1...........2..."
 STEPS, CYCLES, LATENT = 3, 2, 2
@@ -49,7 +49,7 @@ def module_of(data: PuzzleData, **arguments: Any) -> TRMModule:
 
 def recorded(module: TRMModule, data: PuzzleData) -> Recording:
     rows = data.rows("test")
-    return record(module, rows.inputs[0], int(rows.puzzles[0]), STEPS)
+    return record(module, rows.inputs[0], int(rows.puzzle_ids[0]), STEPS)
 
 
 # -- the recording ----------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def test_the_end_of_every_step_is_what_thinking_comes_to(
 ) -> None:
     module, rows = module_of(data, network=network, **arguments), data.rows("test")
     recording = recorded(module, data)
-    inputs, puzzles = torch.from_numpy(rows.inputs[:1]).int(), torch.from_numpy(rows.puzzles[:1])
+    inputs, puzzles = torch.from_numpy(rows.inputs[:1]).int(), torch.from_numpy(rows.puzzle_ids[:1])
     assert [frame.step for frame in recording.steps] == [1, 2, 3]
     for frame in recording.steps:
         answers = think(module.core, inputs, puzzles, frame.step)
@@ -83,9 +83,9 @@ def test_the_end_of_every_step_is_what_thinking_comes_to(
         torch.testing.assert_close(frame.confidence, expected.float())
     done: list[bool] = []
 
-    def watch(thinking: Thinking) -> torch.Tensor:
-        done.extend(thinking.thought.done.tolist())
-        return torch.zeros_like(thinking.thought.done)
+    def watch(context: HaltingContext) -> torch.Tensor:
+        done.extend(context.output.done.tolist())
+        return torch.zeros_like(context.output.done)
 
     think(module.core, inputs, puzzles, STEPS, watch)
     assert [frame.stops for frame in recording.steps] == done
@@ -99,7 +99,7 @@ def test_every_update_is_there_and_shows_the_answer_it_would_lead_to(data: Sudok
     assert places == [(s, c, u) for s in (1, 2, 3) for c in (1, 2) for u in (1, 2, 0)]
     core = module.core
     with torch.no_grad():
-        x = core.embed(torch.from_numpy(question)[None].int(), core.puzzles(torch.zeros(1).int()))
+        x = core.embed(torch.from_numpy(question)[None].int(), core.puzzle_embedding(torch.zeros(1).int()))
         y, z = core.start(1)
         new = core.network(z + (y + x))
         answer = core.network(y + new)

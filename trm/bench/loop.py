@@ -14,16 +14,16 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from trm.batch import Batch
-from trm.callbacks import StepEMA
-from trm.compilation import compile_in_place
+from trm.callbacks.ema import StepEMA
 from trm.data import PuzzleData
 from trm.module import TRMModule
+from trm.training.compilation import compile_in_place
 
 PARTS = ("data", "forward", "backward", "optimizer", "metrics")
 """Parts of a step of the bare loop, in order; each ends where the next begins.
 
 data: wait for the loader, move the batch to the device. forward: refill the slots, network and loss. optimizer: the
-puzzle table, AdamATan2, the moving average, halting, the check for finite numbers. metrics: count and average.
+puzzle embedding, AdamATan2, the moving average, halting, the check for finite numbers. metrics: count and average.
 """
 
 WARM_UP = 2  # batches: a compiled network is compiled again for the second, whose slots are refilled
@@ -59,8 +59,8 @@ class BareLoop:
         copied = trainer.strategy.precision_plugin.convert_module(copy.deepcopy(module))
         assert isinstance(copied, TRMModule)
         self.module = copied.to(self.device).train()
-        if self.module.core.puzzles is not None:  # copies of a table share its rows
-            self.module.core.puzzles.weights = self.module.core.puzzles.weights.clone()
+        if self.module.core.puzzle_embedding is not None:  # copies of a table share its rows
+            self.module.core.puzzle_embedding.weights = self.module.core.puzzle_embedding.weights.clone()
         self.seconds: dict[str, float] = defaultdict(float)
         self.split = True  # on a GPU, telling the parts apart keeps it waiting
         self._replace_lightning(trainer)

@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader
 
 from trm.batch import IGNORE
 from trm.bench.loop import PARTS, Alternation, BareLoop, move, now
-from trm.compilation import compile_in_place
 from trm.data import PuzzleData
-from trm.flops import Product, count_flops
 from trm.module import TRMModule
+from trm.nn.flops import Product, count_flops
+from trm.training.compilation import compile_in_place
 
 WINDOW, LEAST_BATCHES = 1.0, 4  # seconds and batches, at least, over which a loader is timed
 
@@ -84,7 +84,7 @@ def solving(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int)
             steps = solver.solve(inputs, puzzles).steps
         return now(device) - start, steps
 
-    whole, one = (batch.inputs[real], batch.puzzles[real]), (batch.inputs[:1], batch.puzzles[:1])
+    whole, one = (batch.inputs[real], batch.puzzle_ids[real]), (batch.inputs[:1], batch.puzzle_ids[:1])
     _, steps = timed(*whole)
     timed(*one)
     rounds = [(timed(*whole)[0], timed(*one)[0]) for _ in range(repeats)]
@@ -109,7 +109,7 @@ def data_rate(data: PuzzleData, workers: int, repeats: int) -> Spread:
     for _ in range(repeats):
         start, rows, count = time.perf_counter(), 0, 0
         while count < LEAST_BATCHES or time.perf_counter() - start < WINDOW:
-            rows += next(batches).puzzles.numel()
+            rows += next(batches).puzzle_ids.numel()
             count += 1
         rates.append(rows / (time.perf_counter() - start))
     return Spread.of(rates)

@@ -1,8 +1,9 @@
 """Puzzle families as Lightning data modules."""
 
 from trm.data.arc import ARC
-from trm.data.base import PuzzleData, Rows, Verdict
+from trm.data.base import PuzzleData
 from trm.data.maze import Maze
+from trm.data.samples import Samples, Verdict
 from trm.data.sudoku import Sudoku
 
-__all__ = ["ARC", "Maze", "PuzzleData", "Rows", "Sudoku", "Verdict"]
+__all__ = ["ARC", "Maze", "PuzzleData", "Samples", "Sudoku", "Verdict"]

@@ -3,25 +3,24 @@
 Letters in shape comments: N rows, L grid cells, B slots, K supervision steps per Lightning batch.
 """
 
-import hashlib
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from functools import cached_property, partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
 
-from trm.batch import IGNORE, Batch
-from trm.data.perturb import Kind, changes
+from trm.batch import Batch
+from trm.data.corruption import Kind, changes
+from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, to_batch
+from trm.data.sampling import BatchNumbers, DrawGenerator, EvalBatches, TrainStream, permutation
 from trm.errors import InputError, check_range
-
-Tokens = NDArray[np.uint8]
 
 SPLITS_OF_STAGE = {
     "fit": ("train", "val"),
@@ -29,64 +28,6 @@ SPLITS_OF_STAGE = {
     "test": ("test",),
     "predict": ("test",),
 }
-
-
-class Rows(NamedTuple):
-    """One split of a puzzle set; token 0 is padding, and a label of 0 means "no answer asked here"."""
-
-    inputs: Tokens
-    """Tokens of the questions, (N, L)."""
-    labels: Tokens
-    """Tokens of the answers, (N, L)."""
-    puzzles: NDArray[np.int32]
-    """Rows of the puzzle table, (N,)."""
-
-    def take(self, which: slice | NDArray[Any]) -> "Rows":
-        """Return some of the rows."""
-        return Rows(self.inputs[which], self.labels[which], self.puzzles[which])
-
-
-class Views(NamedTuple):
-    """Symmetries of a family's puzzles: each moves the cells and renames the tokens, (K, L) and (K, V)."""
-
-    cells: NDArray[np.intp]
-    """Which cell each cell of the view is taken from, (K, L)."""
-    tokens: Tokens
-    """What each token becomes, (K, V)."""
-
-    def apply(self, boards: Tokens, which: NDArray[np.integer]) -> Tokens:
-        """Return how each board looks under one of the views, (N, L) and (N,) to (N, L)."""
-        moved = np.take_along_axis(boards, self.cells[which], axis=1)
-        return np.take_along_axis(self.tokens[which], moved.astype(np.intp), axis=1)
-
-    def undo(self, boards: Tokens, which: NDArray[np.integer]) -> Tokens:
-        """Return the boards of which these are the views, (N, L) and (N,) to (N, L)."""
-        named = np.take_along_axis(np.argsort(self.tokens, axis=1)[which], boards.astype(np.intp), axis=1)
-        back = np.empty_like(boards)
-        np.put_along_axis(back, self.cells[which], named.astype(boards.dtype), axis=1)
-        return back
-
-
-class Verdict(NamedTuple):
-    """What the rules of a family say of an answer."""
-
-    valid: bool
-    reason: str
-    """Which rule is broken, or an empty string."""
-
-    @property
-    def in_words(self) -> str:
-        """What to tell people."""
-        return self.reason or "obeys the rules" if self.valid else f"breaks the rules: {self.reason}"
-
-
-class Completion(NamedTuple):
-    """An answer that obeys the rules, found by search with a network's help."""
-
-    answer: Tokens
-    """(L,)."""
-    guesses: int
-    """Branching nodes of the search; 0 where none was needed."""
 
 
 class Remembering(type):
@@ -134,7 +75,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     seq_len: int
     num_puzzles: int
     numbered_by: tuple[str, ...] = ()
-    """Arguments that decide which puzzle has which row of the puzzle table, beside the puzzles themselves."""
+    """Arguments that decide which puzzle has which puzzle id, beside the puzzles themselves."""
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Arguments that may name a folder of this machine, and what else they may be: a model goes to others without."""
 
@@ -149,20 +90,20 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         self.eval_batch_size = eval_batch_size or slots
         self.workers = workers
         self.seed = seed
-        self._splits: dict[str, Rows] = {}
+        self._splits: dict[str, Samples] = {}
 
     # -- what a family defines --------------------------------------------------------------------------------------
 
     @abstractmethod
-    def load(self, split: str) -> Rows:
+    def load(self, split: str) -> Samples:
         """Return a split ("train", "val" or "test").
 
         Raises:
             InputError: if the source is missing or not what it should be.
         """
 
-    def augment(self, rows: Rows, noise: "Noise") -> Rows:
-        """Transform each row into an equivalent puzzle, as ``noise`` says; by default leave it."""
+    def augment(self, rows: Samples, generator: "DrawGenerator") -> Samples:
+        """Transform each row into an equivalent puzzle, as ``generator`` says; by default leave it."""
         return rows
 
     def views(self, count: int, seed: int = 0) -> Views:
@@ -219,23 +160,23 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         """
         return None
 
-    def published(self, split: str) -> Rows:
+    def published(self, split: str) -> Samples:
         """Return the rows of a split that ``trm data check`` looks at: all, without augmentation."""
         return self.rows(split)
 
-    def symmetry_keys(self, rows: Rows) -> NDArray[np.uint64]:
+    def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
         """Return a hash of each row's puzzle, (N,), equal for symmetric ones; by default of the question as it is."""
         return hash_bytes(map(bytes, rows.inputs))
 
-    def faults(self, rows: Rows) -> dict[str, int]:
+    def faults(self, rows: Samples) -> dict[str, int]:
         """Count the rows with each fault that a row can have by itself."""
         valid = self.valid(rows.inputs, rows.labels) if len(rows.inputs) else None
         return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
 
-    def changes(self, kind: Kind, rows: Rows) -> NDArray[np.bool_]:
+    def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
         """Tell which tokens ``trm probe`` may put into which cells to change questions in a way, (N, L, V).
 
-        By default it is told by the tokens of questions and answers alone; see ``trm.data.perturb``.
+        By default it is told by the tokens of questions and answers alone; see ``trm.data.corruption``.
         """
         return changes(kind, rows.inputs, rows.labels, self.vocab_size)
 
@@ -255,7 +196,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
 
     @property
     def table_hash(self) -> str:
-        """Hash of which puzzle has which row of the puzzle table; "" where puzzles have no rows of their own."""
+        """Hash of which puzzle has which puzzle id; "" where puzzles have no rows of their own."""
         return ""
 
     def scorer(self, split: str) -> Metric | None:
@@ -269,7 +210,9 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     @property
     def family(self) -> dict[str, Any]:
         """What a checkpoint stores to find this family again: its class and arguments."""
-        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": dict(self.hparams)}
+        module = type(self).__module__
+        public = "trm.data" if module.startswith("trm.data.") else module
+        return {"class_path": f"{public}.{type(self).__qualname__}", "init_args": dict(self.hparams)}
 
     # -- Lightning ----------------------------------------------------------------------------------------------------
 
@@ -297,7 +240,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
 
     # -- rows and draws -----------------------------------------------------------------------------------------------
 
-    def rows(self, split: str) -> Rows:
+    def rows(self, split: str) -> Samples:
         """Return a split, loading it at first use.
 
         Raises:
@@ -319,13 +262,13 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         for epoch in range(first // size, (first + count - 1) // size + 1):
             here = numbers // size == epoch
             index[here] = permutation(self.seed, epoch, size)[numbers[here] % size]
-        return to_batch(self.augment(rows.take(index), Noise(self.seed, first, count)))
+        return to_batch(self.augment(rows.take(index), DrawGenerator(self.seed, first, count)))
 
     def eval_size(self, split: str) -> int:
         """Return the number of rows of a split in evaluation."""
         return len(self.rows(split).inputs)
 
-    def eval_rows(self, split: str, first: int, count: int) -> Rows:
+    def eval_rows(self, split: str, first: int, count: int) -> Samples:
         """Return up to ``count`` rows of a split from row ``first`` on; a family may make them only now."""
         return self.rows(split).take(slice(first, first + count))
 
@@ -336,7 +279,9 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     # -- private ------------------------------------------------------------------------------------------------------
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
-        dataset = EvalBatches(self, split, self.eval_batch_size, *self._rank())
+        dataset = EvalBatches(
+            partial(self.eval_rows, split), self.eval_size(split), self.eval_batch_size, *self._rank()
+        )
         return self._loader(dataset, range(len(dataset)))
 
     def _loader(self, dataset: Dataset[Batch], numbers: Any) -> DataLoader[Batch]:
@@ -359,116 +304,3 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
 
     def _rank(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-
-
-class TrainStream(Dataset[Batch]):
-    """Item k is batch k of this rank: K chunks of B draws, stacked to (K, B, ...)."""
-
-    def __init__(self, draw: Callable[[int, int], Batch], slots: int, steps: int, rank: int, world: int) -> None:
-        self.draw, self.slots, self.steps, self.rank, self.world = draw, slots, steps, rank, world
-
-    def __getitem__(self, number: int) -> Batch:
-        """Return batch ``number``."""
-        steps = range(number * self.steps, (number + 1) * self.steps)
-        chunks = [self.draw((step * self.world + self.rank) * self.slots, self.slots) for step in steps]
-        return Batch(*map(torch.stack, zip(*chunks, strict=True)))
-
-
-class BatchNumbers(Sampler[int]):
-    """Counts batches without end from ``start()``, which is asked whenever a loader begins to iterate."""
-
-    def __init__(self, start: Callable[[], int]) -> None:
-        self.start = start
-
-    def __iter__(self) -> Iterator[int]:
-        """Count on from the present start."""
-        number = self.start()
-        while True:
-            yield number
-            number += 1
-
-
-class EvalBatches(Dataset[Batch]):
-    """A split in order, in batches of one size, dealt to the ranks in turn.
-
-    Nothing is dropped: what is missing from the last batch is filled with rows whose labels are all ``IGNORE``,
-    which no metric counts. Every rank has the same number of batches.
-    """
-
-    def __init__(self, data: PuzzleData, split: str, size: int, rank: int, world: int) -> None:
-        self.data, self.split, self.size, self.rank, self.world = data, split, size, rank, world
-
-    def __len__(self) -> int:
-        """Return the number of batches of this rank."""
-        return -(-self.data.eval_size(self.split) // (self.size * self.world))
-
-    def __getitem__(self, number: int) -> Batch:
-        """Return batch ``number``, (B, ...)."""
-        first = (number * self.world + self.rank) * self.size
-        part = self.data.eval_rows(self.split, first, self.size)
-        missing = self.size - len(part.inputs)
-        padded: list[Any] = [np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in part]
-        return to_batch(Rows(*padded))
-
-
-class Noise:
-    """Random numbers for a run of draws: those of draw d are a pure function of (seed, d).
-
-    Philox is counter-based: draw d owns a fixed stretch of its counter, so any run of draws is made at once, and the
-    same draw comes out the same in whatever run it is.
-    """
-
-    WORDS = 64  # 64-bit numbers per draw
-
-    def __init__(self, seed: int, first: int, count: int) -> None:
-        philox = np.random.Philox(key=seed, counter=first * (self.WORDS // 4))  # one count makes four words
-        self._words = philox.random_raw(count * self.WORDS).reshape(count, self.WORDS)  # (count, WORDS)
-        self._used = 0
-
-    def coins(self) -> NDArray[np.bool_]:
-        """Return a fair coin per draw, (count,)."""
-        return np.asarray(self._take(1)[:, 0] >> np.uint64(63) == 1)
-
-    def permutations(self, size: int) -> NDArray[np.int64]:
-        """Return a uniform permutation of 0..size-1 per draw, (count, size)."""
-        return np.argsort(self._take(size), axis=1)
-
-    def below(self, limits: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Return a uniform number from 0 to limit - 1 per draw, (count,); limits must be less than 2**31."""
-        return (self._take(1)[:, 0] >> np.uint64(33)).astype(np.int64) * limits >> 31
-
-    def uniforms(self, size: int) -> NDArray[np.float64]:
-        """Return numbers of [0, 1), (count, size): one word per draw, made into as many as it takes by SplitMix64."""
-        mixed = self._take(1) + np.uint64(0x9E3779B97F4A7C15) * np.arange(1, size + 1, dtype=np.uint64)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        mixed ^= mixed >> np.uint64(31)
-        return np.asarray((mixed >> np.uint64(11)) * 2.0**-53)
-
-    def _take(self, words: int) -> NDArray[np.uint64]:
-        self._used += words
-        if self._used > self.WORDS:
-            raise RuntimeError(f"one draw has {self.WORDS} random words, more were asked for: raise Noise.WORDS")
-        return self._words[:, self._used - words : self._used]
-
-
-@lru_cache(maxsize=4)
-def permutation(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
-    """Return the order of rows in pass ``epoch`` over a split of ``size`` rows."""
-    return np.random.default_rng((seed, epoch)).permutation(size)
-
-
-def hash_bytes(strings: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Return 64 bits for each string, (N,)."""
-    digests = (hashlib.blake2b(string, digest_size=8).digest() for string in strings)
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
-
-
-def to_batch(rows: Rows) -> Batch:
-    """Turn rows into tensors, with ``IGNORE`` where no answer is asked."""
-    labels = torch.from_numpy(rows.labels.astype(np.int32))
-    return Batch(
-        inputs=torch.from_numpy(rows.inputs.astype(np.int32)),
-        labels=labels.masked_fill_(labels == 0, IGNORE),
-        puzzles=torch.from_numpy(rows.puzzles.astype(np.int32)),
-    )

@@ -11,13 +11,13 @@ import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
-from trm.data.files import whole_file
+from trm.data.atomic import atomic_write
 from trm.errors import InputError
 
 Progress = Callable[[int, int], None]
 
 
-def made_once(
+def cached_arrays(
     root: Path, name: str, arguments: Mapping[str, Any], make: Callable[[Progress], Mapping[str, Any]]
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays that ``make`` makes, or read them from ``root`` if these arguments were asked for before.
@@ -40,7 +40,7 @@ def made_once(
             made = make(_log_tenths(path))
         except ValueError as error:
             raise InputError(f"cannot generate {name}: {error}") from error
-        with whole_file(path, "wb", "data.root must be a writable folder") as file:
+        with atomic_write(path, "wb", "data.root must be a writable folder") as file:
             np.savez_compressed(file, **made)
     try:
         with path.open("rb") as stream, np.load(stream) as file:

@@ -1,4 +1,4 @@
-"""Puzzle tables: CSV files with the columns source, question, answer, rating, from a folder or the Hugging Face hub."""
+"""Tables of puzzles: CSV files with source, question, answer, rating, from a folder or the Hugging Face hub."""
 
 import csv
 import hashlib
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.files import whole_file
+from trm.data.atomic import atomic_write
 from trm.errors import InputError
 
 COLUMNS = ["source", "question", "answer", "rating"]
@@ -121,7 +121,7 @@ def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Pat
         raise InputError(f"{path} has the SHA-256 {digest}, but {lock_path} records {known}; delete one of the two")
     if lock.get("sha256", {}).get(file) is None:
         lock = {"repo": repo, "commit": commit, "sha256": {**lock.get("sha256", {}), file: digest}}
-        with whole_file(lock_path, "w") as stream:
+        with atomic_write(lock_path, "w") as stream:
             json.dump(lock, stream, indent=2)
     return path
 

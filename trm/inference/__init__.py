@@ -1,6 +1,6 @@
 """Solving with a trained model."""
 
-from trm.inference.halting import HaltingRule, RuleName, Thinking, halting_rule
-from trm.inference.thinking import Answers, think
+from trm.inference.halting import HaltingContext, HaltingRule, RuleName, halting_rule
+from trm.inference.think import Answers, think
 
-__all__ = ["Answers", "HaltingRule", "RuleName", "Thinking", "halting_rule", "think"]
+__all__ = ["Answers", "HaltingContext", "HaltingRule", "RuleName", "halting_rule", "think"]

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from trm.data import PuzzleData
-from trm.data.base import Completion, Tokens
+from trm.data.samples import Completion, Tokens
 from trm.nn.losses import LOG_PROBABILITIES
 
 

@@ -13,18 +13,18 @@ from torch import Tensor
 
 from trm.data import PuzzleData
 from trm.errors import InputError, check_choice
-from trm.nn import State, Thought
+from trm.nn import State, StepOutput
 
 RuleName = Literal["never", "head", "stable", "rules"]
 RULES: tuple[RuleName, ...] = ("never", "head", "stable", "rules")
 
 
-class Thinking(NamedTuple):
+class HaltingContext(NamedTuple):
     """Where the puzzles of a batch stand after a supervision step."""
 
     inputs: Tensor
     """Tokens of the questions, (B, L)."""
-    thought: Thought
+    output: StepOutput
     """What the step returned."""
     tokens: Tensor
     """The most likely token of each cell, (B, L)."""
@@ -36,7 +36,7 @@ class Thinking(NamedTuple):
     """Which rows of the batch that was asked these puzzles are, (B,)."""
 
 
-HaltingRule = Callable[[Thinking], Tensor]
+HaltingRule = Callable[[HaltingContext], Tensor]
 """Tells which puzzles to stop thinking about, (B,) bool; it is asked after every supervision step."""
 
 
@@ -52,19 +52,19 @@ def head(threshold: float = 0.5) -> HaltingRule:
     if not 0 < threshold < 1:
         raise InputError(f"halt_threshold is {threshold}, but must be greater than 0 and less than 1")
     logit = math.log(threshold / (1 - threshold))
-    return lambda thinking: thinking.thought.halt - thinking.thought.proceed > logit
+    return lambda context: context.output.halt - context.output.proceed > logit
 
 
 def stable(steps: int = 1) -> HaltingRule:
     """Stop where the answer has stayed the same for so many supervision steps."""
-    return lambda thinking: thinking.unchanged >= steps
+    return lambda context: context.unchanged >= steps
 
 
 def rules(data: PuzzleData) -> HaltingRule:
     """Stop where the answer obeys the rules of the family, which must have some."""
 
-    def obeyed(thinking: Thinking) -> Tensor:
-        valid = obeys(data, thinking.inputs, thinking.tokens)
+    def obeyed(context: HaltingContext) -> Tensor:
+        valid = obeys(data, context.inputs, context.tokens)
         assert valid is not None
         return valid
 

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm.data.base import Tokens
-from trm.inference.thinking import Disturbance
+from trm.data.samples import Tokens
+from trm.inference.think import StateNoise
 from trm.nn import State
 
 
@@ -38,7 +38,7 @@ class Rollouts(NamedTuple):
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def gaussian_noise(seeds: Sequence[int | None], latent: float, start: float, device: torch.device) -> Disturbance:
+def gaussian_noise(seeds: Sequence[int | None], latent: float, start: float, device: torch.device) -> StateNoise:
     """Return a disturbance that adds normal noise, the same for a row whatever else is in its batch.
 
     Adding it to the latent before every supervision step is how PTRM (arXiv 2605.19943) lifts the weights of TRM;

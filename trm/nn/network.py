@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trm.errors import InputError, check_range
 from trm.nn.layers import Block, Linear, Rotary, truncated_normal_, widen
-from trm.nn.puzzles import PuzzleTable
+from trm.nn.puzzle_embedding import PuzzleEmbedding
 
 HALT_BIAS = -5.0
 """Where the halting head starts: it halts with probability sigmoid(-5) = 0.7 %, that is, it uses all its steps."""
@@ -33,7 +33,7 @@ class State(NamedTuple):
     """Latent scratchpad, (B, S, D); variants may have more channels, or none."""
 
 
-class Thought(NamedTuple):
+class StepOutput(NamedTuple):
     """What one supervision step returns."""
 
     state: State
@@ -57,7 +57,7 @@ class TRM(nn.Module):
     Args:
         vocab_size: number of tokens V; token 0 is padding.
         seq_len: number of grid cells L.
-        num_puzzles: rows of the puzzle table; 0 for none.
+        num_puzzles: puzzle ids; 0 for none.
         hidden_size: channels D of the answer and the latent.
         num_layers: blocks in the network.
         num_heads: attention heads of hidden_size // num_heads channels each; unused by the mlp mixer.
@@ -142,7 +142,7 @@ class TRM(nn.Module):
         self.halting_head = nn.Linear(hidden_size, 2)
         nn.init.zeros_(self.halting_head.weight)
         nn.init.constant_(self.halting_head.bias, halt_bias)
-        self.puzzles = PuzzleTable(num_puzzles, puzzle_size) if num_puzzles else None
+        self.puzzle_embedding = PuzzleEmbedding(num_puzzles, puzzle_size) if num_puzzles else None
         self.positions = None
         if positions == "learned":
             self.positions = nn.Embedding(length, hidden_size)
@@ -161,13 +161,13 @@ class TRM(nn.Module):
         shape = (batch_size, self.length, -1)
         return State(self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape))
 
-    def forward(self, state: State, inputs: Tensor, puzzles: Tensor | None = None) -> Thought:
+    def forward(self, state: State, inputs: Tensor, puzzles: Tensor | None = None) -> StepOutput:
         """Take one supervision step: T cycles, of which only the last is differentiated.
 
         Args:
             state: answer and latent, each (B, S, D), without gradient.
             inputs: tokens of the question, (B, L) integers.
-            puzzles: rows of the puzzle table, (B, E), from ``self.puzzles(ids)``; None without a table.
+            puzzles: puzzle ids, (B, E), from ``self.puzzle_embedding(ids)``; None without a table.
         """
         x = self.embed(inputs, puzzles)
         y, z = state
@@ -178,7 +178,7 @@ class TRM(nn.Module):
         halt, proceed = widen(self.halting_head(y[:, 0])).unbind(-1)  # 2 x (B,)
         if not self.continue_loss:
             proceed = torch.zeros_like(halt)
-        return Thought(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halt, proceed)
+        return StepOutput(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halt, proceed)
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Update the latent n times from question, answer and itself; then the answer once from the latent."""
@@ -220,7 +220,7 @@ class TRM(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TRM":
         """Convert or move the weights; buffers move along, but stay in float32 when the weights become bfloat16.
 
-        It would round off the steps of the puzzle table and the angles of far positions.
+        It would round off the steps of the puzzle embedding and the angles of far positions.
         """
         wide = dict(self.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data import PuzzleData
-from trm.data.base import Tokens
-from trm.trace.look import broken, look
+from trm.data.samples import Tokens
 from trm.trace.record import Recording
+from trm.trace.theme import broken, look
 
 LEVELS = 64
 """Of confidence: as many as there are letters of one byte."""

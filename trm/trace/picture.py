@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from trm.data import PuzzleData
-from trm.data.base import Tokens
-from trm.trace.look import Look, look
+from trm.data.samples import Tokens
 from trm.trace.page import used
+from trm.trace.theme import Theme, look
 
 PAPER, INK, FILLED, GIVEN, LINE, WRONG = "#ffffff", "#1c2330", "#2563eb", "#eceef2", "#c8ccd4", "#dc2626"
 
@@ -66,7 +66,7 @@ def beside(images: list[Image.Image], captions: list[str]) -> Image.Image:
     return row
 
 
-def _frame(draw: ImageDraw.ImageDraw, seen: Look, rows: int, columns: int, size: int) -> None:
+def _frame(draw: ImageDraw.ImageDraw, seen: Theme, rows: int, columns: int, size: int) -> None:
     for row in range(0, rows + 1, seen.box[0]):
         draw.line((0, row * size, columns * size, row * size), fill=INK)
     for column in range(0, columns + 1, seen.box[1]):

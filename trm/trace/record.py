@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trm.data.base import Tokens
+from trm.data.samples import Tokens
 from trm.inference.rollouts import relative_change
 from trm.module import TRMModule
 from trm.nn import TRM, State
@@ -76,12 +76,14 @@ def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Reco
     Args:
         module: the model, in evaluation mode.
         question: tokens, (L,).
-        puzzle: row of the puzzle table.
+        puzzle: puzzle id.
         steps: supervision steps.
     """
     core = module.core
     inputs = torch.from_numpy(question).to(module.device)[None].int()
-    rows = None if core.puzzles is None else core.puzzles(torch.tensor([puzzle], device=module.device))
+    rows = (
+        None if core.puzzle_embedding is None else core.puzzle_embedding(torch.tensor([puzzle], device=module.device))
+    )
     state, moments = core.start(1), []
     for step in range(1, steps + 1):
         before, updates = state, _Listener(core)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from tasks import Files
 
-from trm.cli import main
+from trm.cli.main import main
 from trm.data.arc import ARC
 from trm.data.arc.ask import ask
 from trm.data.arc.sources import read_task
-from trm.data.base import to_batch
+from trm.data.samples import to_batch
 from trm.inference import Answers
 from trm.nn import TRM
 
@@ -24,7 +24,7 @@ def test_right_answers_win_under_every_symmetry(small: Callable[..., ARC], tmp_p
     question = ask(data, task, views=4)
     assert question.known
     assert len(question.ids) == 2 * 4
-    assert np.array_equal(question.rows.puzzles, question.ids)
+    assert np.array_equal(question.rows.puzzle_ids, question.ids)
     batch = to_batch(question.rows)
     question.votes.update(torch.from_numpy(question.rows.labels), torch.zeros(8), batch)
     submission, unanswered = question.votes.submission()
@@ -40,7 +40,7 @@ def test_a_renamed_task_is_known_by_its_pairs_and_a_new_one_is_not(small: Callab
     stranger = task._replace(name="new", train=task.test)
     question = ask(data, stranger, views=3)
     assert not question.known
-    assert not question.rows.puzzles.any()
+    assert not question.rows.puzzle_ids.any()
     assert question.ids.tolist() == [1, 2, 3] * 2
 
 

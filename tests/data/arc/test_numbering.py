@@ -62,7 +62,7 @@ def test_ids_do_not_depend_on_the_subsets_that_come_later_or_the_seed(tmp_path: 
 def test_questions_and_solutions_are_of_the_same_tasks(tmp_path: Path) -> None:
     data = build(write_kaggle(tmp_path, GOLDEN["subsets"]))
     rows = data.published("test")
-    names = [data.resolve(int(puzzle)).task for puzzle in rows.puzzles]
+    names = [data.resolve(int(puzzle)).task for puzzle in rows.puzzle_ids]
     assert sorted(names) == ["ddd", "ddd", "eee"]
     shown = GOLDEN["subsets"]["evaluation"]["eee"]["test"][0]
     row = names.index("eee")

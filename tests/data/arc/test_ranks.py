@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from processes import run
 
-from trm.checkpoint import load_checkpoint
+from trm.checkpoints.load import load_checkpoint
 from trm.data.arc import ARC
 
 FROM_DATA = ("vocab_size", "seq_len", "num_puzzles")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from training import quiet_trainer
 
+from trm.callbacks.writers import SubmissionWriter
 from trm.data import Sudoku
 from trm.data.arc import ARC, check_submission
 from trm.errors import InputError
 from trm.module import TRMModule
-from trm.writers import SubmissionWriter
 
 
 def tiny(data: ARC) -> TRMModule:
@@ -37,8 +37,8 @@ def test_fit_validates_by_votes_and_test_writes_a_submission(small: Callable[...
     fit = quiet_trainer(max_steps=4, limit_train_batches=2)
     fit.fit(module, datamodule=data)
     assert fit.global_step == 4
-    assert module.core.puzzles is not None
-    learned = module.core.puzzles.weights.abs().sum(dim=1) > 0
+    assert module.core.puzzle_embedding is not None
+    learned = module.core.puzzle_embedding.weights.abs().sum(dim=1) > 0
     assert learned.any()
     assert not learned[0]  # the blank puzzle
     assert {"val/solved", "val/pass@1", "val/unanimous"} <= set(fit.callback_metrics)

@@ -19,7 +19,7 @@ from trm.data.arc.augment import Augmentations
 from trm.data.arc.grids import Grids, encode
 from trm.data.arc.tasks import Puzzle, Solutions, to_grid
 from trm.data.arc.votes import Votes
-from trm.data.base import to_batch
+from trm.data.samples import to_batch
 from trm.errors import InputError
 
 GOLDEN = official.GOLDEN / "arc_eval"
@@ -191,7 +191,7 @@ def test_right_answers_to_all_augmentations_solve_everything(small: Callable[...
     votes = data.scorer("test")
     for first in range(0, data.eval_size("test"), 7):
         batch = to_batch(data.eval_rows("test", first, 7))
-        votes.update(batch.labels.clamp(min=0), torch.zeros(len(batch.puzzles)), batch)
+        votes.update(batch.labels.clamp(min=0), torch.zeros(len(batch.puzzle_ids)), batch)
     assert {share.item() for share in votes.compute().values()} == {1.0}
     submission, unanswered = votes.submission()
     check_submission(submission, data.puzzles)

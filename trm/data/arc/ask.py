@@ -6,19 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.arc.augment import draw_augmentations
+from trm.data.arc.datamodule import ARC
 from trm.data.arc.examples import Examples
-from trm.data.arc.family import ARC
 from trm.data.arc.grids import Grid
 from trm.data.arc.tasks import Puzzle, Solutions, Task
 from trm.data.arc.votes import Votes
-from trm.data.base import Rows
+from trm.data.samples import Samples
 from trm.errors import InputError
 
 
 class Question(NamedTuple):
     """What to ask a model about a task, and where to count its answers."""
 
-    rows: Rows
+    rows: Samples
     """Test inputs under each symmetry, with the puzzles to ask the model as, (N, ...)."""
     ids: NDArray[np.int32]
     """Puzzles to count the answers as, (N,): those of ``votes``."""
@@ -31,7 +31,7 @@ def refuse_changed_tasks(data: ARC, num_puzzles: int) -> None:
     """Refuse tasks that make another number of puzzles than a model was trained on.
 
     Raises:
-        InputError: if they do: the rows of its puzzle table would stand for other puzzles.
+        InputError: if they do: the rows of its puzzle embedding would stand for other puzzles.
     """
     if data.num_puzzles != num_puzzles:
         raise InputError(
@@ -71,7 +71,7 @@ def ask(data: ARC, task: Task, views: int) -> Question:
     answers: list[tuple[Grid, Grid | None]] = list(zip(inputs, outputs, strict=True))
     rows = Examples.collect([answers]).rows(tests, ids, symmetries, data.side)
     if index is None:
-        rows = rows._replace(puzzles=np.zeros_like(ids))
+        rows = rows._replace(puzzle_ids=np.zeros_like(ids))
     return Question(rows, ids, Votes(puzzles, Solutions({task.name: outputs}), symmetries), index is not None)
 
 

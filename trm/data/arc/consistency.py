@@ -6,7 +6,7 @@ import numpy as np
 
 from trm.data.arc.grids import Grid
 from trm.data.arc.tasks import Task
-from trm.data.base import Verdict
+from trm.data.samples import Verdict
 
 Shape = tuple[int, ...]
 

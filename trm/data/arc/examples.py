@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from trm.data.arc.augment import Augmentations
 from trm.data.arc.grids import Grid, Grids, Integers, encode
-from trm.data.base import Rows
+from trm.data.samples import Samples
 
 Spread = Callable[[Integers], Integers]
 NOTHING = np.zeros((0, 0), dtype=np.uint8)
@@ -35,7 +35,7 @@ class Examples(NamedTuple):
 
     def rows(
         self, index: Integers, ids: Integers, symmetries: Augmentations, side: int, spread: Spread | None = None
-    ) -> Rows:
+    ) -> Samples:
         """Return the examples ``index`` as the puzzles ``ids`` show them, (N,) each.
 
         Args:
@@ -52,4 +52,4 @@ class Examples(NamedTuple):
         if spread is not None:
             down = spread(side - np.maximum(inputs.heights, outputs.heights))
             right = spread(side - np.maximum(inputs.widths, outputs.widths))
-        return Rows(encode(inputs, down, right, side), encode(outputs, down, right, side), ids.astype(np.int32))
+        return Samples(encode(inputs, down, right, side), encode(outputs, down, right, side), ids.astype(np.int32))

@@ -1,4 +1,4 @@
-"""The official numbering of puzzles: what each row of an official checkpoint's puzzle table stands for.
+"""The official numbering of puzzles: what each row of an official checkpoint's puzzle embedding stands for.
 
 The official builder seeds NumPy's old generator once and takes everything from it in turn: the order of a subset's
 tasks, then for each task symmetries until enough images differ. So ids depend on the order in which tasks are filed and
@@ -20,7 +20,7 @@ OFFICIAL_ROWS = {
     876_406: ("training", "evaluation", "concept"),
     1_191_730: ("training2", "evaluation2", "concept"),
 }
-"""Rows of the puzzle tables of the official ARC-AGI-1 and ARC-AGI-2 recipes, and the subsets they number in turn."""
+"""Puzzle idss of the official ARC-AGI-1 and ARC-AGI-2 recipes, and the subsets they number in turn."""
 CONCEPT_ROWS = 145_891
 """Rows of ConceptARC at the end of either table."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from trm.data.arc.grids import Grid
 from trm.data.arc.tasks import Puzzle, to_grid
-from trm.data.files import whole_file
+from trm.data.atomic import atomic_write
 from trm.errors import InputError
 
 ATTEMPTS = 2
@@ -63,5 +63,5 @@ def write_submission(path: Path, submission: Submission, puzzles: Sequence[Puzzl
         InputError: if it is not complete or the file can't be written.
     """
     check_submission(submission, puzzles)
-    with whole_file(path, "w") as file:
+    with atomic_write(path, "w") as file:
         json.dump(submission, file)

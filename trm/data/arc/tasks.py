@@ -31,7 +31,7 @@ class Task(NamedTuple):
 
     @property
     def side(self) -> int:
-        """Rows or columns of its largest grid, whichever are more."""
+        """Samples or columns of its largest grid, whichever are more."""
         pairs = [*self.train, *self.test]
         return int(max(max(grid.shape) for pair in pairs for grid in pair if grid is not None))
 

@@ -18,7 +18,7 @@ from trm.data.arc.augment import Augmentations
 from trm.data.arc.grids import FIRST_COLOUR, Grid, Grids, Hashes, Integers, crop
 from trm.data.arc.submission import ATTEMPTS, Submission, to_attempts
 from trm.data.arc.tasks import Puzzle, Solutions
-from trm.data.ranking import rank
+from trm.data.voting import rank
 
 KS = (1, 2, 5, 10, 100, 1000)
 CONFIDENCE = 2**50
@@ -91,7 +91,7 @@ class Votes(Metric):
             halt: halting logits, (B,).
             batch: the questions.
         """
-        ids = batch.puzzles.cpu().numpy()
+        ids = batch.puzzle_ids.cpu().numpy()
         questions = self.augmentations.undo(crop(batch.inputs.to(torch.uint8).cpu().numpy()), ids)
         keys = _keys(self.augmentations.tasks[ids], questions.hashes())
         boxes = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)

@@ -22,7 +22,7 @@ SYMBOLS = "# SGo"
 """Characters of the tokens 1 to 5; 0 is padding."""
 WALL, FREE, START, GOAL, PATH = range(1, 6)
 SIZES = range(3, 65)
-"""Rows have to fit into a word."""
+"""Samples have to fit into a word."""
 DIRECTIONS = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
 
 

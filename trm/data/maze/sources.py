@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.cache import made_once
+from trm.data.cache import cached_arrays
 from trm.data.maze.generator import generate
 from trm.data.maze.paths import FREE, LABEL_RULES, SYMBOLS, Mazes, find_errors, find_faults
 from trm.data.tables import choose_rows, find_table, read_table
@@ -24,7 +24,7 @@ def generated(
         InputError: if there are not as many mazes of that kind.
     """
     arguments = {"size": size, "counts": dict(counts), "kind": kind, "min_moves": min_moves, "seed": seed}
-    splits = made_once(
+    splits = cached_arrays(
         root,
         f"maze-{kind}-{size}x{size}",
         arguments,

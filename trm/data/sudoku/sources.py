@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.cache import Progress, made_once
+from trm.data.cache import Progress, cached_arrays
 from trm.data.sudoku.generator import generate
 from trm.data.sudoku.solver import is_valid_grid, solve
 from trm.data.tables import choose_rows, find_table, read_table
@@ -38,7 +38,7 @@ def generated(
         puzzles = generate(size, counts, clues, seed, progress)
         return {f"{part}_{name}": array for part in puzzles for name, array in puzzles[part]._asdict().items()}
 
-    arrays = made_once(root, f"sudoku-{size}x{size}", arguments, make)
+    arrays = cached_arrays(root, f"sudoku-{size}x{size}", arguments, make)
     return arrays[f"{split}_questions"], arrays[f"{split}_answers"]
 
 

@@ -1,0 +1,242 @@
+"""The command line, used in process as a person would: every configuration, every command, every refusal."""
+
+import csv
+import functools
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from command import CHECKPOINT, FOUR, TINY, refused
+from lightning.pytorch import Trainer
+from paths import REPO
+from tables import write_tables
+
+from trm.batch import Batch
+from trm.cli.main import main
+from trm.module import TRMModule
+
+CONFIGS = sorted(path for path in (REPO / "configs").glob("*.yaml"))
+EXPERIMENTS = [path for path in CONFIGS if "ckpt_path" in yaml.safe_load(path.read_text())]
+OVERLAYS = [path for path in CONFIGS if path not in EXPERIMENTS]
+BOARD = "1...........2..."
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_configuration_fits_and_continues(path: Path, here: Path) -> None:
+    config = yaml.safe_load(path.read_text())
+    args = ["fit", "--config", str(path), *TINY]
+    if config["data"]["init_args"].get("source") == "hub":
+        write_tables(here / "tables", config["data"]["class_path"])
+        args += ["--data.source=tables", "--data.train_size=20", "--data.val_size=8"]
+    elif path.stem == "quickstart":
+        args = ["fit", "--config", str(path), *FOUR]
+    assert main(args) == 0
+    run = Path(config["trainer"]["logger"]["init_args"]["save_dir"])
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 6  # three batches of two steps, whatever the epochs
+    assert (run / "config.yaml").exists()
+    assert main([*args, "--trainer.max_steps=9"]) == 0
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 9
+    assert main(["fit", "--config", str(run / "config.yaml"), "--trainer.max_steps=10"]) == 0  # the saved one works too
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
+def test_every_overlay_goes_on_top_of_every_sudoku_configuration(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for base in (REPO / "configs").glob("sudoku*.yaml"):
+        with pytest.raises(SystemExit) as stop:
+            main(["fit", "--config", str(base), "--config", str(path), "--print_config"])
+        assert stop.value.code == 0
+        printed = yaml.safe_load(capsys.readouterr().out)
+        assert printed["trainer"]["accelerator"] == "cpu"
+        assert printed["model"]["hidden_size"] == 128
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    for command in (
+        "fit",
+        "validate",
+        "test",
+        "predict",
+        "solve",
+        "curve",
+        "info",
+        "import",
+        "export",
+        "reproduce",
+        "data check",
+    ):
+        assert f"\n    {command} " in printed
+
+
+def test_test_validate_and_predict_use_the_checkpoint(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    saved = Path("runs/quickstart/config.yaml").read_bytes()
+    for command, metric in (("test", "test/solved"), ("validate", "val/solved")):
+        assert main([command, "--config", "configs/quickstart.yaml", *FOUR, f"--ckpt_path={CHECKPOINT}"]) == 0
+        assert metric in capsys.readouterr().out
+    assert main(["test", "--config", "configs/quickstart.yaml", *FOUR]) == 0  # ckpt_path: last
+    assert main(["predict", "--config", "configs/quickstart.yaml", *FOUR]) == 0
+    with Path("runs/quickstart/predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert Path("runs/quickstart/config.yaml").read_bytes() == saved  # of the training run
+    assert len(rows) == 10  # the whole split: two full batches of four, and two more
+    assert all(len(row["question"]) == len(row["answer"]) == 16 for row in rows)
+    assert {row["steps"] for row in rows} == {"2"}
+
+
+def test_predict_keeps_no_answers_in_memory(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    predict = Trainer.predict
+
+    @functools.wraps(predict)
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        kept.append(predict(*args, **kwargs))
+
+    monkeypatch.setattr(Trainer, "predict", noted)
+    monkeypatch.chdir(trained)
+    assert main(["predict", "--config", "configs/quickstart.yaml", *FOUR]) == 0
+    assert kept == [None]
+
+
+def test_halting_is_chosen_on_the_command_line(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained)
+    config = ["--config", "configs/quickstart.yaml", *FOUR]
+    always, never = ["--model.halt=head", "--model.halt_threshold=1e-6"], ["--model.halt=never"]
+    for options, steps in ((always, "1"), (never, "2")):
+        assert main(["predict", *config, *options]) == 0
+        with Path("runs/quickstart/predictions.csv").open() as file:
+            assert {row["steps"] for row in csv.DictReader(file)} == {steps}
+    for options, steps in ((always, 1), (never, 2)):
+        assert main(["solve", CHECKPOINT, BOARD, "--json", *(option.replace("model.", "") for option in options)]) < 2
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == steps
+    assert "halt_threshold is 1.5" in refused(capsys, ["solve", CHECKPOINT, BOARD, "--halt_threshold=1.5"])
+    assert "halt_threshold is 0.0" in refused(capsys, ["test", *config, "--model.halt_threshold=0"])
+
+
+def test_one_setting_moves_everything_that_a_run_writes(here: Path) -> None:
+    args = ["--config", "configs/quickstart.yaml", *FOUR, "--trainer.logger.save_dir=elsewhere"]
+    assert main(["fit", *args]) == main(["predict", *args]) == 0
+    assert not Path("runs").exists()
+    for name in ("config.yaml", "checkpoints/last.ckpt", "predictions.csv"):
+        assert Path("elsewhere", name).exists()
+
+
+def test_help_lists_the_networks_and_losses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    printed = capsys.readouterr().out
+    assert "--model.network {trm,single_z,multi_scale,two_networks,hrm,direct}" in printed
+    assert "--model.loss {stablemax,softmax}" in printed
+
+
+def test_solve_prints_board_verdict_steps_and_confidence(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", str(trained / CHECKPOINT), BOARD]) in (0, 1)
+    printed = capsys.readouterr().out
+    assert printed.startswith("+-----+-----+\n| ")
+    assert "2 supervision steps, confidence" in printed
+    assert "the rules" in printed
+
+
+def test_solve_reads_many_boards_and_prints_json(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{BOARD}\n\n{BOARD[::-1]}\n"))
+    status = main(["solve", str(trained / CHECKPOINT), "-", "--json", "--depth=1"])
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [result["question"] for result in results] == [BOARD, BOARD[::-1]]
+    assert all(result["steps"] == 1 and 0 <= result["confidence"] <= 1 for result in results)
+    assert status == (0 if all(result["valid"] for result in results) else 1)
+
+
+@pytest.mark.parametrize(
+    ("board", "message"),
+    [
+        ("11" + "." * 14, "row 1 has 1 more than once"),
+        ("12..34.........." + ".", "17 cells"),
+        ("123." + "...4" + "." * 8, "no way to fill its blanks"),
+        ("12x" + "." * 13, "'X' in row 1, column 3"),
+    ],
+)
+def test_solve_refuses_unusable_boards(
+    board: str, message: str, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, ["solve", str(trained / CHECKPOINT), board])
+
+
+def test_unusable_checkpoints_are_refused(trained: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (trained / CHECKPOINT).read_bytes()
+    Path("short.ckpt").write_bytes(whole[: len(whole) // 2])
+    Path("text.ckpt").write_text("not a checkpoint")
+    torch.save({"weights": torch.zeros(1)}, "foreign.ckpt")
+    torch.save({"state_dict": Path()}, "code.ckpt")
+    for name, message in {
+        "missing.ckpt": "there is no checkpoint at missing.ckpt",
+        "short.ckpt": "short.ckpt is not a whole checkpoint",
+        "text.ckpt": "text.ckpt is not a checkpoint",
+        "foreign.ckpt": "foreign.ckpt is not a checkpoint written by trm",
+        "code.ckpt": "not a checkpoint, or holds Python objects",
+    }.items():
+        assert message in refused(capsys, ["solve", name, BOARD])
+        assert message in refused(capsys, ["test", "--config", "configs/quickstart.yaml", f"--ckpt_path={name}"])
+
+
+def test_a_checkpoint_of_other_puzzles_is_refused(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["fit", "--config", "configs/quickstart.yaml", *FOUR, "--data.size=6", "--data.clues=[18,18]"]
+    shutil.copytree(trained / "data", "data")
+    main([*args, "--ckpt_path=null", "--trainer.max_steps=0", "--trainer.logger=false"])  # generates the boards
+    capsys.readouterr()
+    assert main([*args, f"--ckpt_path={trained / CHECKPOINT}"]) == 2
+    assert "vocab_size 6" in capsys.readouterr().err
+
+
+def test_evaluation_without_a_checkpoint_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", "configs/quickstart.yaml", *FOUR]
+    assert "there is no last checkpoint in" in refused(capsys, ["test", *config])
+    for command in ("test", "validate", "predict"):
+        assert f"trm {command} needs --ckpt_path" in refused(capsys, [command, *config, "--ckpt_path=null"])
+
+
+def test_unknown_keys_and_bad_data_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["fit", "--config", "configs/quickstart.yaml", *FOUR]
+    assert "hidden_sizes" in refused(capsys, [*config, "--model.hidden_sizes=3"])
+    assert "data.size" in refused(capsys, [*config, "--data.size=5"])
+    assert "nowhere/train.csv" in refused(capsys, [*config, "--data.source=nowhere"])
+    assert "needs an even number" in refused(capsys, [*config, "--model.mixer=attention", "--model.hidden_size=15"])
+
+
+def test_a_run_folder_that_cannot_be_written_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("")
+    config = ["fit", "--config", "configs/quickstart.yaml", *FOUR]
+    assert main(config) == 0  # makes the boards
+    assert "file/run: Not a directory" in refused(capsys, [*config, "--trainer.logger.save_dir=file/run"])
+
+
+def test_a_run_outlives_its_folders(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = TRMModule.supervision_step
+
+    def without_folders(module: TRMModule, fresh: Batch) -> None:
+        if module.global_step == 2:
+            shutil.rmtree("data")
+            shutil.rmtree("runs/quickstart/checkpoints", ignore_errors=True)
+        take(module, fresh)
+
+    monkeypatch.setattr(TRMModule, "supervision_step", without_folders)
+    assert main(["fit", "--config", "configs/quickstart.yaml", *FOUR]) == 0
+    assert torch.load(CHECKPOINT, weights_only=True)["global_step"] == 6

@@ -1,0 +1,103 @@
+"""What the command line and configurations are refused for is one sentence: what, where, and what is accepted."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from command import refused
+
+from trm.cli.main import main
+
+QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["--model.hiden_size", "3"], "there is no setting model.hiden_size; did you mean model.hidden_size?"),
+        (["--model.hiden_size=3"], "there is no setting model.hiden_size; did you mean model.hidden_size?"),
+        (["--model.hidden_size", "big"], "model.hidden_size is big, but must be of type int"),
+        (["--model.mixer=foo"], "model.mixer is foo, but must be one of 'attention', 'mlp'"),
+        (["--data.slotz", "5"], "data: Sudoku: there is no setting slotz; did you mean slots?"),
+        (["--data.slots", "big"], "data: Sudoku: slots is big, but must be of type int"),
+        (
+            ["--data", "Chess"],
+            "data: there is no class Chess; there are ARC, Maze, Sudoku, and your own",
+        ),
+        (["--data", "mine.LightsOut"], "data: LightsOut: No module named 'mine'"),
+        (["--trainer.callbacks+=Foo"], "trainer.callbacks: there is no class Foo"),
+        (
+            ["--trainer.callbacks+=Pictures", "--trainer.callbacks.every=3"],
+            "trainer.callbacks: Pictures: there is no setting every; there are puzzle",
+        ),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["more"], "there is no setting more"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    command: list[str],
+    told: str,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sentence = refused(capsys, [*QUICKSTART, *command])
+    assert sentence.startswith("trm: error: ")
+    assert told in sentence
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (("slots:", "slotz:"), "data: Sudoku: there is no setting slotz in mine.yaml; did you mean slots?"),
+        (("hidden_size:", "hiden:"), "there is no setting model.hiden in mine.yaml; did you mean model.hidden_size?"),
+        (("model:", "model: ["), "mine.yaml is no YAML: while parsing a flow"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_name(
+    changed: tuple[str, str],
+    told: str,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("mine.yaml").write_text(Path("configs/quickstart.yaml").read_text().replace(*changed))
+    assert told in refused(capsys, ["fit", "--config", "mine.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["slove"], "there is no command 'slove', but fit, validate, test, predict, bench, solve,"),
+        (["data", "chek"], "there is no command 'data'"),
+        (["fit"], "fit needs --config FILE, such as configs/quickstart.yaml"),
+        (["solve", "a", "b", "--viewz=3"], "there is no setting viewz; did you mean views?"),
+        (["solve", "sudoku-4x4"], "required: solve.board"),
+    ],
+)
+def test_a_command_that_is_wrong_or_lacks_something_is_refused(
+    command: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told in refused(capsys, command)
+
+
+def test_a_line_that_is_no_puzzle_is_told_after_those_before_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(".3...2.1...4....\n  \n12\n.3...2.1...4....\n"))
+    assert main(["solve", "sudoku-4x4", "-"]) == 2
+    printed = capsys.readouterr()
+    assert "line 3 of standard input: the board '12' has 2 cells" in printed.err
+    assert printed.out.count("obeys the rules") == 1
+
+
+def test_where_an_answer_breaks_the_rules_more_thinking_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    board = "1.....2.....3.....4.....5.....6....."
+    assert main(["solve", "sudoku-6x6", board]) == 1
+    assert "trm: --views 8 --select verifier" in capsys.readouterr().err
+    main(["solve", "sudoku-6x6", board, "--views=8", "--select=verifier"])
+    assert "--views 8" not in capsys.readouterr().err
+
+
+def test_a_model_of_arc_wants_a_task_and_not_a_grid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "arc-toy", "1234"]) == 2
+    assert "the puzzle is '1234', but a model of ARC needs the file of a task" in capsys.readouterr().err

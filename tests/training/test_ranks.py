@@ -1,0 +1,113 @@
+"""Several ranks do what one process does with the slots of all of them."""
+
+import csv
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from ranks import Guess, fit, forked, notes, small_module, together
+from training import STATE, assert_same, quiet_trainer
+
+from trm.callbacks.writers import PredictionWriter
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+    pytest.mark.filterwarnings("ignore:It is recommended to use .self.log.*sync_dist"),  # the metrics are synced
+    pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices"),
+]
+
+
+def test_two_ranks_train_as_one_process_with_twice_the_slots(tmp_path: Path) -> None:
+    """In float64, where only the order of sums differs; 20 steps end in the middle of a batch of three."""
+    one, lone = fit(tmp_path / "one", 1, 8, 20, precision="64-true")
+    two, pair = fit(tmp_path / "two", 2, 4, 20, precision="64-true")
+    assert one["global_step"] == two["global_step"] == 20
+    alone, ranks = notes(tmp_path / "one", 1), notes(tmp_path / "two", 2)
+    halted = together(ranks, "halted")
+    assert (halted[:, :4].sum(1) != halted[:, 4:].sum(1)).sum() >= 5  # the ranks halt different numbers of slots
+    for name in ("inputs", "labels", "puzzle_ids", "halted", "taken"):
+        assert torch.equal(together(alone, name), together(ranks, name)), name
+    for state in ("state_dict", "current_model_state"):
+        for name, expected in one[state].items():
+            torch.testing.assert_close(two[state][name], expected, rtol=0, atol=1e-12, msg=name)
+    assert one["state_dict"]["core.puzzle_embedding.weights"].all(1).sum() == 7  # every row of the table was trained
+    assert pair.callback_metrics.keys() == lone.callback_metrics.keys() >= {"train/solved", "val/solved", "val/valid"}
+    for name, expected in lone.callback_metrics.items():
+        torch.testing.assert_close(pair.callback_metrics[name], expected, rtol=0, atol=1e-12, msg=name)
+
+
+def test_all_ranks_hold_the_same_weights_average_and_table(tmp_path: Path) -> None:
+    fit(tmp_path, 2, 4, 12)
+    first, second = notes(tmp_path, 2)
+    assert not torch.equal(first["steps"][-1]["puzzle_ids"], second["steps"][-1]["puzzle_ids"])  # of other puzzles
+    for state in ("weights", "average"):
+        assert_same(first[state], second[state], state)
+    assert not torch.equal(first["weights"]["core.tokens.weight"], first["average"]["core.tokens.weight"])
+
+
+def test_two_ranks_resume_exactly(tmp_path: Path) -> None:
+    whole, _ = fit(tmp_path / "whole", 2, 4, 15)
+    fit(tmp_path / "parts", 2, 4, 6)
+    resumed, _ = fit(tmp_path / "parts", 2, 4, 15, ckpt_path="last")
+    assert len(whole["slots"]) == 2
+    assert any(0 < steps < 4 for rank in whole["slots"] for steps in rank["steps"].tolist())
+    for key in STATE:
+        assert_same(whole[key], resumed[key], key)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_another_number_of_ranks_goes_on_with_the_same_draws(tmp_path: Path, before: int, after: int) -> None:
+    fit(tmp_path / "whole", before, 8 // before, 15)
+    fit(tmp_path / "parts", before, 8 // before, 6)
+    log, logger = logging.FileHandler(tmp_path / "log"), logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addHandler(log)  # the forks write there too
+    fit(tmp_path / "parts", after, 8 // after, 15, ckpt_path="last")
+    logger.removeHandler(log)
+    log.close()
+    message = f"holds the slots of {before} ranks, this run has {after}: all slots take fresh puzzles"
+    assert (tmp_path / "log").read_text().count(message) == 1
+    whole, rest = notes(tmp_path / "whole", before), notes(tmp_path / "parts", after)
+    for name in ("inputs", "labels", "puzzle_ids"):
+        assert torch.equal(together(whole, name)[6:], together(rest, name)), name
+    assert set(together(rest, "taken")[0].tolist()) == {1}
+
+
+def test_ranks_take_as_few_steps_as_asked(tmp_path: Path) -> None:
+    checkpoint, _ = fit(tmp_path, 2, 4, 1)
+    assert checkpoint["global_step"] == len(notes(tmp_path, 2)[1]["steps"]) == 1
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_two_ranks_evaluate_seven_puzzles_as_one_does(stage: str, batch: int) -> None:
+    """Neither 2 x 2 nor 2 x 3 divides 7: the second rank gets padding, with 2 x 3 in a whole batch of it."""
+    found = []
+    for ranks in (1, 2):
+        with forked(ranks) as where:
+            evaluate = getattr(quiet_trainer(**where), stage)
+            found += evaluate(small_module(), Guess(size=7, eval_batch_size=batch), verbose=False)
+    one, two = found
+    split = "val" if stage == "validate" else "test"
+    assert 0 < one[f"{split}/cells"] < 1  # means of seven
+    assert 0 < one[f"{split}/valid"] < 1
+    assert two == pytest.approx(one, rel=1e-14)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_two_ranks_write_each_of_seven_predictions_once(tmp_path: Path, batch: int) -> None:
+    for ranks in (1, 2):
+        writer = PredictionWriter(str(tmp_path / f"{ranks}" / "predictions.csv"))
+        with forked(ranks) as where:
+            trainer = quiet_trainer(callbacks=[writer], **where)
+            trainer.predict(small_module(), Guess(size=7, eval_batch_size=batch), return_predictions=False)
+    assert sorted(path.name for path in tmp_path.glob("2/*")) == ["predictions-1.csv", "predictions.csv"]
+    one, two = ([row for path in tmp_path.glob(f"{ranks}/*") for row in rows(path)] for ranks in (1, 2))
+    assert len(one) == 7
+    assert sorted(two) == sorted(one)
+
+
+def rows(path: Path) -> list[list[str]]:
+    with path.open() as file:
+        return list(csv.reader(file))[1:]

@@ -1,0 +1,1 @@
+"""What ``trm analyze`` measures: early exit, test-time scaling, calibration, robustness."""

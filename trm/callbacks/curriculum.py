@@ -1,0 +1,49 @@
+"""``DepthCurriculum``: few recursions at first."""
+
+import math
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from trm.batch import Batch
+from trm.errors import InputError
+from trm.module import TRMModule
+
+
+class DepthCurriculum(Callback):
+    """Trains with few recursions at first: a third of T and n, two thirds from 30 % of the steps, all from 60 %.
+
+    The progressive depth curriculum of CGAR (arXiv 2511.08653), whose stages these are for T = 3 and n = 6: (1, 2),
+    (2, 4), (3, 6). Numbers are rounded up. Evaluation always takes the whole depth. The stage is a function of the
+    batch, so that a resumed run is in the same; of ``trainer.max_steps``, which must be set.
+    """
+
+    STAGES = ((0.0, 1 / 3), (0.3, 2 / 3), (0.6, 1.0))
+    """From which share of the steps on, which share of the depth."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the whole depth, and refuse what has no such stages."""
+        assert isinstance(pl_module, TRMModule)
+        if trainer.max_steps < 1:
+            raise InputError("DepthCurriculum needs trainer.max_steps, of which its stages are shares")
+        if pl_module.hparams["network"] == "multi_scale":
+            raise InputError("DepthCurriculum changes the latent steps, but network multi_scale has a latent for each")
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        """Take the depth of the stage that the batch begins in."""
+        chunks = len(batch.inputs)
+        progress = trainer.global_step // chunks * chunks / trainer.max_steps
+        self._take(pl_module, max(share for start, share in self.STAGES if start <= progress))
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the whole depth."""
+        self._take(pl_module, 1.0)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Likewise."""
+        self._take(pl_module, 1.0)
+
+    def _take(self, module: LightningModule, share: float) -> None:
+        assert isinstance(module, TRMModule)
+        module.core.cycles = math.ceil(share * module.hparams["cycles"])
+        module.core.latent_steps = math.ceil(share * module.hparams["latent_steps"])

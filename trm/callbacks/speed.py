@@ -1,0 +1,89 @@
+"""``Speed``: how fast training goes, and what it has cost."""
+
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from trm.module import TRMModule
+from trm.nn.flops import count_flops
+
+
+class Speed(Callback):
+    """Logs how fast training goes, and adds up what it has cost.
+
+    ``speed/steps_per_second`` and ``speed/puzzles_per_second`` are means since the last log; a puzzle counts once per
+    supervision step it is in a slot for. The cost is logged with each validation, is kept in checkpoints and goes on
+    when training does: ``cost/tflop``, the operations of ``count_flops`` and of the look ahead of a continue loss, and
+    ``cost/core_seconds``, the CPU time of the process, or, on anything but a CPU, ``cost/device_seconds``, the time.
+    Both are those of all processes, taken to be alike, without validations and without the workers of the loader.
+    """
+
+    def __init__(self) -> None:
+        self.cost = {"core_seconds": 0.0, "device_seconds": 0.0, "tflop": 0.0}
+        self._operations = 0  # per slot, since the costs were added up
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the operations of every step from here on."""
+        assert isinstance(pl_module, TRMModule)
+        core, looks_ahead = pl_module.core, pl_module.hparams["continue_loss"]
+        counted: dict[tuple[int, int], int] = {}
+
+        def count(*_: Any) -> None:
+            depth = core.cycles, core.latent_steps  # a curriculum may change them
+            if depth not in counted:
+                flops = count_flops(core, 1)
+                counted[depth] = flops.total + looks_ahead * flops.forward
+            self._operations += counted[depth]
+
+        self._handle = trainer.optimizers[0].register_step_pre_hook(count)
+        self.on_train_epoch_start(trainer, pl_module)  # which a run that continues amid an epoch does not come to
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count no more."""
+        self._handle.remove()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clocks."""
+        self._since, self._step = time.perf_counter(), trainer.global_step
+        self._start_costs(pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add the costs of the batch, and log the speed when the other values are logged."""
+        slots = batch.inputs.shape[1] * trainer.world_size
+        self.cost["tflop"] += self._operations * slots / 1e12
+        self.cost[self._unit] += (self._clock() - self._paid) * trainer.world_size
+        self._start_costs(pl_module)
+        if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        now, steps = time.perf_counter(), trainer.global_step - self._step
+        speed = steps / (now - self._since)
+        pl_module.log_dict({"speed/steps_per_second": speed, "speed/puzzles_per_second": speed * slots})
+        self._since, self._step = now, trainer.global_step
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the cost of training so far."""
+        if trainer.state.fn == "fit":
+            pl_module.log_dict({f"cost/{name}": cost for name, cost in self.cost.items() if cost})
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clocks again, which ran on during validation."""
+        if trainer.state.fn == "fit":
+            self.on_train_epoch_start(trainer, pl_module)
+
+    def _start_costs(self, pl_module: LightningModule) -> None:
+        on_cpu = pl_module.device.type == "cpu"
+        self._unit = "core_seconds" if on_cpu else "device_seconds"
+        self._clock = time.process_time if on_cpu else time.perf_counter
+        self._paid, self._operations = self._clock(), 0
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the costs so far: ``core_seconds``, ``device_seconds`` and ``tflop``."""
+        return dict(self.cost)
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Go on from the costs of a checkpoint; one written before they were counted has none."""
+        self.cost |= state_dict

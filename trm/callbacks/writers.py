@@ -1,0 +1,135 @@
+"""Lightning callbacks of evaluation: answers, submissions and pictures."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter, Callback
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from trm.data import ARC, PuzzleData
+from trm.data.arc.submission import write_submission
+from trm.data.arc.votes import Votes
+from trm.errors import InputError, check_range
+from trm.inference import Answers
+from trm.module import TRMModule
+from trm.trace.picture import beside, picture
+from trm.trace.record import record
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes what ``trm predict`` answers to a CSV file, one line per puzzle.
+
+    Columns: question, answer, steps (supervision steps taken), confidence (halting probability), valid (by the
+    family's rules), correct (equal to the label; empty where there is none).
+
+    Args:
+        path: file to write, in the run's folder; under DDP each rank but the first adds its number to the name.
+    """
+
+    def __init__(self, path: str = "predictions.csv") -> None:
+        super().__init__(write_interval="batch")
+        self.path = path
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the file."""
+        path = Path(trainer.log_dir or "", self.path)
+        if trainer.global_rank:
+            path = path.with_stem(f"{path.stem}-{trainer.global_rank}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(["question", "answer", "steps", "confidence", "valid", "correct"])
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Answers,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write the rows of a batch, without its padding."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, PuzzleData)
+        questions, answers = batch.inputs.cpu().numpy(), prediction.tokens.cpu().numpy()
+        labels, confidence = batch.labels.cpu().numpy(), prediction.halt.sigmoid().tolist()
+        for row, steps in enumerate(prediction.steps.tolist()):
+            question, answer, given = questions[row].astype("uint8"), answers[row].astype("uint8"), labels[row] >= 0
+            if not question.any():
+                continue
+            valid = data.verify(question, answer).valid
+            correct = bool((answer == labels[row])[given].all()) if given.any() else ""
+            self._writer.writerow(
+                [data.write(question), data.write(answer), steps, f"{confidence[row]:.4f}", valid, correct]
+            )
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class SubmissionWriter(Callback):
+    """Writes the answers that ``trm test`` elects on ARC to Kaggle's ``submission.json``, two attempts each.
+
+    Args:
+        path: file to write, in the run's folder; it appears whole or not at all.
+    """
+
+    def __init__(self, path: str = "submission.json") -> None:
+        self.path = path
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse other families before anything has been evaluated."""
+        if not isinstance(trainer.datamodule, ARC):  # type: ignore[attr-defined]
+            raise InputError("SubmissionWriter is for the ARC family; take it out of trainer.callbacks")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the votes of all ranks, before the module forgets them, and write on the first."""
+        assert isinstance(pl_module.scorer, Votes)
+        submission, unanswered = pl_module.scorer.submission()
+        path = Path(trainer.log_dir or "", self.path)
+        if trainer.is_global_zero:
+            write_submission(path, submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
+        rank_zero_info(f"Wrote {path}: {len(submission)} tasks, {unanswered} test inputs without an answer.")
+
+
+class Pictures(Callback):
+    """Shows TensorBoard, after each validation, how the model thinks about a puzzle of the validation split.
+
+    Side by side stand the question, the answer after 1, 2, 4, ... supervision steps with what is wrong marked, and the
+    known answer. With a logger that takes no pictures, nothing is drawn.
+
+    Args:
+        puzzle: row of the validation split.
+    """
+
+    def __init__(self, puzzle: int = 0) -> None:
+        check_range("trainer.callbacks.Pictures", 0, puzzle=puzzle)
+        self.puzzle = puzzle
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Draw before the first batch, when the averaged weights are in place whatever the order of the callbacks."""
+        if batch_idx:
+            return
+        add_image = getattr(getattr(trainer.logger, "experiment", None), "add_image", None)
+        if add_image is None or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        data: PuzzleData = trainer.datamodule  # type: ignore[attr-defined]
+        rows = data.eval_rows("val", min(self.puzzle, data.eval_size("val") - 1), 1)
+        question, label = rows.inputs[0], rows.labels[0]
+        assert isinstance(pl_module, TRMModule)
+        steps = record(pl_module, question, int(rows.puzzle_ids[0]), pl_module.hparams["supervision_steps"]).steps
+        shown = [frame for frame in steps if frame.step & (frame.step - 1) == 0]  # powers of two
+        images = [picture(data, question, question)]
+        images += [picture(data, question, frame.answer, label, frame.confidence.numpy()) for frame in shown]
+        captions = ["question", *(f"step {frame.step}, halting {frame.halting:.0%}" for frame in shown), "answer"]
+        row = beside([*images, picture(data, question, label)], captions)
+        add_image("thinking", np.asarray(row), trainer.global_step, dataformats="HWC")

@@ -1,0 +1,139 @@
+"""The command ``trm bench``: how fast a configuration trains, solves and reads its data on this machine."""
+
+import json as json_
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from trm.bench.measure import Spread, data_rate, solving, training
+from trm.checkpoints.files import read_checkpoint
+from trm.data import PuzzleData
+from trm.errors import InputError, check_range
+from trm.module import TRMModule
+from trm.provenance import machine
+
+WORKERS = (0, 2)  # with which the loader is measured
+
+
+def bench(
+    trainer: Trainer,
+    model: LightningModule,
+    datamodule: LightningDataModule | None = None,
+    what: Literal["train", "solve", "data", "all"] = "all",
+    repeats: int = 5,
+    json: str = "",
+    ckpt_path: str | None = None,
+) -> None:
+    """Measure how fast a configuration trains, solves and reads its data here; nothing of a run is written.
+
+    Args:
+        trainer: the configured trainer.
+        model: the module.
+        datamodule: the family of puzzles.
+        what: what to measure.
+        repeats: measurements of each kind, of which the median and the range are told. One of training takes a
+            batch in Lightning and one in a bare loop, one of solving a batch of evaluation.
+        json: file to write the results to as well.
+        ckpt_path: weights to solve with. Without, or with "last" as the configurations have it for training, they
+            are random, and every puzzle takes all steps.
+
+    Raises:
+        InputError: if an argument or the checkpoint cannot be used.
+    """
+    assert isinstance(model, TRMModule) and isinstance(datamodule, PuzzleData)
+    check_range("bench", 1, repeats=repeats)
+    if json and not Path(json).parent.is_dir():
+        raise InputError(f"--json is {json}, but there is no folder {Path(json).parent}")
+    if trainer.world_size > 1:
+        raise InputError(f"trm bench measures one device, not {trainer.world_size}: pass --trainer.devices 1")
+    weights = None if ckpt_path in (None, "last") else str(ckpt_path)
+    result: dict[str, Any] = {"machine": machine(trainer), "configuration": _configuration(trainer, model, datamodule)}
+    if what in ("train", "all"):
+        with tempfile.TemporaryDirectory(prefix="trm-bench-") as folder:
+            trainer.logger = TensorBoardLogger(folder)  # so that logging takes its time
+            result["train"] = training(trainer, model, datamodule, repeats)
+    if what in ("solve", "all"):
+        if weights:
+            checkpoint = read_checkpoint(weights)
+            model.on_load_checkpoint(checkpoint)
+            model.load_state_dict(checkpoint["state_dict"])
+        result["solve"] = {"weights": weights or "random", **solving(trainer, model, datamodule, repeats)}
+    if what in ("data", "all"):
+        result["data"] = {f"rows_per_second_{n}_workers": data_rate(datamodule, n, repeats) for n in WORKERS}
+    print(table(result))
+    if json:
+        Path(json).write_text(json_.dumps(_plain(result), indent=1) + "\n", encoding="utf-8")
+
+
+def trainer_arguments(configured: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``trm bench`` changes of the configured trainer: it validates nothing and writes nothing."""
+    callbacks = [c for c in configured.get("callbacks") or [] if not isinstance(c, ModelCheckpoint)]
+    return {
+        "callbacks": callbacks,
+        "logger": False,
+        "fast_dev_run": False,
+        **dict.fromkeys(("max_steps", "max_epochs"), -1),
+        **dict.fromkeys(("max_time", "min_steps", "min_epochs")),
+        "limit_train_batches": None,
+        "limit_val_batches": 0,
+        "num_sanity_val_steps": 0,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Lay the results out for people: a median, and the range in brackets."""
+    lines = []
+    for title, values in result.items():
+        lines += [f"\n{title}", *_lines(values, "  ")]
+    return "\n".join(lines)
+
+
+def _lines(values: dict[str, Any], indent: str) -> list[str]:
+    lines = []
+    for name, value in values.items():
+        spoken = f"{indent}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            lines += [spoken, *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{spoken:<44}{_spoken(value)}")
+    return lines
+
+
+def _spoken(value: Any) -> str:
+    if isinstance(value, Spread):
+        median, least, most = map(_spoken, value)
+        return f"{median:<12}({least} to {most})"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.4g} {letter}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _configuration(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dict[str, Any]:
+    return {
+        "family": type(data).__name__,
+        **{name: module.hparams[name] for name in ("network", "mixer", "hidden_size", "cycles", "latent_steps")},
+        "weights": sum(parameter.numel() for parameter in module.parameters()),
+        "tokens": module.core.length,
+        "slots": data.slots,
+        "steps_per_batch": data.steps_per_batch,
+        "workers": data.workers,
+        "precision": trainer.precision,
+        "compile": module.hparams["compile"],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Turn results into what JSON can hold, with the names of a ``Spread``."""
+    if isinstance(value, Spread):
+        return value._asdict()
+    return {name: _plain(part) for name, part in value.items()} if isinstance(value, dict) else value

