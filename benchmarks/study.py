@@ -81,7 +81,7 @@ def arguments(job: Job, steps: int) -> list[str]:
         f"--data.root={job.folder.parents[2] / 'data'}",
         f"--model.explore_seed={job.seed}",
         f"--trainer.max_steps={steps}",
-        f"--trainer.limit_train_batches={job.task.every // 16}",
+        f"--trainer.val_check_interval={job.task.every // 16}",
         f"--trainer.logger.save_dir={job.folder}",
         *recipe.options,
     ]

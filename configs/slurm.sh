@@ -1,7 +1,7 @@
 #!/bin/bash
 # A run on SLURM that survives time limits and preemption.
 #
-#   sbatch configs/slurm.sh configs/arc.yaml --data.slots 192     trains: trm fit on a configuration
+#   sbatch configs/slurm.sh configs/arc.yaml                      trains: trm fit on a configuration
 #   sbatch configs/slurm.sh sudoku-t2-n2                          trains, tests and writes the ledger: trm reproduce NAME
 #
 # SLURM sends SIGTERM five minutes before the time is up, and when it preempts the job. The run then saves and exits with

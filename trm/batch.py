@@ -1,19 +1,74 @@
 """The tensors that travel from data to model: the one thing that both know of each other."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
+
+from trm.errors import InputError
 
 IGNORE = -100
 """Label of a cell that has no answer: padding inside a row, or a whole row of padding."""
 
 
 class Batch(NamedTuple):
-    """Samples of puzzles, each tensor with the same leading axes: (B,) in evaluation, (K, B) in training."""
+    """Puzzles as tensors with the same leading axes: (B,) in evaluation, (K, B) in training."""
 
     inputs: Tensor
     """Tokens of the questions, (..., B, L) int32."""
     labels: Tensor
     """Tokens of the answers or ``IGNORE``, (..., B, L) int32."""
     puzzle_ids: Tensor
-    """Puzzle ids, which index the puzzle embedding, (..., B) int32."""
+    """Puzzle ids, (..., B) int32."""
+
+
+def as_batch(given: Any, seq_len: int, vocab_size: int, chunked: bool) -> Batch:
+    """Return what a data loader yields as a ``Batch``, after a check of shapes, types and tokens.
+
+    Args:
+        given: a ``Batch``, or a sequence of inputs, labels and, if there are any, puzzle ids; integers, (B, L), (B, L)
+            and (B,), or in training with one more axis in front for K chunks of one supervision step each.
+        seq_len: cells of a puzzle, L.
+        vocab_size: tokens that the network has, V.
+        chunked: return (K, B, ...), as training takes it; a batch without chunks is one.
+
+    Raises:
+        InputError: naming what is wrong and what is expected.
+    """
+    expected = f"expected are inputs (B, {seq_len}), labels (B, {seq_len}) and puzzle ids (B,) of integers"
+    if chunked:
+        expected += ", or the same with an axis of chunks in front"
+    if not (isinstance(given, (tuple, list)) and len(given) in (2, 3) and all(isinstance(p, Tensor) for p in given)):
+        raise InputError(f"the data loader yields {_described(given)}; {expected}")
+    inputs, labels = given[0], given[1]
+    ids = given[2] if len(given) == 3 else inputs.new_zeros(inputs.shape[:-1], dtype=torch.int32)
+    axes = (2, 3) if chunked else (2,)
+    if inputs.dim() not in axes or inputs.shape[-1] != seq_len or labels.shape != inputs.shape:
+        raise InputError(f"the data loader yields {_described(given)}; {expected}")
+    if ids.shape != inputs.shape[:-1] or any(part.is_floating_point() or part.is_complex() for part in given):
+        raise InputError(f"the data loader yields {_described(given)}; {expected}")
+    if not inputs.is_cuda:  # a GPU would have to be waited for
+        _check_tokens(inputs, labels, vocab_size)
+    parts = (part.unsqueeze(0) if chunked and inputs.dim() == 2 else part for part in (inputs, labels, ids))
+    return Batch(*(part.int() for part in parts))
+
+
+def _check_tokens(inputs: Tensor, labels: Tensor, vocab_size: int) -> None:
+    for name, tokens, also in (("inputs", inputs, ""), ("labels", labels, f", and {IGNORE} for a cell without one")):
+        if not tokens.numel():
+            continue
+        known = tokens if name == "inputs" else tokens.masked_fill(tokens == IGNORE, 0)
+        least, most = (int(end) for end in known.aminmax())
+        if least < 0 or most >= vocab_size:
+            token = least if least < 0 else most
+            raise InputError(
+                f"the data loader yields the token {token} in {name}; the network has 0 to {vocab_size - 1}{also}"
+            )
+
+
+def _described(given: Any) -> str:
+    if isinstance(given, Tensor):
+        return f"one tensor of shape {tuple(given.shape)}, {given.dtype}"
+    if isinstance(given, (tuple, list)):
+        return f"{type(given).__name__}({', '.join(_described(part) for part in given)})"
+    return f"a {type(given).__name__}"

@@ -1,5 +1,6 @@
 """``TRMModule``: the network in Lightning, trained by deep supervision with several optimizer steps per batch."""
 
+import math
 import os
 from collections.abc import Iterable
 from typing import Any, Literal, cast
@@ -15,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import Metric
 
 import trm
-from trm.batch import Batch
+from trm.batch import Batch, as_batch
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
 from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
@@ -184,10 +185,28 @@ class TRMModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule; the puzzle embedding follows the same schedule by itself."""
         optimizer = self._optimizer(self.hparams["lr"], self.hparams["weight_decay"])
-        self.schedule = warmup_cosine(
-            self.hparams["warmup_steps"], self.trainer.max_steps, self.hparams["min_lr_ratio"]
-        )
+        total = self.total_steps() if self.hparams["min_lr_ratio"] < 1 else 0
+        if total is None:
+            raise InputError(
+                f"model.min_lr_ratio is {self.hparams['min_lr_ratio']}, which the end of the run reaches, but it has "
+                "none: pass trainer.max_steps or trainer.max_epochs"
+            )
+        self.schedule = warmup_cosine(self.hparams["warmup_steps"], total, self.hparams["min_lr_ratio"])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule)}}
+
+    def total_steps(self) -> int | None:
+        """Return the number of optimizer steps after which the run ends by itself; None if it does not.
+
+        That is ``trainer.max_steps`` or the steps of ``trainer.max_epochs``, whichever comes first: an epoch's batches,
+        each of as many steps as the data module says, or of one with plain data loaders.
+        """
+        trainer, data = self.trainer, self._data()
+        ends = [float(trainer.max_steps)] if trainer.max_steps >= 0 else []
+        if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+            _ = trainer.estimated_stepping_batches  # has the data read, which alone tell how long an epoch is
+            ends.append(trainer.max_epochs * trainer.num_training_batches * (data.steps_per_batch if data else 1))
+        last = min(ends, default=math.inf)
+        return None if math.isinf(last) else int(last)
 
     def _optimizer(self, lr: float, weight_decay: float) -> AdamATan2:
         if self.hparams["optimizer"] == "adam_atan2":
@@ -218,7 +237,12 @@ class TRMModule(LightningModule):
             rank_zero_info(f"Training starts from the weights of {self.started_from['checkpoint']}.")
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take one optimizer step per chunk of the batch, (K, B, ...); after a resume, those still to be taken."""
+        """Take one optimizer step per chunk of the batch, (K, B, ...); after a resume, those still to be taken.
+
+        Raises:
+            InputError: if the data loader yields no such batch; see ``as_batch``.
+        """
+        batch = self._as_batch(batch, chunked=True)
         chunks, first = len(batch.inputs), self.global_step
         for chunk in range(first % chunks, chunks):
             if self.stopping or 0 <= self.trainer.max_steps <= self.global_step:
@@ -284,6 +308,12 @@ class TRMModule(LightningModule):
         generator = self._generator(noise=True) if start or latent else None  # none in a plain run's steps
         if generator and start:
             state = State(*(add_noise(part, start, generator) for part in state))
+        if self.slots is not None and len(self.slots.halted) != len(fresh.puzzle_ids):
+            rank_zero_info(
+                f"The batch has {len(fresh.puzzle_ids)} puzzles a step, the slots are {len(self.slots.halted)}: "
+                "all slots take fresh puzzles."
+            )
+            self.slots = None
         slots = Slots.fill(fresh, state) if self.slots is None else self.slots.refill(fresh, state)
         if generator and latent:
             slots.state = State(slots.state.y, add_noise(slots.state.z, latent, generator))
@@ -324,6 +354,7 @@ class TRMModule(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Answers:
         """Think about each puzzle until its halting head says so, or as ``halt`` says."""
+        batch = self._as_batch(batch)
         return self.solve(batch.inputs, batch.puzzle_ids, self._halting("head"))
 
     def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = WHEN_DONE) -> Answers:
@@ -340,6 +371,9 @@ class TRMModule(LightningModule):
         halt: RuleName = auto if self.hparams["halt"] == "auto" else self.hparams["halt"]
         return halting_rule(halt, self.hparams["halt_threshold"], self._data())
 
+    def _as_batch(self, given: Any, chunked: bool = False) -> Batch:
+        return as_batch(given, self.hparams["seq_len"], self.hparams["vocab_size"], chunked)
+
     def _data(self) -> PuzzleData | None:
         data = getattr(self._trainer, "datamodule", None)
         return data if isinstance(data, PuzzleData) else None
@@ -354,6 +388,7 @@ class TRMModule(LightningModule):
         self._log_means("test", self.test_metrics, self.calibration, self.scorer)
 
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
+        batch = self._as_batch(batch)
         answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("never"))
         losses = supervision_loss(answers.logits, answers.halt, batch.labels, self.hparams["loss"])
         everyone = torch.ones_like(answers.halt, dtype=torch.bool)
@@ -427,10 +462,12 @@ class TRMModule(LightningModule):
         saved, self._saved_slots, self.slots = self._saved_slots, [], None
         if not saved:
             return
-        if len(saved) == self.trainer.world_size:
-            self.slots = Slots.from_state_dict(saved[self.global_rank], self.device)
+        together = {name: torch.cat([of_rank[name] for of_rank in saved]) for name in saved[0]}  # as of one device
+        held, data, world = len(together["steps"]), self._data(), self.trainer.world_size
+        wanted = data.slots if data else held
+        if held == wanted and held % world == 0:
+            share = slice(self.global_rank * held // world, (self.global_rank + 1) * held // world)
+            mine = {name: tensor[share] for name, tensor in together.items()}
+            self.slots = Slots.from_state_dict(mine, self.device)
         else:
-            rank_zero_info(
-                f"The checkpoint holds the slots of {len(saved)} ranks, this run has {self.trainer.world_size}: "
-                "all slots take fresh puzzles."
-            )
+            rank_zero_info(f"The checkpoint holds {held} slots, this run has {wanted}: all slots take fresh puzzles.")

@@ -72,7 +72,7 @@ def test_a_depth_curriculum_is_refused_where_it_has_no_stages(tmp_path: Path) ->
     data = Sudoku(4, train_size=8, val_size=2, clues=(8, 8), root=str(tmp_path), slots=2, steps_per_batch=1, workers=0)
     sizes = {"hidden_size": 8, "num_heads": 2, "multiple_of": 8}
     with pytest.raises(InputError, match=r"needs trainer\.max_steps"):
-        quiet_trainer(callbacks=[DepthCurriculum()]).fit(TRMModule(6, 16, **sizes), data)
+        quiet_trainer(max_epochs=-1, callbacks=[DepthCurriculum()]).fit(TRMModule(6, 16, **sizes), data)
     with pytest.raises(InputError, match="network multi_scale has a latent for each"):
         quiet_trainer(max_steps=1, callbacks=[DepthCurriculum()]).fit(
             TRMModule(6, 16, **sizes, network="multi_scale"), data

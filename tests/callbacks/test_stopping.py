@@ -170,5 +170,4 @@ def test_the_slurm_script_reproduces_an_experiment_and_queues_it_again(tmp_path:
     assert stopped == fit
     assert " -m trm fit " in fit
     assert " -m trm test " in test
-    assert "--data.slots=192" in fit  # of 768 on four devices
     assert "--data.source=tables --trainer.devices 2 --trainer.num_nodes 2" in fit

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from trm.batch import IGNORE
 from trm.data import PuzzleData, Samples, Verdict
 from trm.data.samples import Tokens
-from trm.data.sampling import BatchNumbers, DrawGenerator, EvalBatches, TrainStream
+from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainSampler
 from trm.errors import InputError
 
 
@@ -77,28 +77,55 @@ def test_cells_without_an_answer_are_ignored() -> None:
 
 def test_ranks_share_the_draws_of_one_process() -> None:
     data = Counting()
-    alone = TrainStream(data.draw, slots=6, steps=2, rank=0, world=1)
-    ranks = [TrainStream(data.draw, slots=3, steps=2, rank=rank, world=2) for rank in (0, 1)]
+    alone = TrainBatches(data.draw, slots=6, steps=2, ranks=1, length=5)
+    shared = TrainBatches(data.draw, slots=6, steps=2, ranks=2, length=5)
+    assert (len(alone), len(shared)) == (5, 10)
     for number in (0, 1, 7):
-        together = torch.cat([rank[number].inputs for rank in ranks], dim=1)  # (K, B, L)
+        together = torch.cat([shared[2 * number + rank].inputs for rank in (0, 1)], dim=1)  # (K, B, L)
         assert torch.equal(alone[number].inputs, together)
 
 
-def test_batch_numbers_count_on_from_where_training_stands() -> None:
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_sampler_counts_on_from_where_training_stands(rank: int) -> None:
     position = 3
-    numbers = BatchNumbers(lambda: position)
-    assert [number for number, _ in zip(numbers, range(3), strict=False)] == [3, 4, 5]
+    batches = TrainBatches(Counting().draw, slots=6, steps=2, ranks=2, length=5)
+    sampler = TrainSampler(batches, rank, lambda: position)
+    assert len(sampler) == 5
+    assert [number for number, _ in zip(sampler, range(3), strict=False)] == [6 + rank, 8 + rank, 10 + rank]
     position = 9
-    assert next(iter(numbers)) == 9
+    assert next(iter(sampler)) == 18 + rank
+
+
+@pytest.mark.parametrize(
+    ("size", "slots", "steps", "batches"), [(10, 3, 2, 2), (12, 3, 2, 2), (10, 768, 16, 1), (40, 4, 2, 5)]
+)
+def test_an_epoch_offers_every_sample_at_least_once(size: int, slots: int, steps: int, batches: int) -> None:
+    loader = Counting(size, slots=slots, steps_per_batch=steps, workers=0).train_dataloader()
+    assert len(loader) == batches
+    offered = torch.cat([batch.labels[..., 0].flatten() for batch in loader])
+    assert set(offered.tolist()) == set(range(1, size + 1))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_stream_goes_on_across_epochs(workers: int) -> None:
+    """Three epochs of one batch each are the first three batches of the stream, and workers are not started anew."""
+    data = Counting(slots=6, steps_per_batch=2, workers=workers)
+    loader, found, streams = data.train_dataloader(), [], []
+    for _ in range(3):
+        found += [batch.inputs for batch in loader]
+        streams.append(loader._stream)
+    assert streams[0] is streams[1] is streams[2]
+    stacked = torch.cat(found).flatten(0, 1)
+    assert torch.equal(stacked, data.draw(0, 36).inputs)
 
 
 @pytest.mark.parametrize(("size", "batch", "world"), [(10, 4, 1), (10, 4, 2), (10, 5, 2), (3, 8, 2)])
 def test_evaluation_counts_every_row_once_on_any_number_of_ranks(size: int, batch: int, world: int) -> None:
     data = Counting(size)
-    ranks = [EvalBatches(partial(data.eval_rows, "test"), size, batch, rank, world) for rank in range(world)]
-    assert len({len(rank) for rank in ranks}) == 1
-    seen = torch.cat([rank[number].labels for rank in ranks for number in range(len(rank))])
-    assert {len(rank[0].labels) for rank in ranks} == {batch}
+    batches = EvalBatches(partial(data.eval_rows, "test"), size, batch, world)
+    assert len(batches) % world == 0
+    assert {len(part.labels) for part in batches} == {batch}
+    seen = torch.cat([part.labels for part in batches])
     real = seen[(seen != IGNORE).any(-1)]
     assert sorted(real[:, 0].tolist()) == list(range(1, size + 1))
 

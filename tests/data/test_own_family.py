@@ -21,11 +21,9 @@ from trm.training.compatibility import same_puzzles
 CONFIG = """
 trainer:
   accelerator: cpu
-  max_epochs: -1
   max_steps: 12
   limit_train_batches: 2
   log_every_n_steps: 1
-  use_distributed_sampler: false
   enable_progress_bar: false
   logger: false
   callbacks:

@@ -14,22 +14,19 @@ TINY: dict[str, dict[str, Any]] = {
     "01_train_a_tiny_trm": {"EPOCHS": 1, "BATCHES_PER_EPOCH": 1, "TRAIN_BOARDS": 40, "TEST_BOARDS": 8},
     "02_watch_it_think": {
         "EPOCHS": 1,
-        "BATCHES_PER_EPOCH": 1,
         "TRAIN_BOARDS": 40,
         "TEST_BOARDS": 20,
         "STEPS": 5,
     },
-    "03_your_own_puzzle": {"EPOCHS": 1, "BATCHES_PER_EPOCH": 1, "PUZZLES": 60, "COMMAND_STEPS": 2},
+    "03_your_own_puzzle": {"EPOCHS": 1, "PUZZLES": 60, "COMMAND_STEPS": 2},
     "04_arc_from_task_to_submission": {
         "EPOCHS": 1,
-        "BATCHES_PER_EPOCH": 1,
         "STEPS_PER_BATCH": 2,
         "TASKS": ["25ff71a9"],
         "AUGMENTATIONS": 1,
     },
     "05_think_longer": {
         "EPOCHS": 1,
-        "BATCHES_PER_EPOCH": 1,
         "TRAIN_BOARDS": 40,
         "TEST_BOARDS": 8,
         "DEPTH": 16,

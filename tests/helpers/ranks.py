@@ -107,13 +107,12 @@ def small_module(**arguments: Any) -> TRMModule:
 
 
 def fit(folder: Path, ranks: int, slots: int, max_steps: int, **arguments: Any) -> tuple[dict[str, Any], Trainer]:
-    """Train ``Guess`` to ``max_steps``, in epochs of four batches of three steps; return the last checkpoint too."""
+    """Train ``Guess`` to ``max_steps``, three steps a batch, ``slots`` on all ranks; return the last checkpoint."""
     ckpt_path = arguments.pop("ckpt_path", None)
     checkpoint = ModelCheckpoint(folder, filename="{step}", save_last=True, save_on_train_epoch_end=True)
     with forked(ranks) as where:
         trainer = quiet_trainer(
             max_steps=max_steps,
-            limit_train_batches=4,
             enable_checkpointing=True,
             callbacks=[Notes(folder), StepEMA(0.9), checkpoint],
             **where,

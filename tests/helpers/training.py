@@ -30,8 +30,6 @@ def quiet_trainer(**arguments: Any) -> Trainer:
     """Return a trainer that writes nothing unless ``arguments`` say so."""
     defaults = {
         "accelerator": "cpu",
-        "max_epochs": -1,
-        "use_distributed_sampler": False,
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,

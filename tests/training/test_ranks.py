@@ -10,19 +10,19 @@ from ranks import Guess, fit, forked, notes, small_module, together
 from training import STATE, assert_same, quiet_trainer
 
 from trm.callbacks.writers import PredictionWriter
+from trm.errors import InputError
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch"),
     pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
     pytest.mark.filterwarnings("ignore:It is recommended to use .self.log.*sync_dist"),  # the metrics are synced
     pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices"),
 ]
 
 
-def test_two_ranks_train_as_one_process_with_twice_the_slots(tmp_path: Path) -> None:
+def test_two_ranks_train_as_one_process(tmp_path: Path) -> None:
     """In float64, where only the order of sums differs; 20 steps end in the middle of a batch of three."""
     one, lone = fit(tmp_path / "one", 1, 8, 20, precision="64-true")
-    two, pair = fit(tmp_path / "two", 2, 4, 20, precision="64-true")
+    two, pair = fit(tmp_path / "two", 2, 8, 20, precision="64-true")
     assert one["global_step"] == two["global_step"] == 20
     alone, ranks = notes(tmp_path / "one", 1), notes(tmp_path / "two", 2)
     halted = together(ranks, "halted")
@@ -39,7 +39,7 @@ def test_two_ranks_train_as_one_process_with_twice_the_slots(tmp_path: Path) -> 
 
 
 def test_all_ranks_hold_the_same_weights_average_and_table(tmp_path: Path) -> None:
-    fit(tmp_path, 2, 4, 12)
+    fit(tmp_path, 2, 8, 12)
     first, second = notes(tmp_path, 2)
     assert not torch.equal(first["steps"][-1]["puzzle_ids"], second["steps"][-1]["puzzle_ids"])  # of other puzzles
     for state in ("weights", "average"):
@@ -48,9 +48,9 @@ def test_all_ranks_hold_the_same_weights_average_and_table(tmp_path: Path) -> No
 
 
 def test_two_ranks_resume_exactly(tmp_path: Path) -> None:
-    whole, _ = fit(tmp_path / "whole", 2, 4, 15)
-    fit(tmp_path / "parts", 2, 4, 6)
-    resumed, _ = fit(tmp_path / "parts", 2, 4, 15, ckpt_path="last")
+    whole, _ = fit(tmp_path / "whole", 2, 8, 15)
+    fit(tmp_path / "parts", 2, 8, 6)
+    resumed, _ = fit(tmp_path / "parts", 2, 8, 15, ckpt_path="last")
     assert len(whole["slots"]) == 2
     assert any(0 < steps < 4 for rank in whole["slots"] for steps in rank["steps"].tolist())
     for key in STATE:
@@ -58,24 +58,36 @@ def test_two_ranks_resume_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
-def test_another_number_of_ranks_goes_on_with_the_same_draws(tmp_path: Path, before: int, after: int) -> None:
-    fit(tmp_path / "whole", before, 8 // before, 15)
-    fit(tmp_path / "parts", before, 8 // before, 6)
+def test_another_number_of_ranks_goes_on_as_if_nothing_had_changed(tmp_path: Path, before: int, after: int) -> None:
+    whole, _ = fit(tmp_path / "whole", before, 8, 15, precision="64-true")
+    fit(tmp_path / "parts", before, 8, 6, precision="64-true")
+    resumed, _ = fit(tmp_path / "parts", after, 8, 15, ckpt_path="last", precision="64-true")
+    one, rest = notes(tmp_path / "whole", before), notes(tmp_path / "parts", after)
+    for name in ("inputs", "labels", "puzzle_ids", "halted", "taken"):
+        assert torch.equal(together(one, name)[6:], together(rest, name)), name
+    for name, expected in whole["state_dict"].items():
+        torch.testing.assert_close(resumed["state_dict"][name], expected, rtol=0, atol=1e-12, msg=name)
+
+
+def test_other_slots_start_afresh_and_say_so(tmp_path: Path) -> None:
+    fit(tmp_path, 1, 8, 6)
     log, logger = logging.FileHandler(tmp_path / "log"), logging.getLogger("lightning.pytorch.utilities.rank_zero")
     logger.addHandler(log)  # the forks write there too
-    fit(tmp_path / "parts", after, 8 // after, 15, ckpt_path="last")
+    fit(tmp_path, 2, 4, 9, ckpt_path="last")
     logger.removeHandler(log)
     log.close()
-    message = f"holds the slots of {before} ranks, this run has {after}: all slots take fresh puzzles"
+    message = "holds 8 slots, this run has 4: all slots take fresh puzzles"
     assert (tmp_path / "log").read_text().count(message) == 1
-    whole, rest = notes(tmp_path / "whole", before), notes(tmp_path / "parts", after)
-    for name in ("inputs", "labels", "puzzle_ids"):
-        assert torch.equal(together(whole, name)[6:], together(rest, name)), name
-    assert set(together(rest, "taken")[0].tolist()) == {1}
+    assert set(together(notes(tmp_path, 2), "taken")[0].tolist()) == {1}
+
+
+def test_slots_that_ranks_cannot_share_are_refused() -> None:
+    with pytest.raises(InputError, match=r"data.slots is 7, the total over all devices.*such as 6 or 8"):
+        Guess(slots=7).check_devices(2)
 
 
 def test_ranks_take_as_few_steps_as_asked(tmp_path: Path) -> None:
-    checkpoint, _ = fit(tmp_path, 2, 4, 1)
+    checkpoint, _ = fit(tmp_path, 2, 8, 1)
     assert checkpoint["global_step"] == len(notes(tmp_path, 2)[1]["steps"]) == 1
 
 
@@ -87,7 +99,7 @@ def test_two_ranks_evaluate_seven_puzzles_as_one_does(stage: str, batch: int) ->
     for ranks in (1, 2):
         with forked(ranks) as where:
             evaluate = getattr(quiet_trainer(**where), stage)
-            found += evaluate(small_module(), Guess(size=7, eval_batch_size=batch), verbose=False)
+            found += evaluate(small_module(), Guess(size=7, eval_batch_size=ranks * batch), verbose=False)
     one, two = found
     split = "val" if stage == "validate" else "test"
     assert 0 < one[f"{split}/cells"] < 1  # means of seven
@@ -101,7 +113,7 @@ def test_two_ranks_write_each_of_seven_predictions_once(tmp_path: Path, batch: i
         writer = PredictionWriter(str(tmp_path / f"{ranks}" / "predictions.csv"))
         with forked(ranks) as where:
             trainer = quiet_trainer(callbacks=[writer], **where)
-            trainer.predict(small_module(), Guess(size=7, eval_batch_size=batch), return_predictions=False)
+            trainer.predict(small_module(), Guess(size=7, eval_batch_size=ranks * batch), return_predictions=False)
     assert sorted(path.name for path in tmp_path.glob("2/*")) == ["predictions-1.csv", "predictions.csv"]
     one, two = ([row for path in tmp_path.glob(f"{ranks}/*") for row in rows(path)] for ranks in (1, 2))
     assert len(one) == 7

@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -27,6 +27,12 @@ puzzle embedding, AdamATan2, the moving average, halting, the check for finite n
 """
 
 WARM_UP = 2  # batches: a compiled network is compiled again for the second, whose slots are refilled
+
+
+def endless(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches of one epoch after the other."""
+    while True:
+        yield from loader
 
 
 def now(device: torch.device) -> float:
@@ -64,7 +70,7 @@ class BareLoop:
         self.seconds: dict[str, float] = defaultdict(float)
         self.split = True  # on a GPU, telling the parts apart keeps it waiting
         self._replace_lightning(trainer)
-        self.batches = iter(data.train_dataloader())
+        self.batches = endless(data.train_dataloader())
 
     def _replace_lightning(self, trainer: Trainer) -> None:
         module = self.module

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from trm.batch import IGNORE
-from trm.bench.loop import PARTS, Alternation, BareLoop, move, now
+from trm.bench.loop import PARTS, Alternation, BareLoop, endless, move, now
 from trm.data import PuzzleData
 from trm.module import TRMModule
 from trm.nn.flops import Product, count_flops
@@ -100,7 +100,7 @@ def data_rate(data: PuzzleData, workers: int, repeats: int) -> Spread:
     """Return training rows per second of the loader alone, while nothing else takes time."""
     configured, data.workers = data.workers, workers
     try:
-        batches = iter(data.train_dataloader())
+        batches = endless(data.train_dataloader())
     finally:
         data.workers = configured
     for _ in range(1 + 2 * workers):  # the first, and what the workers have prepared ahead

@@ -5,7 +5,7 @@ import math
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from trm.batch import Batch
+from trm.batch import Batch, as_batch
 from trm.errors import InputError
 from trm.module import TRMModule
 
@@ -15,7 +15,7 @@ class DepthCurriculum(Callback):
 
     The progressive depth curriculum of CGAR (arXiv 2511.08653), whose stages these are for T = 3 and n = 6: (1, 2),
     (2, 4), (3, 6). Numbers are rounded up. Evaluation always takes the whole depth. The stage is a function of the
-    batch, so that a resumed run is in the same; of ``trainer.max_steps``, which must be set.
+    batch and of the run's length, so that a resumed run is in the same.
     """
 
     STAGES = ((0.0, 1 / 3), (0.3, 2 / 3), (0.6, 1.0))
@@ -23,16 +23,20 @@ class DepthCurriculum(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the whole depth, and refuse what has no such stages."""
-        assert isinstance(pl_module, TRMModule)
-        if trainer.max_steps < 1:
-            raise InputError("DepthCurriculum needs trainer.max_steps, of which its stages are shares")
+        if not isinstance(pl_module, TRMModule):
+            raise InputError(f"DepthCurriculum trains a TRMModule, not a {type(pl_module).__name__}")
+        self._total = pl_module.total_steps() or 0
+        if not self._total:
+            raise InputError(
+                "DepthCurriculum needs trainer.max_steps or trainer.max_epochs, since its stages are shares of the run"
+            )
         if pl_module.hparams["network"] == "multi_scale":
             raise InputError("DepthCurriculum changes the latent steps, but network multi_scale has a latent for each")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """Take the depth of the stage that the batch begins in."""
-        chunks = len(batch.inputs)
-        progress = trainer.global_step // chunks * chunks / trainer.max_steps
+        chunks = len(as_batch(batch, pl_module.hparams["seq_len"], pl_module.hparams["vocab_size"], True).inputs)
+        progress = trainer.global_step // chunks * chunks / self._total
         self._take(pl_module, max(share for start, share in self.STAGES if start <= progress))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

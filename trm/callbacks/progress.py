@@ -5,18 +5,20 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from trm.module import TRMModule
+
 SHOWN = {"train/solved": "solved", "val/solved": "validation", "train/answer_loss": "loss"}
 """Of what is logged: a share of training and validation puzzles, and the loss of the answer."""
 
 
 class Progress(TQDMProgressBar):
-    """A bar of optimizer steps up to ``max_steps``; Lightning's own counts the batches of an epoch."""
+    """A bar of the optimizer steps of the run; Lightning's own counts the batches of an epoch."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw it where the run stands."""
         super().on_train_start(trainer, pl_module)
         bar = self.train_progress_bar
-        bar.unit, bar.total = " steps", trainer.max_steps if trainer.max_steps > 0 else None
+        bar.unit, bar.total = " steps", pl_module.total_steps() if isinstance(pl_module, TRMModule) else None
         bar.initial = bar.n = trainer.global_step
         bar.set_description("training")
 

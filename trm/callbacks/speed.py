@@ -53,7 +53,7 @@ class Speed(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Add the costs of the batch, and log the speed when the other values are logged."""
-        slots = batch.inputs.shape[1] * trainer.world_size
+        slots = len(pl_module.slots.halted) * trainer.world_size  # type: ignore[union-attr,arg-type]
         self.cost["tflop"] += self._operations * slots / 1e12
         self.cost[self._unit] += (self._clock() - self._paid) * trainer.world_size
         self._start_costs(pl_module)

@@ -172,6 +172,8 @@ class TRMCLI(LightningCLI):
     def _prepare(self) -> None:
         """Read the data before Lightning starts other ranks, which a refusal would leave waiting."""
         environment = getattr(self.trainer.strategy, "cluster_environment", None)
+        if self.config.subcommand == "fit":
+            self.datamodule.check_devices(self.trainer.world_size)
         if environment is None or not environment.creates_processes_externally:
             self.datamodule.prepare(self.config.subcommand)
 

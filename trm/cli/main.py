@@ -159,7 +159,7 @@ def _quiet() -> None:
     """Silence what Lightning says about choices made here on purpose."""
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated")
     warnings.filterwarnings("ignore", message=".*there is no last checkpoint available")
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # the data resumes by global_step
+    warnings.filterwarnings("ignore", message="The number of training batches")  # logging counts beyond an epoch
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", message="It is recommended to use .self.log.*sync_dist")  # the metrics are synced
     warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")  # no validation rows

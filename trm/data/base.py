@@ -14,12 +14,13 @@ import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 from torchmetrics import Metric
 
 from trm.batch import Batch
 from trm.data.corruption import Kind, changes
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, to_batch
-from trm.data.sampling import BatchNumbers, DrawGenerator, EvalBatches, TrainStream, permutation
+from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
 from trm.errors import InputError, check_range
 
 SPLITS_OF_STAGE = {
@@ -56,17 +57,17 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
 
     Training never repeats a stored batch: draw number d names a row (by a fresh permutation for every pass over the
     split) and how it is augmented, both as a pure function of ``(seed, d)``. Supervision step s offers the draws
-    s * slots * ranks .. (s + 1) * slots * ranks, so a run resumes at any step, and neither the number of workers nor
-    that of ranks changes the data.
+    s * slots .. (s + 1) * slots, so a run resumes at any step, and neither the number of workers nor that of devices
+    changes the data. An epoch is one pass: as many batches as offer each training sample once, rounded up.
 
     A subclass sets the three sizes and implements ``load``, ``parse``, ``write`` and ``verify``. ``augment`` makes more
     of its puzzles, ``views`` asks them from several sides, ``draw_board`` shows answers nicer, ``valid`` checks faster,
     ``complete`` repairs them.
 
     Args:
-        slots: puzzles being thought about at once, per device; the batch size of a supervision step.
+        slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps K, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, per device; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of subsets, order and augmentation.
     """
@@ -218,13 +219,35 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
 
     def prepare_data(self) -> None:
         """Read what the coming stage needs, on one process of each node, before anything is written for the run."""
+        if self._stage() == "fit":
+            self.check_devices(self._rank()[1])
         self.prepare(self._stage())
 
+    def check_devices(self, count: int) -> None:
+        """Refuse a number of devices that cannot share the slots evenly.
+
+        Raises:
+            InputError: naming slots that they can share.
+        """
+        if self.slots % count:
+            less, more = self.slots // count * count, -(-self.slots // count) * count
+            near = f"{less} or {more}" if less else f"{more}"
+            raise InputError(
+                f"data.slots is {self.slots}, the total over all devices, which {count} devices cannot share evenly; "
+                f"accepted are multiples of {count}, such as {near}"
+            )
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return endless batches, (K, B, ...), starting where ``trainer.global_step`` stands."""
+        """Return the batches of an epoch, (K, B, ...), from where ``trainer.global_step`` stands.
+
+        Raises:
+            InputError: if the devices cannot share the slots evenly.
+        """
         rank, world = self._rank()
-        stream = TrainStream(self.draw, self.slots, self.steps_per_batch, rank, world)
-        return self._loader(stream, BatchNumbers(self._batches_taken))
+        self.check_devices(world)
+        length = -(-self.pass_size() // (self.slots * self.steps_per_batch))
+        batches = TrainBatches(self.draw, self.slots, self.steps_per_batch, world, length)
+        return self._loader(TrainLoader, batches, TrainSampler(batches, rank, self._batches_taken))
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         """Return the validation split in order, (B, ...); an empty list if it has no rows."""
@@ -264,6 +287,10 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
             index[here] = permutation(self.seed, epoch, size)[numbers[here] % size]
         return to_batch(self.augment(rows.take(index), DrawGenerator(self.seed, first, count)))
 
+    def pass_size(self) -> int:
+        """Return the number of draws in one pass over the training split."""
+        return len(self.rows("train").inputs)
+
     def eval_size(self, split: str) -> int:
         """Return the number of rows of a split in evaluation."""
         return len(self.rows(split).inputs)
@@ -279,16 +306,18 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     # -- private ------------------------------------------------------------------------------------------------------
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
-        dataset = EvalBatches(
-            partial(self.eval_rows, split), self.eval_size(split), self.eval_batch_size, *self._rank()
-        )
-        return self._loader(dataset, range(len(dataset)))
+        rank, world = self._rank()
+        size = -(-self.eval_batch_size // world)
+        batches = EvalBatches(partial(self.eval_rows, split), self.eval_size(split), size, world)
+        return self._loader(DataLoader, batches, DistributedSampler(batches, world, rank, shuffle=False))
 
-    def _loader(self, dataset: Dataset[Batch], numbers: Any) -> DataLoader[Batch]:
-        return DataLoader(
-            dataset,
-            batch_size=None,  # an item of the dataset is a whole batch
-            sampler=numbers,
+    def _loader(
+        self, kind: type[DataLoader[Batch]], batches: Dataset[Batch], sampler: DistributedSampler[int]
+    ) -> DataLoader[Batch]:
+        return kind(
+            batches,
+            batch_size=None,  # an item is a whole batch
+            sampler=sampler,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
@@ -299,8 +328,8 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
             return ""
         return str(self.trainer.state.fn.value)
 
-    def _batches_taken(self) -> int:
-        return 0 if self.trainer is None else self.trainer.global_step // self.steps_per_batch
+    def _batches_taken(self) -> int | None:
+        return None if self.trainer is None else self.trainer.global_step // self.steps_per_batch
 
     def _rank(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

@@ -1,5 +1,6 @@
 """Which samples a batch holds: training by draw number, evaluation in order; and the random numbers of a draw."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -7,57 +8,114 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
 
 from trm.batch import Batch
 from trm.data.samples import Samples, to_batch
 
 
-class TrainStream(Dataset[Batch]):
-    """Item k is batch k of this rank: K chunks of B draws, stacked to (K, B, ...)."""
+class TrainBatches(Dataset[Batch]):
+    """The training batches of all ranks: item ``k * ranks + r`` is rank r's part of batch k, (K, B, ...).
 
-    def __init__(self, draw: Callable[[int, int], Batch], slots: int, steps: int, rank: int, world: int) -> None:
-        self.draw, self.slots, self.steps, self.rank, self.world = draw, slots, steps, rank, world
+    Supervision step s offers the draws ``s * slots .. (s + 1) * slots``, of which each rank takes its share in order:
+    neither the number of ranks nor that of workers changes the data.
 
-    def __getitem__(self, number: int) -> Batch:
-        """Return batch ``number``."""
-        steps = range(number * self.steps, (number + 1) * self.steps)
-        chunks = [self.draw((step * self.world + self.rank) * self.slots, self.slots) for step in steps]
-        return Batch(*map(torch.stack, zip(*chunks, strict=True)))
+    Args:
+        draw: returns the samples of draws first .. first + count.
+        slots: draws per supervision step, over all ranks.
+        steps: supervision steps K per batch.
+        ranks: number of ranks, which divides ``slots``.
+        length: batches in an epoch.
+    """
+
+    def __init__(self, draw: Callable[[int, int], Batch], slots: int, steps: int, ranks: int, length: int) -> None:
+        self.draw, self.slots, self.steps, self.ranks, self.length = draw, slots, steps, ranks, length
+
+    def __len__(self) -> int:
+        """Return the number of items in an epoch, those of all ranks."""
+        return self.length * self.ranks
+
+    def __getitem__(self, item: int) -> Batch:
+        """Return one rank's part of a batch; there is no last one, since training goes on beyond an epoch."""
+        batch, rank = divmod(item, self.ranks)
+        share = self.slots // self.ranks
+        firsts = (step * self.slots + rank * share for step in range(batch * self.steps, (batch + 1) * self.steps))
+        return Batch(*map(torch.stack, zip(*(self.draw(first, share) for first in firsts), strict=True)))
 
 
-class BatchNumbers(Sampler[int]):
-    """Counts batches without end from ``start()``, which is asked whenever a loader begins to iterate."""
+class TrainSampler(DistributedSampler[int]):
+    """One rank's items of ``TrainBatches`` without end, from batch ``start()`` on; its length is that of an epoch.
 
-    def __init__(self, start: Callable[[], int]) -> None:
+    Without a trainer ``start()`` is None, and each epoch goes on where the one before has ended. It is a
+    ``DistributedSampler`` because Lightning replaces any other on several devices.
+    """
+
+    def __init__(self, batches: TrainBatches, rank: int, start: Callable[[], int | None]) -> None:
+        super().__init__(batches, num_replicas=batches.ranks, rank=rank, shuffle=False)
         self.start = start
 
     def __iter__(self) -> Iterator[int]:
-        """Count on from the present start."""
-        number = self.start()
-        while True:
-            yield number
-            number += 1
+        """Count on from where training stands now."""
+        return itertools.count((self.start() or 0) * self.num_replicas + self.rank, self.num_replicas)
+
+
+class TrainLoader(DataLoader[Batch]):
+    """A loader whose epochs are stretches of one stream, so that workers prepare ahead across the end of an epoch.
+
+    An epoch of a small training split may be a single batch. The stream begins where the run stands: a resumed run asks
+    its sampler, not Lightning's count of batches, and so nothing of the loader needs to be saved.
+    """
+
+    _stream: Iterator[Batch] | None = None
+    _position = 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # an iterator without a length
+        """Return an iterator over the next epoch."""
+        # Lightning puts a sampler of its own here for overfit_batches, which repeats the same batches.
+        return self._next_epoch(self.sampler) if isinstance(self.sampler, TrainSampler) else super().__iter__()
+
+    def _next_epoch(self, sampler: TrainSampler) -> Iterator[Batch]:
+        position = sampler.start()
+        if self._stream is None or position not in (None, self._position):
+            self._stream, self._position = super().__iter__(), position or 0
+        for _ in range(len(self)):
+            self._position += 1
+            yield next(self._stream)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing; that there is a state tells Lightning that the loader can resume amid an epoch."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take nothing over."""
 
 
 class EvalBatches(Dataset[Batch]):
-    """A split in order, in batches of one size, dealt to the ranks in turn.
+    """A split in order, in batches of one size, to be dealt to the ranks in turn.
 
-    Nothing is dropped: what is missing from the last batch is filled with rows whose labels are all ``IGNORE``,
-    which no metric counts. Every rank has the same number of batches.
+    Nothing is dropped: what is missing from the last batch is filled with rows whose labels are all ``IGNORE``, which
+    no metric counts. The number of batches is a multiple of the number of ranks, so that dealing repeats none.
+
+    Args:
+        samples: returns up to count samples of the split from one on.
+        total: samples in the split.
+        size: samples per batch.
+        ranks: number of ranks.
     """
 
-    def __init__(self, samples: Callable[[int, int], Samples], total: int, size: int, rank: int, world: int) -> None:
-        self.samples, self.total, self.size, self.rank, self.world = samples, total, size, rank, world
+    def __init__(self, samples: Callable[[int, int], Samples], total: int, size: int, ranks: int) -> None:
+        self.samples, self.total, self.size, self.ranks = samples, total, size, ranks
 
     def __len__(self) -> int:
-        """Return the number of batches of this rank."""
-        return -(-self.total // (self.size * self.world))
+        """Return the number of batches of all ranks."""
+        return -(-self.total // (self.size * self.ranks)) * self.ranks
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch ``number``, (B, ...)."""
-        first = (number * self.world + self.rank) * self.size
-        part = self.samples(first, self.size)
+        if number >= len(self):
+            raise IndexError(number)
+        part = self.samples(number * self.size, self.size)
         missing = self.size - len(part.inputs)
         padded: list[Any] = [np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in part]
         return to_batch(Samples(*padded))

@@ -163,8 +163,8 @@ def measured(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dict[str,
     if isinstance(module.scorer, Votes):
         tasks = len(np.unique(module.scorer.tasks[module.scorer.counted]))
         return {name: (logged[name], tasks) for name in logged if name in own}
-    batches = int(sum(trainer.num_test_batches)) * trainer.world_size
-    puzzles = min(data.eval_size("test"), batches * data.eval_batch_size)
+    batches, devices = int(sum(trainer.num_test_batches)), trainer.world_size
+    puzzles = min(data.eval_size("test"), batches * devices * -(-data.eval_batch_size // devices))
     return {name: (logged[name], puzzles if name in SHARES else 0) for name in logged if name in own.union(SHARES)}
 
 

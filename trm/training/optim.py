@@ -126,15 +126,15 @@ def warmup_cosine(warmup_steps: int, total_steps: int, min_ratio: float) -> Call
     """Return the factor on the learning rate after a number of steps taken, for ``LambdaLR``.
 
     It rises linearly to 1 at step ``warmup_steps``, then follows a half cosine down to ``min_ratio`` at
-    ``total_steps``. The paper's recipes have ``min_ratio`` 1: constant after the warm-up. The first step counts as
-    step 1, so it is not lost to a learning rate of zero.
+    ``total_steps``, where it stays. The paper's recipes have ``min_ratio`` 1: constant after the warm-up. The first
+    step counts as step 1, so it is not lost to a learning rate of zero.
     """
 
     def factor(steps_taken: int) -> float:
         step = steps_taken + 1
         if step < warmup_steps:
             return step / warmup_steps
-        progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+        progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
         return min_ratio + max(0.0, (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress)))
 
     return factor

@@ -80,7 +80,7 @@ def both_loops(monkeypatch: pytest.MonkeyPatch, **hparams: Any) -> tuple[TRMModu
     data = Sudoku(size=4, train_size=40, val_size=4, test_size=4, clues=(8, 8), slots=4, steps_per_batch=2, workers=0)
     size = {"hidden_size": 16, "num_heads": 2, "multiple_of": 8, "cycles": 2, "latent_steps": 1, "warmup_steps": 3}
     module = TRMModule(data.vocab_size, data.seq_len, data.num_puzzles, **size, puzzle_tokens=2, **hparams)
-    trainer = quiet_trainer(callbacks=[StepEMA(0.9)], limit_val_batches=0)
+    trainer = quiet_trainer(max_epochs=-1, callbacks=[StepEMA(0.9)], limit_val_batches=0)  # as trm bench has it
     bare = BareLoop(trainer, module, data)
     bare.warm_up()
     alternation = Alternation(bare, 2, lambda: None)

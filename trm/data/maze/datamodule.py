@@ -55,9 +55,9 @@ class Maze(PuzzleData):
         symmetries: how training mazes are turned and mirrored at every draw: "relabel" to find the answer anew by the
             label rule; "official" to turn the answer along, which then follows another rule; or "none".
         root: folder for downloads and for generated mazes, which are made once.
-        slots: puzzles being thought about at once, per device; the batch size of a supervision step.
+        slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, per device; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of generator, subsets, order and augmentation.
 

@@ -37,9 +37,9 @@ class Sudoku(PuzzleData):
         easier: probability that a draw of the training puzzles has a random part of its blanks filled in, from none to
             all of them (after arXiv 2601.10679).
         root: folder for downloads and for generated puzzles, which are made once.
-        slots: puzzles being thought about at once, per device; the batch size of a supervision step.
+        slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, per device; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of generator, subsets, order and augmentation.
 
