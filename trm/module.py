@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.distributed as dist
@@ -19,9 +19,9 @@ import trm
 from trm.batch import Batch, as_batch
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
-from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
-from trm.inference.halting import RULES, head, obeys
-from trm.inference.questions import check_questions
+from trm.inference import Answers, EarlyExit, HaltingRule, halting_rule, think
+from trm.inference.halting import head, obeys
+from trm.inference.think import check_questions
 from trm.nn import NETWORKS, State, StepOutput, continue_loss, supervision_loss
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
 from trm.nn.network import HALT_BIAS
@@ -34,8 +34,8 @@ from trm.training.optim import AdamATan2, MuonATan2, warmup_cosine
 from trm.training.precision import check_precision
 from trm.training.slots import Slots, add_noise, explore_halting, step_weights
 
-WHEN_DONE = head()
-"""How slots halt in training."""
+AS_IN_TRAINING = head()
+"""Early exit at a halting probability of 0.5, by which slots halt in training."""
 
 
 class TRMModule(LightningModule):
@@ -73,10 +73,10 @@ class TRMModule(LightningModule):
         start_noise: standard deviation of what is added, in training, to the state that a puzzle starts from (EqR,
             arXiv 2605.21488: random initial states).
         noise: that of what is added, in training, to the latent before every supervision step (EqR: path noise).
-        halt: when an evaluation stops thinking about a puzzle before its last step: never, as the official code; when
-            the halting head says so; when the answer stays the same from one step to the next (stable); or when it
-            obeys the rules of the family. With auto, validate and test never do, and predict asks the head.
-        halt_threshold: probability above which the halting head says so; 0.5 as in training.
+        halt: early-exit rule in evaluation: never (as the official code), head (halting probability above a threshold),
+            stable (answer unchanged by a step) or rules (answer is valid). auto is never in validate and test, and
+            head in predict.
+        halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
         explore: probability that a slot must think for a random number of steps before it may halt.
         explore_seed: seed of that exploration, and of noise in training.
         optimizer: AdamATan2, or Muon for the matrices of the blocks and AdamATan2 for the rest.
@@ -118,7 +118,7 @@ class TRMModule(LightningModule):
         step_decay: float = 1.0,
         start_noise: float = 0.0,
         noise: float = 0.0,
-        halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
+        halt: EarlyExit = "auto",
         halt_threshold: float = 0.5,
         explore: float = 0.1,
         explore_seed: int = 0,
@@ -143,7 +143,7 @@ class TRMModule(LightningModule):
         check_range("model", 0, 2**32 - 1, explore_seed=explore_seed)
         check_choice("model", NETWORKS, network=network)
         check_choice("model", CELL_LOSSES, loss=loss)
-        check_choice("model", ("auto", *RULES), halt=halt)
+        check_choice("model", get_args(EarlyExit), halt=halt)
         head(halt_threshold)  # refuses nonsense
         self.automatic_optimization = False
         self.save_hyperparameters()
@@ -357,7 +357,7 @@ class TRMModule(LightningModule):
         batch = self._as_batch(batch)
         return self.solve(batch.inputs, batch.puzzle_ids, self._halting("head"))
 
-    def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = WHEN_DONE) -> Answers:
+    def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = AS_IN_TRAINING) -> Answers:
         """Solve puzzles with at most ``supervision_steps`` steps each; see ``trm.inference.think``.
 
         Raises:
@@ -366,10 +366,9 @@ class TRMModule(LightningModule):
         check_questions(inputs, self.hparams["seq_len"], self.hparams["vocab_size"])
         return think(self.core, inputs, puzzles, self.hparams["supervision_steps"], halting)
 
-    def _halting(self, auto: RuleName) -> HaltingRule | None:
-        """Return the configured rule; ``auto`` is what that stands for in this stage."""
-        halt: RuleName = auto if self.hparams["halt"] == "auto" else self.hparams["halt"]
-        return halting_rule(halt, self.hparams["halt_threshold"], self._data())
+    def _halting(self, auto: EarlyExit) -> HaltingRule | None:
+        """Return the configured early-exit rule; ``auto`` is the rule that the name auto stands for in this stage."""
+        return halting_rule(self.hparams["halt"], self.hparams["halt_threshold"], self._data(), auto)
 
     def _as_batch(self, given: Any, chunked: bool = False) -> Batch:
         return as_batch(given, self.hparams["seq_len"], self.hparams["vocab_size"], chunked)

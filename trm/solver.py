@@ -6,7 +6,7 @@ Letters in shape comments: N puzzles, R rollouts of all puzzles, L grid cells.
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -18,14 +18,14 @@ from trm.data import PuzzleData, Verdict
 from trm.data.samples import Completion, Tokens, hash_bytes
 from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
-from trm.inference import HaltingContext, RuleName, halting_rule, think
-from trm.inference.complete import completed
-from trm.inference.halting import RULES, has_rules
-from trm.inference.questions import check_questions
+from trm.inference import EarlyExit, HaltingContext, halting_rule, think
+from trm.inference.halting import has_rules
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
-from trm.inference.selection import SELECTIONS, Ballots, SelectionName
+from trm.inference.selection import SELECTIONS, SelectionName
+from trm.inference.think import check_questions
 from trm.module import TRMModule
 from trm.nn.flops import count_flops
+from trm.nn.losses import LOG_PROBABILITIES
 
 
 class Candidate(NamedTuple):
@@ -106,9 +106,9 @@ class Solver:
         start_noise: that of what is added to answer and latent before the first step.
         views: symmetric forms of the puzzle.
         select: how the answer is elected.
-        halt: when a rollout stops before its last step (see ``trm.inference.halting``); "auto" for the halting head,
-            or with the verifier for the rules.
-        halt_threshold: halting probability above which the head says so.
+        halt: early-exit rule of a rollout (see ``trm.inference.halting``); "auto" is "rules" with the verifier, else
+            "head".
+        halt_threshold: halting probability above which the rule head exits.
         budget: most supervision steps to spend on a puzzle, over all rollouts; 0 for no limit. No rollout is begun
             that might exceed it.
         abstain: confidence below which a solution says that it abstains.
@@ -131,7 +131,7 @@ class Solver:
         start_noise: float = 0.0,
         views: int = 1,
         select: SelectionName = "halting",
-        halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
+        halt: EarlyExit = "auto",
         halt_threshold: float = 0.5,
         budget: int = 0,
         abstain: float = 0.0,
@@ -145,7 +145,7 @@ class Solver:
         check_range("solver", 0, 1, abstain=abstain)
         check_range("solver", 0, 2**32 - 1, seed=seed)
         check_choice("solver", SELECTIONS, select=select)
-        check_choice("solver", ("auto", *RULES), halt=halt)
+        check_choice("solver", get_args(EarlyExit), halt=halt)
         if breadth > 1 and not (noise or start_noise):
             raise InputError(
                 f"breadth is {breadth}, but without noise all rollouts of a view are the same; "
@@ -164,11 +164,11 @@ class Solver:
         self.complete = complete
         if complete and type(self.data).complete is PuzzleData.complete:
             raise InputError(f"complete is true, but {type(self.data).__name__} has no exact solver")
-        auto: RuleName = "rules" if select == "verifier" else "head"
+        auto: EarlyExit = "rules" if select == "verifier" else "head"
         self.has_rules = has_rules(self.data)
         if select == "verifier" and not self.has_rules:
             raise InputError(f"select is 'verifier', but {type(self.data).__name__} has no rules to check answers by")
-        self.halting = halting_rule(auto if halt == "auto" else halt, halt_threshold, self.data)
+        self.halting = halting_rule(halt, halt_threshold, self.data, auto)
 
     def solve(self, questions: Tokens | Sequence[str], puzzles: NDArray[np.integer] | None = None) -> list[Solution]:
         """Solve puzzles.
@@ -228,9 +228,10 @@ class Solver:
             ids = np.zeros(len(part)) if puzzles is None else puzzles[part]
             inputs, rows = (torch.from_numpy(a.astype(np.int32)).to(self.module.device) for a in (questions, ids))
             found = think(self.module.core, inputs, rows, self.depth, self.halting)
-            for number, logits, steps in zip(part, found.logits, found.steps.tolist(), strict=True):
+            logs = LOG_PROBABILITIES[self.module.hparams["loss"]](found.logits).cpu().numpy()  # (B, L, V)
+            for number, log_probabilities, steps in zip(part, logs, found.steps.tolist(), strict=True):
                 solution = solutions[number]
-                if completion := completed(self.data, solution.question, logits, self.module.hparams["loss"]):
+                if completion := self.data.complete(solution.question, log_probabilities):
                     verdict = self.data.verify(solution.question, completion.answer)
                     solutions[number] = solution._replace(verdict=verdict, completion=completion)
                 more = solutions[number].steps + steps
@@ -294,11 +295,8 @@ class Solver:
 
 def elect(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:
     """Rank the distinct answers to each puzzle by a selection, the best first."""
-    confidences = 1 / (1 + np.exp(-rollouts.halt))
-    hashes = hash_bytes(map(bytes, rollouts.answers))
-    ballots = Ballots(rollouts.puzzles, hashes, confidences, rollouts.residuals, rollouts.valid)
-    weights = SELECTIONS[select](ballots)
-    ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), confidences)
+    weights, hashes = SELECTIONS[select](rollouts), hash_bytes(map(bytes, rollouts.answers))
+    ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), rollouts.confidences)
     total = np.bincount(rollouts.puzzles, weights)
     candidates: list[list[Candidate]] = [[] for _ in total]
     for puzzle, _, weight, votes, confidence, first in zip(*ranking, strict=True):

@@ -4,7 +4,6 @@ import json as json_format
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from trm.data.arc.text import draw_grids
 from trm.data.arc.votes import Elected
 from trm.data.samples import Tokens, to_batch
 from trm.errors import InputError
+from trm.inference import EarlyExit
 from trm.inference.selection import SelectionName
 from trm.solver import Solution, Solver
 
@@ -37,7 +37,7 @@ def solve(
     start_noise: float = 0.0,
     views: int = 0,
     select: SelectionName = "halting",
-    halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
+    halt: EarlyExit = "auto",
     halt_threshold: float = 0.5,
     budget: int = 0,
     abstain: float = 0.0,
@@ -65,10 +65,9 @@ def solve(
             (vote); likewise among the more confident half (confident); that of the state which changed least at its
             end (residual); or the first that obeys the rules, without looking further (verifier). The attempts at
             an ARC task are elected by vote.
-        halt: when to stop before the last step: never; when the halting head says so; when the answer stays the same
-            from one step to the next (stable); or when it obeys the rules. auto asks the head, or for the verifier
-            the rules.
-        halt_threshold: probability above which the halting head says so; 0.5 as in training.
+        halt: early-exit rule: never, head (halting probability above a threshold), stable (answer unchanged by a step)
+            or rules (answer is valid). auto is rules with the verifier, else head.
+        halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
         budget: most supervision steps to spend on a puzzle altogether; 0 for no limit.
         abstain: confidence below which an answer does not count.
         complete: where the answer breaks the rules, let an exact solver finish, led by the model; for Sudoku and Maze.
