@@ -121,7 +121,9 @@ def failures(facts: dict[str, Any]) -> list[str]:
     if test["unsolved"]:
         parts.append("Test puzzles it does not solve:\n")
         parts.append("\n".join(f"    {text}" for text in test["unsolved"]) + "\n")
-    parts.append("Asked with changed cells, as `trm probe` does; AUROC tells changed from intact by confidence:\n")
+    parts.append(
+        "With corrupted cells (`trm analyze robustness`); AUROC of telling intact from corrupted (0.5 is chance):\n"
+    )
     rows = [
         (
             CHANGES[point["kind"]],

@@ -21,6 +21,7 @@ from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.summary import describe
 from trm.cli.main import main
 from trm.data import Samples, Sudoku
+from trm.data.samples import to_batch
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import solved
@@ -82,7 +83,7 @@ def test_a_model_solves_a_puzzle_from_any_folder(name: str, elsewhere: Path) -> 
         assert main(["solve", name, example]) == 0
     else:
         module, data = load_checkpoint(name)
-        batch = next(labelled(data, 16, 16, module.device))
+        batch = to_batch(next(labelled(data, 16, 16)))
         assert solved(module.solve(batch.inputs, batch.puzzle_ids).logits, batch.labels).any()
     assert not list(elsewhere.iterdir())
 
@@ -91,7 +92,7 @@ def test_a_name_stands_for_a_checkpoint_everywhere(elsewhere: Path, capsys: pyte
     for command in (
         ["info", "sudoku-4x4"],
         ["trace", "sudoku-4x4", BOARD, "-o", "trace.html"],
-        ["calibrate", "sudoku-4x4", "-o", "calibration.json", "--puzzles=4"],
+        ["analyze", "calibration", "sudoku-4x4", "-o", "calibration.json", "--puzzles=4"],
         ["export", "sudoku-4x4", "--format=trm", "-o", "copy.ckpt"],
     ):
         assert main(command) == 0, command

@@ -14,16 +14,13 @@ from jsonargparse import DefaultHelpFormatter, auto_cli
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 import trm
-from trm.analysis.calibration import calibrate
-from trm.analysis.halting import curve
-from trm.analysis.robustness import probe
-from trm.analysis.scaling import scale
 from trm.callbacks.checkpoints import Checkpoints  # noqa: F401 - a short name in a configuration
 from trm.callbacks.curriculum import DepthCurriculum  # noqa: F401 - short names in a configuration
 from trm.callbacks.ema import StepEMA  # noqa: F401 - short names in a configuration
 from trm.callbacks.speed import Speed  # noqa: F401 - short names in a configuration
 from trm.callbacks.writers import Pictures, PredictionWriter, SubmissionWriter  # noqa: F401 - likewise
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint  # noqa: F401 - a short name in a configuration
+from trm.cli.commands import analyze
 from trm.cli.commands.data_check import check
 from trm.cli.commands.export import export
 from trm.cli.commands.import_ import import_
@@ -40,16 +37,18 @@ from trm.module import TRMModule
 
 FUNCTIONS: dict[str, Any] = {
     "solve": solve,
-    "curve": curve,
-    "calibrate": calibrate,
-    "scale": scale,
     "trace": trace,
-    "probe": probe,
     "info": info,
     "import": import_,
     "export": export,
 }
 """Commands that need a checkpoint and no configuration."""
+ANALYSES: dict[str, Any] = {
+    "halting": analyze.halting,
+    "scaling": analyze.scaling,
+    "calibration": analyze.calibration,
+    "robustness": analyze.robustness,
+}
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
 
@@ -69,16 +68,20 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
     argv = sys.argv[1:] if args is None else list(args)
     try:
+        options: dict[str, Any] = {"parser_class": Parser, "formatter_class": _Help}
         if argv and argv[0] in FUNCTIONS:
-            options: dict[str, Any] = {"prog": "trm", "parser_class": Parser, "formatter_class": _Help}
-            return int(auto_cli(FUNCTIONS, args=_spelled_out(argv), **options))
+            return int(auto_cli(FUNCTIONS, args=_spelled_out(argv, FUNCTIONS[argv[0]]), prog="trm", **options))
+        if argv[:1] == ["analyze"]:
+            args = _spelled_out(argv[1:], ANALYSES[argv[1]]) if argv[1:2] and argv[1] in ANALYSES else argv[1:]
+            return int(auto_cli(ANALYSES, args=args, prog="trm analyze", **options))
         if argv[:2] == ["data", "check"]:
             return check(argv[2:])
         if argv[:1] == ["reproduce"]:
             return reproduce(argv[1:])
         if argv[:1] == ["zoo"]:
             return zoo(argv[1:])
-        others = {**FUNCTIONS, "zoo": zoo, "reproduce": reproduce, "data check": check}
+        analyses = {f"analyze {name}": function for name, function in ANALYSES.items()}
+        others = {**FUNCTIONS, **analyses, "zoo": zoo, "reproduce": reproduce, "data check": check}
         if argv and argv[0][:1] != "-" and argv[0] not in TRMCLI.subcommands():
             raise InputError(f"there is no command {argv[0]!r}, but {', '.join([*TRMCLI.subcommands(), *others])}")
         lines = (f"    {name:<20}{(f.__doc__ or '').splitlines()[0]}" for name, f in others.items())
@@ -128,9 +131,9 @@ class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the lines of the list of commands."""
 
 
-def _spelled_out(argv: list[str]) -> list[str]:
+def _spelled_out(argv: list[str], function: Any) -> list[str]:
     """Let boolean options stand without a value, as ``--json`` for ``--json=true``, and ``-o`` for ``--output``."""
-    parameters = inspect.signature(FUNCTIONS[argv[0]]).parameters.values()
+    parameters = inspect.signature(function).parameters.values()
     longer = {
         f"--{parameter.name}": f"--{parameter.name}=true" for parameter in parameters if parameter.annotation is bool
     }

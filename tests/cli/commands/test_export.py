@@ -85,7 +85,7 @@ def test_a_model_to_give_away_answers_as_the_checkpoint_and_is_no_more_than_that
     assert describe("given.ckpt")["averaged"]
     assert not any(name.startswith("_") for name in after["hyper_parameters"])
     module, data = load_checkpoint(last)
-    batch = next(labelled(data, 0, 8, module.device))
+    batch = to_batch(next(labelled(data, 0, 8)))
     logits = [load_checkpoint(path)[0].solve(batch.inputs, batch.puzzle_ids).logits for path in (last, "given.ckpt")]
     assert torch.equal(*logits)
     capsys.readouterr()
