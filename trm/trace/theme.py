@@ -48,7 +48,7 @@ class Theme(NamedTuple):
 
 
 def look(data: PuzzleData) -> Theme:
-    """Return the look of a family; one that is not known here is a grid as close to a square as there is."""
+    """Return the look of a family; one that has none here is a grid as close to a square as there is."""
     if isinstance(data, Sudoku):
         geometry = data.geometry
         symbols = ["", "", *SYMBOLS[: data.size]]
@@ -65,7 +65,7 @@ def look(data: PuzzleData) -> Theme:
 
 
 def broken(data: PuzzleData, question: Tokens, answer: Tokens) -> NDArray[np.bool_]:
-    """Tell which cells of an answer break a rule, (L,); none where a family knows rules for the whole board alone."""
+    """Return which cells of an answer break a rule, (L,); none where a family has rules for the whole board alone."""
     given = data.givens(question)
     marked = given & (question != answer)
     if isinstance(data, Sudoku):

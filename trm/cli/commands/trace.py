@@ -1,4 +1,4 @@
-"""The command ``trm trace``: a puzzle being thought about, as a page, an animated picture, or in the terminal."""
+"""The command ``trm trace``: the answer to a puzzle, update by update, as a page, an animation or in the terminal."""
 
 import sys
 import time
@@ -35,7 +35,7 @@ def trace(
     force: bool = False,
     family: str = "",
 ) -> int:
-    """Show a model thinking about one puzzle, update by update.
+    """Show how the answer to one puzzle changes, update by update.
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
@@ -61,7 +61,7 @@ def trace(
     name = type(data).__name__
     if output:
         about = f"{Path(checkpoint).name}, {Path(puzzle).name if puzzle.endswith('.json') else puzzle}"
-        html = page(data, recording, question, label, f"{name}: a model thinks", about)
+        html = page(data, recording, question, label, f"{name}: the answer, update by update", about)
         with atomic_write(Path(output), "w") as file:
             file.write(html)
     if gif:
