@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins import CheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_info
 
+from trm.callbacks.checkpoints import Checkpoints
 from trm.callbacks.progress import Progress
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint
 from trm.checkpoints.finetune import start_from
@@ -161,6 +162,12 @@ class TRMCLI(LightningCLI):
         trainer.command = ["trm", *self._argv]
         return trainer
 
+    def instantiate_classes(self) -> None:
+        """Note the seed, which has been set right before the parameters are drawn."""
+        super().instantiate_classes()
+        seed = self._get(self.config, "seed_everything")
+        self.model.seed = None if seed is None or isinstance(seed, bool) else seed
+
     def before_fit(self) -> None:
         """Refuse weights that do not fit, tell what is trained, and read the data."""
         if weights := self.config.fit.weights:
@@ -196,12 +203,12 @@ class TRMCLI(LightningCLI):
             raise InputError(
                 f"trm {subcommand} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, or 'last'"
             )
-        if checkpoint == "last":
-            callbacks = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
-            inside = Path(self.trainer.log_dir or "", "checkpoints")  # where Lightning puts what has no place
-            folders = [Path(callback.dirpath or inside) for callback in callbacks]
-            if not any(path for folder in folders for path in folder.glob("last*.ckpt")):
-                raise InputError(f"there is no last checkpoint in {', '.join(map(str, folders))}; run trm fit first")
+        if checkpoint in ("best", "last"):
+            kept = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, Checkpoints)]
+            folders = [str(callback.recall(self.trainer)) for callback in kept]
+            path = f"{checkpoint}_model_path"
+            if kept and not any(getattr(callback, path) for callback in kept):
+                raise InputError(f"there is no {checkpoint} checkpoint in {', '.join(folders)}; run trm fit first")
 
 
 def _listed(value: Any) -> list[Any]:
