@@ -53,8 +53,9 @@ class Speed(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Add the costs of the batch, and log the speed when the other values are logged."""
-        slots = len(pl_module.slots.halted) * trainer.world_size  # type: ignore[union-attr,arg-type]
-        self.cost["tflop"] += self._operations * slots / 1e12
+        slots = need_module(self, pl_module).slots
+        running = 0 if slots is None else len(slots.halted) * trainer.world_size
+        self.cost["tflop"] += self._operations * running / 1e12
         self.cost[self._unit] += (self._clock() - self._paid) * trainer.world_size
         self._start_costs(pl_module)
         every, batches = trainer.log_every_n_steps, trainer.fit_loop.total_batch_idx + 1  # type: ignore[attr-defined]
@@ -62,7 +63,7 @@ class Speed(Callback):
             return
         now, steps = time.perf_counter(), trainer.global_step - self._step
         speed = steps / (now - self._since)
-        pl_module.log_dict({"speed/steps_per_second": speed, "speed/puzzles_per_second": speed * slots})
+        pl_module.log_dict({"speed/steps_per_second": speed, "speed/puzzles_per_second": speed * running})
         self._since, self._step = now, trainer.global_step
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
