@@ -199,8 +199,8 @@ class TRMModule(LightningModule):
                 "none: pass trainer.max_steps or trainer.max_epochs"
             )
         self.schedule = warmup_cosine(self.hparams["warmup_steps"], total, self.hparams["min_lr_ratio"])
-        scheduler = {"scheduler": LambdaLR(optimizer, self.schedule), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        scheduler = LambdaLR(optimizer, self.schedule)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def total_steps(self) -> int | None:
         """Return the number of optimizer steps after which the run ends by itself; None if it does not.

@@ -137,6 +137,13 @@ def test_a_fresh_run_that_overwrites_another_says_so_and_a_complete_one_how_to_g
     assert "is complete: it has taken all of its 3 steps. A larger trainer.max_steps" in caplog.text
 
 
+def test_a_logger_with_a_new_version_for_every_run_is_told_where_the_earlier_one_lies(here: Path) -> None:
+    logger = "--trainer.logger={class_path: CSVLogger, init_args: {save_dir: runs/own}}"
+    assert main([*FIT, logger]) == 0
+    with pytest.warns(UserWarning, match=r"afresh in runs/own/lightning_logs/version_1/.*version_0/checkpoints/last"):
+        assert main([*FIT, logger]) == 0
+
+
 @pytest.mark.parametrize("every", [2, 4, 10])
 def test_lightnings_own_checkpoints_are_saved_at_the_end_of_the_batch_that_passes_a_multiple(
     tmp_path: Path, every: int

@@ -73,6 +73,7 @@ class Checkpoints(ModelCheckpoint):
         self._signal = 0
         self._handlers: dict[int, Any] = {}
         self._restoring = self._trained = self._validated = self._waits_for_epoch_end = False
+        self._beside_log = False  # dirpath is Lightning's choice
         if dirpath:
             self._recall(Path(str(self.dirpath)))
 
@@ -85,6 +86,7 @@ class Checkpoints(ModelCheckpoint):
             InputError: on all ranks, if another run uses it.
         """
         need_module(self, pl_module)
+        self._beside_log |= self.dirpath is None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # see on_train_start
             super().setup(trainer, pl_module, stage)
@@ -137,10 +139,8 @@ class Checkpoints(ModelCheckpoint):
         self._trained, self._saved_at, self._signal = True, trainer.global_step, 0
         self._validated = self._waits_for_epoch_end = False
         self._rank_best(trainer)
-        if not (trainer.global_step or trainer.fast_dev_run) and self._path.is_file():  # type: ignore[attr-defined]
-            rank_zero_warn(
-                f"{self._path} is of an earlier run, and this one will overwrite it: ckpt_path='last' goes on from it"
-            )
+        if not (trainer.global_step or trainer.fast_dev_run):  # type: ignore[attr-defined]
+            self._tell_of_others(trainer)
 
         def stop(signum: int, _: Any) -> None:
             self._signal = signum
@@ -149,6 +149,20 @@ class Checkpoints(ModelCheckpoint):
 
         if threading.current_thread() is threading.main_thread():
             self._handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+
+    def _tell_of_others(self, trainer: Trainer) -> None:
+        """Warn of checkpoints of earlier runs that one might have meant to go on from."""
+        if self._path.is_file():
+            rank_zero_warn(
+                f"{self._path} is of an earlier run, and this one will overwrite it: ckpt_path='last' goes on from it"
+            )
+        name = trainer.loggers[0].name if trainer.loggers else None
+        versions = self._path.parents[2] if name and self._beside_log and hasattr(trainer, "command") else None
+        if versions is not None and (others := sorted(versions.glob("*/checkpoints/last.ckpt"))):
+            rank_zero_warn(
+                f"This run starts afresh in {_shown(self._path.parent)}, since its logger has a new version for every "
+                f"run; earlier ones have left {_shown(others[-1])}: --ckpt_path takes it, a fixed version finds it"
+            )
 
     def _rank_best(self, trainer: Trainer) -> None:
         """Order the best checkpoints that the run goes on with, of which the first process has the list."""

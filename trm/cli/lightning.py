@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins import CheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -204,11 +204,12 @@ class TRMCLI(LightningCLI):
                 f"trm {subcommand} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, or 'last'"
             )
         if checkpoint in ("best", "last"):
-            kept = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, Checkpoints)]
-            folders = [str(callback.recall(self.trainer)) for callback in kept]
-            path = f"{checkpoint}_model_path"
-            if kept and not any(getattr(callback, path) for callback in kept):
-                raise InputError(f"there is no {checkpoint} checkpoint in {', '.join(folders)}; run trm fit first")
+            callbacks = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+            folders = [str(c.recall(self.trainer)) for c in callbacks if isinstance(c, Checkpoints)]
+            others = checkpoint == "last" and any(c._find_last_checkpoints(self.trainer) for c in callbacks)
+            if not others and not any(getattr(c, f"{checkpoint}_model_path") for c in callbacks):
+                places = ", ".join(folders) or str(self.trainer.log_dir)
+                raise InputError(f"there is no {checkpoint} checkpoint in {places}; run trm fit first")
 
 
 def _listed(value: Any) -> list[Any]:
