@@ -17,9 +17,10 @@ from torchmetrics import Metric
 
 import trm
 from trm.batch import Batch, as_batch
+from trm.choices import EarlyExit
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
-from trm.inference import Answers, EarlyExit, HaltingRule, halting_rule, think
+from trm.inference import Answers, HaltingRule, halting_rule, think
 from trm.inference.halting import head, obeys
 from trm.inference.think import check_questions
 from trm.nn import NETWORKS, State, StepOutput, continue_loss, supervision_loss

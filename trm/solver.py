@@ -3,10 +3,13 @@
 Letters in shape comments: N puzzles, R rollouts of all puzzles, L grid cells.
 """
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from html import escape
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -14,14 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm.checkpoints.load import load_checkpoint
+from trm.choices import EarlyExit, SelectionName
 from trm.data import PuzzleData, Verdict
 from trm.data.samples import Completion, Tokens, hash_bytes
 from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
-from trm.inference import EarlyExit, HaltingContext, halting_rule, think
+from trm.inference import HaltingContext, halting_rule, think
 from trm.inference.halting import has_rules
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
-from trm.inference.selection import SELECTIONS, SelectionName
+from trm.inference.selection import SELECTIONS
 from trm.inference.think import check_questions
 from trm.module import TRMModule
 from trm.nn.flops import count_flops
@@ -44,8 +48,10 @@ class Candidate(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """What the solver says of one puzzle."""
+    """What the solver found for one puzzle; printed, the board and a sentence about it."""
 
+    data: PuzzleData
+    """The family."""
     question: Tokens
     """(L,)."""
     candidates: list[Candidate]
@@ -80,6 +86,60 @@ class Solution(NamedTuple):
     def agreement(self) -> float:
         """Share of the rollouts that came to the elected answer."""
         return self.candidates[0].votes / self.rollouts
+
+    @property
+    def sentence(self) -> str:
+        """One line: whether the answer is valid, what it took, and the confidence."""
+        verdict = self.verdict.in_words
+        steps = f"{self.steps} supervision step{'s' if self.steps > 1 else ''}"
+        if self.rollouts > 1:
+            steps += f" in {self.rollouts} rollouts, of which {self.agreement:.0%} agree"
+        if self.completion:
+            verdict = f"completed by the exact solver with {self.completion.guesses} guesses, {verdict}"
+        return f"{'abstains: ' if self.abstains else ''}{verdict}; {steps}, confidence {self.confidence:.1%}"
+
+    def draw(self, color: bool = False) -> str:
+        """Return the board and the sentence; with ``color``, in colors of a terminal."""
+        return f"{self.data.draw_board(self.answer, self.question, color=color)}\n{self.sentence}"
+
+    def __str__(self) -> str:
+        return self.draw()
+
+    def _repr_html_(self) -> str:
+        """Return a picture of the board and the sentence, for a notebook; nothing is fetched from elsewhere."""
+        from trm.trace.picture import picture  # draws with Pillow, which solving does not need
+
+        png = BytesIO()
+        picture(self.data, self.question, self.answer).save(png, "PNG")
+        source = f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"
+        board = escape(self.data.write(self.answer), quote=True)
+        return f'<figure><img src="{source}" alt="{board}"><figcaption>{escape(self.sentence)}</figcaption></figure>'
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the solution in plain values, as ``trm solve --json`` prints it."""
+        return {
+            "question": self.data.write(self.question),
+            "answer": self.data.write(self.answer),
+            "valid": self.verdict.valid,
+            "reason": self.verdict.reason,
+            "abstains": self.abstains,
+            "steps": self.steps,
+            "gflop": round(self.gflop, 3),
+            "confidence": round(self.confidence, 4),
+            "agreement": round(self.agreement, 4),
+            "rollouts": self.rollouts,
+            "guesses": self.completion.guesses if self.completion else None,
+            "alternatives": [
+                {
+                    "answer": self.data.write(other.answer),
+                    "valid": other.valid,
+                    "weight": round(other.weight, 4),
+                    "votes": other.votes,
+                    "confidence": round(other.confidence, 4),
+                }
+                for other in self.candidates[1:]
+            ],
+        }
 
 
 class Solver:
@@ -186,6 +246,7 @@ class Solver:
         spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
         solutions = [
             Solution(
+                self.data,
                 question,
                 candidates,
                 self.data.verify(question, candidates[0].answer),
@@ -291,6 +352,20 @@ class Solver:
         names = (bytes(question) + f"{self.seed} {number}".encode() for question, number in pairs)
         first_round = numbers < len(self.views.cells)
         return [None if bare else int(seed >> 1) for bare, seed in zip(first_round, hash_bytes(names), strict=True)]
+
+
+def load(checkpoint: str | Path, family: str = "", **options: Any) -> Solver:
+    """Load a trained model to solve puzzles with, as in ``print(trm.load("sudoku-4x4").solve([board])[0])``.
+
+    Args:
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        **options: those of ``Solver``: depth, breadth, select and so on.
+
+    Raises:
+        InputError: if an argument is out of its range or the checkpoint cannot be used.
+    """
+    return Solver(checkpoint, family=family, **options)
 
 
 def elect(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:

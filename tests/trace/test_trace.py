@@ -265,9 +265,7 @@ def test_the_page_fits_a_desktop_and_a_phone(width: int, family: str, browser: A
     tab.goto(address)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     board, controls = (tab.locator(name).bounding_box() for name in ("#boards .board >> nth=0", ".controls"))
-    assert (
-        board["y"] + board["height"] <= controls["y"] < 800
-    )  # all in view, none over another
+    assert board["y"] + board["height"] <= controls["y"] < 800  # all in view, none over another
 
 
 def test_page_pictures_and_plots_share_their_colours(data: Sudoku) -> None:

@@ -172,7 +172,7 @@ def test_callbacks_refuse_another_module_or_data_with_a_sentence(callback: Any, 
 
 
 def test_predictions_of_plain_data_loaders_are_refused_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="PredictionWriter needs a PuzzleData, .*, not data loaders"):
+    with pytest.raises(InputError, match=r"PredictionWriter needs a PuzzleData, .*, not data loaders"):
         trainer_of(tmp_path, PredictionWriter()).predict(small_module(), data().predict_dataloader())
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from trm.analysis.plots import doublings, legend, panels, percent, shares, subject
 from trm.analysis.report import Facts, columns, labelled
+from trm.choices import EarlyExit
 from trm.data import PuzzleData
 from trm.data.samples import Samples, Tokens
-from trm.inference import EarlyExit
 from trm.inference.rollouts import Rollouts
 from trm.inference.selection import SELECTIONS
 from trm.module import TRMModule

@@ -1,18 +1,12 @@
-"""The parser of the command line and of configurations, which says in one sentence what it refuses."""
+"""What the parser refuses, in one sentence."""
 
 import difflib
 import importlib
 import inspect
 import itertools
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
-
-from lightning.pytorch.cli import LightningArgumentParser
-
-from trm.data import PuzzleData
 
 NOISE = (
     r"^Does not validate against any of the Union subtypes$",
@@ -38,23 +32,6 @@ WORDS = (
 UNKNOWN = re.compile(r"there is no setting ([\w.]+)")
 
 
-class Parser(LightningArgumentParser):
-    """Lightning's parser, which refuses with one sentence and exit status 2."""
-
-    def parse_args(self, args: Any = None, *others: Any, **options: Any) -> Any:
-        """Parse the command line, and remember it to tell where a setting came from."""
-        self._given = list(sys.argv[1:] if args is None else args)
-        return super().parse_args(args, *others, **options)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the sentence, and end."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        parser = getattr(ex, "subcommand_parser", None) or self
-        known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
-        self.exit(2, f"trm: error: {sentence(message, known, getattr(self, '_given', []))}\n")
-
-
 def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
     """Return in one sentence what jsonargparse says in many lines.
 
@@ -69,6 +46,8 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
         lines = [re.sub(pattern, words, line) for line in lines]
     text = " ".join(dict.fromkeys(lines)).replace(": is ", " is ")
     if "there is no class" in text and text.startswith("data:"):
+        from trm.data import PuzzleData
+
         families = sorted(kind.__name__ for kind in PuzzleData.__subclasses__() if kind.__module__.startswith("trm."))
         text += f"; there are {', '.join(families)}, and your own as module.Class"
     if text.startswith("Problems parsing config:"):

@@ -5,19 +5,16 @@ Letters in shape comments: B puzzles that have not halted, L grid cells, V vocab
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trm.choices import EarlyExit
 from trm.data import PuzzleData
 from trm.errors import InputError, check_choice
 from trm.nn import State, StepOutput
-
-EarlyExit = Literal["auto", "never", "head", "stable", "rules"]
-"""Names of early-exit rules, for options: ``never`` (official evaluation), ``head`` (halting probability above a
-threshold), ``stable`` (answer unchanged by a step), ``rules`` (answer is valid); ``auto`` is what suits the caller."""
 
 
 class HaltingContext(NamedTuple):

@@ -4,16 +4,16 @@ Letters in shape comments: R rollouts.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.choices import SelectionName
 from trm.inference.rollouts import Rollouts
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-SelectionName = Literal["halting", "vote", "confident", "residual", "verifier"]
 
 KEPT = 0.5
 """Share of a puzzle's rollouts, the most confident ones, that vote under "confident"."""

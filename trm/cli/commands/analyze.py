@@ -11,9 +11,9 @@ from trm.analysis import robustness as robustness_analysis
 from trm.analysis import scaling as scaling_analysis
 from trm.analysis.plots import svg
 from trm.analysis.report import Facts, load, publish, reserve
+from trm.choices import EarlyExit
 from trm.data import PuzzleData
 from trm.errors import check_range
-from trm.inference import EarlyExit
 from trm.module import TRMModule
 
 if TYPE_CHECKING:
