@@ -66,11 +66,11 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (["slove"], "there is no command 'slove', but fit, validate, test, predict, bench, solve,"),
-        (["data", "chek"], "there is no command 'data'"),
+        (["slove"], "there is no command 'slove'; did you mean solve?"),
+        (["data", "chek"], "there is no command 'data chek'; did you mean data check?"),
         (["fit"], "fit needs --config FILE, such as configs/quickstart.yaml"),
         (["solve", "a", "b", "--viewz=3"], "there is no setting viewz; did you mean views?"),
-        (["solve", "sudoku-4x4"], "required: solve.board"),
+        (["solve", "sudoku-4x4"], "the following arguments are required: board"),
     ],
 )
 def test_a_command_that_is_wrong_or_lacks_something_is_refused(

@@ -58,6 +58,10 @@ class OneSentence(ArgumentParser):
         self._given = list(sys.argv[1:] if args is None else args)
         return super().parse_args(args, *others, **options)
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse would not tell that nobody reads it."""
+        print(self.format_help(), end="", file=file)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the sentence, and end."""
         if not self.exit_on_error:
