@@ -1,9 +1,10 @@
 """``import trm`` is instant, and offers the public names."""
 
-import subprocess
 import sys
 
 import pytest
+from paths import REPO
+from processes import run
 
 import trm
 from trm.data import PuzzleData
@@ -20,7 +21,7 @@ assert not loaded, loaded
 
 
 def test_importing_trm_loads_neither_torch_nor_lightning() -> None:
-    subprocess.run([sys.executable, "-c", QUIET], check=True)
+    assert run(REPO, [sys.executable, "-c", QUIET]) == [(0, "")]
 
 
 def test_every_public_name_is_there() -> None:

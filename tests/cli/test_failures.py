@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from paths import REPO
+from processes import run
 
 from trm.cli.failures import report
 from trm.errors import DivergedError, InputError, Stopped
@@ -40,8 +41,7 @@ def test_a_closed_pipe_ends_a_command_quietly(command: list[str]) -> None:
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback() -> None:
-    ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, check=False)
-    assert (ended.returncode, ended.stderr) == (128 + signal.SIGINT, b"")
+    assert run(REPO, [sys.executable, "-c", INTERRUPTED]) == [(128 + signal.SIGINT, "")]
 
 
 def test_what_lightning_makes_of_ctrl_c_is_told_as_such() -> None:

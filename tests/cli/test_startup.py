@@ -1,9 +1,10 @@
 """What a command does not need is not imported: lists and help load neither torch nor Lightning."""
 
-import subprocess
 import sys
 
 import pytest
+from paths import REPO
+from processes import run
 
 LOADED = """
 import contextlib, io, sys
@@ -17,8 +18,9 @@ BOARD = ".3...2.1...4...."
 
 def loaded(*command: str) -> set[str]:
     """Run a command in a process of its own and return the modules that it has imported."""
-    done = subprocess.run([sys.executable, "-c", LOADED, *command], check=True, capture_output=True, text=True)
-    return set(done.stdout.split())
+    ((status, printed),) = run(REPO, [sys.executable, "-c", LOADED, *command])
+    assert status == 0, printed
+    return set(printed.splitlines()[-1].split())
 
 
 @pytest.mark.parametrize("command", [[], ["--help"], ["help"], ["analyze"], ["--version"], ["slove"]])

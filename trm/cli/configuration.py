@@ -1,5 +1,7 @@
 """Reading and saving configurations: Lightning's parser with our refusals and help, and ``config.yaml`` of a run."""
 
+import logging
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,3 +41,23 @@ class Parser(OneSentence, LightningArgumentParser):
             return str(super().format_help(*formatter))
         finally:
             self._action_groups = groups
+
+
+def quiet() -> None:
+    """Silence what Lightning says about choices made here on purpose."""
+    for message in (
+        ".*isinstance.treespec, LeafSpec.. is deprecated",
+        ".*there is no last checkpoint available",
+        ".*your dataloader is not resumable",  # the data resumes by global_step
+        "Checkpoint directory .* exists and is not empty",
+        "It is recommended to use .self.log.*sync_dist",  # the metrics are synced
+        "Total length of `list` across ranks is zero",  # no validation rows
+        "Couldn't infer the batch indices",
+        ".*does not have many workers",
+        ".*WeightAveraging state cannot be restored",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    unwanted = ("litlogger", "TPU available")
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: not any(words in str(record.msg) for words in unwanted)
+    )

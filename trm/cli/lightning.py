@@ -21,7 +21,7 @@ from trm.callbacks.progress import Progress
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint
 from trm.checkpoints.finetune import start_from
 from trm.cli.commands.bench import bench, trainer_arguments
-from trm.cli.configuration import Parser, SaveFitConfig
+from trm.cli.configuration import Parser, SaveFitConfig, quiet
 from trm.cli.parser import ENV_PREFIX, spelled_out
 from trm.data import PuzzleData
 from trm.errors import InputError, check_range
@@ -131,6 +131,7 @@ class TRMCLI(LightningCLI):
         auto_configure_optimizers: bool = False,
         **options: Any,
     ) -> None:
+        quiet()
         super().__init__(
             model_class,
             datamodule_class,
@@ -228,7 +229,7 @@ class TRMCLI(LightningCLI):
 
     def _environment(self) -> list[str]:
         """Return the settings that come from the environment, as a shell takes them in front of a command."""
-        prefix = f"{ENV_PREFIX}_{self.subcommand.upper()}__" if self.subcommand else f"{ENV_PREFIX}_"
+        prefix = f"{ENV_PREFIX}_{str(self.subcommand).upper()}__"
         return [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(prefix)]
 
     def before_fit(self) -> None:

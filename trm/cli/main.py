@@ -6,9 +6,7 @@ the command line, the later over the earlier.
 
 import difflib
 import importlib
-import logging
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -73,7 +71,6 @@ def main(args: Sequence[str] | None = None) -> int:
     its end, and 128 + n a command that signal n ended (a training run saves its state first).
     """
     argv = sys.argv[1:] if args is None else list(args)
-    _quiet()
     if "" not in sys.path:
         sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
     try:
@@ -147,23 +144,3 @@ def _lines(names: Sequence[str]) -> list[str]:
 def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     return f"there is no command {name!r}; {f'did you mean {near[0]}?' if near else 'trm --help lists them'}"
-
-
-def _quiet() -> None:
-    """Silence what Lightning says about choices made here on purpose."""
-    for message in (
-        ".*isinstance.treespec, LeafSpec.. is deprecated",
-        ".*there is no last checkpoint available",
-        ".*your dataloader is not resumable",  # the data resumes by global_step
-        "Checkpoint directory .* exists and is not empty",
-        "It is recommended to use .self.log.*sync_dist",  # the metrics are synced
-        "Total length of `list` across ranks is zero",  # no validation rows
-        "Couldn't infer the batch indices",
-        ".*does not have many workers",
-        ".*WeightAveraging state cannot be restored",
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    unwanted = ("litlogger", "TPU available")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: not any(words in str(record.msg) for words in unwanted)
-    )
