@@ -108,8 +108,8 @@ def test_the_configuration_of_a_run_works_for_every_command(
     [
         (["test", "--weights=sudoku-4x4"], "--weights is an option of trm fit, not of trm test; --ckpt_path names"),
         (["fit", "--ledger", "x.csv"], "--ledger is an option of trm test, not of trm fit"),
-        (["fit", "--weight=sudoku-4x4"], "there is no setting weight; did you mean weights?"),
-        (["fit", "--trainer.max_step=3"], "there is no setting trainer.max_step; did you mean trainer.max_steps?"),
+        (["fit", "--weight=sudoku-4x4"], "unrecognized arguments: --weight=sudoku-4x4; did you mean weights?"),
+        (["fit", "--trainer.max_step=3"], "--trainer.max_step=3; did you mean trainer.max_steps?"),
     ],
 )
 def test_options_of_other_commands_and_abbreviations_are_refused(

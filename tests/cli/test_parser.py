@@ -99,7 +99,7 @@ def test_settings_come_from_the_environment_and_the_command_line_wins(monkeypatc
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (["board", "--dep=3"], "there is no setting dep; did you mean depth?"),  # no abbreviations
+        (["board", "--dep=3"], "unrecognized arguments: --dep=3; did you mean depth?"),  # no abbreviations
         (["board", "--depth=deep"], "depth"),
         ([], "required: board"),
     ],
