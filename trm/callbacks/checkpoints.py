@@ -130,6 +130,7 @@ class Checkpoints(ModelCheckpoint):
         folder, scores = Path(str(self.dirpath)), state_dict["best_k_models"]
         here = {folder / Path(path).name: score for path, score in scores.items()}
         self.best_k_models = {str(path): score for path, score in here.items() if path.is_file()}
+        self._rank_best()
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -138,7 +139,8 @@ class Checkpoints(ModelCheckpoint):
         module = need_module(self, pl_module)
         self._trained, self._saved_at, self._signal = True, trainer.global_step, 0
         self._validated = self._waits_for_epoch_end = False
-        self._rank_best(trainer)
+        self.best_k_models = trainer.strategy.broadcast(self.best_k_models)
+        self._rank_best()
         if not (trainer.global_step or trainer.fast_dev_run):  # type: ignore[attr-defined]
             self._tell_of_others(trainer)
 
@@ -164,9 +166,8 @@ class Checkpoints(ModelCheckpoint):
                 f"run; earlier ones have left {_shown(others[-1])}: --ckpt_path takes it, a fixed version finds it"
             )
 
-    def _rank_best(self, trainer: Trainer) -> None:
-        """Order the best checkpoints that the run goes on with, of which the first process has the list."""
-        self.best_k_models = trainer.strategy.broadcast(self.best_k_models)
+    def _rank_best(self) -> None:
+        """Order the best checkpoints that the run goes on with."""
         ranked = sorted(self.best_k_models, key=lambda path: float(self.best_k_models[path]))
         best_first = ranked if self.mode == "min" else ranked[::-1]
         for path in best_first[self.save_top_k :] if self.save_top_k > 0 else []:
