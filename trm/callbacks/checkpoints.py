@@ -244,14 +244,16 @@ class Checkpoints(ModelCheckpoint):
         return f"{last}, {Path(self.best_model_path).name} ({self.monitor} {float(self.best_model_score):.4f})"
 
     def _next(self, command: Sequence[str]) -> str:
-        """Return the command that evaluates what a command of training has left."""
-        options, skip = [], False
-        for option in command[2:]:
+        """Return the command that evaluates what a command of training, with variables before it, has left."""
+        start, options, skip = list(command).index("trm"), [], False
+        variables = [variable.replace("TRM_FIT__", "TRM_TEST__", 1) for variable in command[:start]]
+        for option in command[start + 2 :]:
             name = option.partition("=")[0]
             if not skip and name not in ("--ckpt_path", "--weights"):
                 options.append(option)
             skip = name in ("--ckpt_path", "--weights") and "=" not in option
-        return shlex.join(["trm", "test", *options, "--ckpt_path", "best" if self.best_model_path else "last"])
+        which = "best" if self.best_model_path else "last"
+        return shlex.join([*variables, "trm", "test", *options, "--ckpt_path", which])
 
     def _save(self, trainer: Trainer, signum: int) -> None:
         """Write ``last.ckpt``, before it the best one, and end the run there if a signal asks for it."""
