@@ -1,11 +1,12 @@
-"""Guesses until the first solution of hard 9x9 boards, by what leads the search: ``hybrid.md`` and ``hybrid.json``.
+"""Count the guesses that an exact solver needs on hard 9x9 boards, led by a network or not.
 
-Takes a checkpoint, a ``test.csv`` of the columns source,question,answer,rating, and a number of boards, which are drawn
-from those of a rating of at least ``RATING`` (the guesses that a simple solver needs):
+Takes a checkpoint and a ``test.csv`` of the columns source,question,answer,rating. The boards are drawn from those of a
+rating of at least ``RATING`` (the guesses that a simple solver needs):
 
-    python benchmarks/hybrid.py runs/cpu/checkpoints/last.ckpt FOLDER/test.csv 1000
+    make bench-exact-solver ARGS='CHECKPOINT FOLDER/test.csv'
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -24,77 +25,58 @@ from trm.data.sudoku.solver import geometry, is_open
 from trm.data.tables import read_table
 from trm.inference import think
 from trm.nn.losses import log_stablemax
+from trm.provenance import PROJECT, commit, environment
 
 RATING = 10
 MADE_UP = (0.4, 0.6, 0.8, 0.9, 1.0)
-RESULT = Path(__file__).with_suffix(".json")
-
-TEXT = """# What a network saves an exact solver
-
-Branching nodes of a depth-first search until the first solution, on {boards:,} of the {hard:,} boards of a test set
-that a simple solver needs at least {rating} guesses for. Propagation is the same everywhere; only the cell to branch
-on and the order of its digits differ. Written by `python benchmarks/hybrid.py CHECKPOINT TEST.CSV {boards}`.
-
-{table}
-The trained network saves nothing: it beats the solver's own order, but so does drawing among equal cells at random,
-without a network, and then its order of digits is no better than a random one. A better network would save a great
-deal, as the made-up ones show: of 60 to 90 % right, the surest cell needs the fewest guesses, and elsewhere it is close
-to the fewest.
-
-* Without a network: the cell with the fewest candidates, the first one of equals or a random one, and its digits in
-  ascending or random order. The first row is the order of `trm/data/sudoku/solver.py`.
-* Surest cell: where the network's likeliest digit has most of the probability of the candidates that are left, its
-  likeliest digits first. This is what `complete` does.
-* Naive trust: where the likeliest digit had most probability before anything was ruled out.
-* The trained network is the small one of the README ({cells:.0%} of the blank cells of these boards right). The
-  made-up ones have the given share of blank cells right, drawn independently, and a random confidence of
-  50 to 100 % in every digit they name, so they do not know where they are wrong.
-"""
+HERE = Path(__file__).parent
 
 
-def main(checkpoint: str, boards: str, count: int) -> None:
-    """Measure every order and write the table."""
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    rows = read_table(Path(boards), 81, question_alphabet=".0123456789", answer_alphabet="123456789")
-    hard = np.flatnonzero(rows.ratings >= RATING)
-    chosen = rng.permutation(hard)[:count]
-    questions, answers = (_digits(part[chosen]) for part in (rows.questions, rows.answers))
-    logs, cells = _asked(checkpoint, questions, answers)
-    leaders: list[tuple[str, str, Order, Any]] = [
-        ("none", "fewest candidates: first cell, ascending digits", _tightest(None, digits=None), None),
-        (
-            "none",
-            "fewest candidates: first cell, random digits",
-            _tightest(None, digits=np.random.default_rng(1)),
-            None,
-        ),
-        ("none", "fewest candidates: random cell and digits", _tightest(*[np.random.default_rng(2)] * 2), None),
-        ("trained", "fewest candidates: first cell, likeliest digits", _likeliest(_tightest(None, None)), logs),
-        (
-            "trained",
-            "fewest candidates: random cell, likeliest digits",
-            _likeliest(_tightest(np.random.default_rng(3), None)),
-            logs,
-        ),
+def tables() -> dict[str, str]:
+    """Return the table of the committed results."""
+    rows = json.loads((HERE / "data.json").read_text())["rows"]
+    lines = [
+        (r["network"], r["order"], f"{r['mean']} ± {r['standard_error']}", f"{r['median']:g}", f"{r['most']:,}")
+        for r in rows
+    ]
+    return {"guesses": table(["network", "order of the search", "mean guesses", "median", "most"], lines)}
+
+
+def orders(
+    logs: NDArray[np.float64], answers: NDArray[np.uint8], rng: np.random.Generator
+) -> list[tuple[str, str, Order, NDArray[np.float64]]]:
+    """Return the orders of search to compare: the network, the name, the order and the log probabilities it uses."""
+    first, likeliest = "fewest candidates: first cell", "fewest candidates: random cell, likeliest digits"
+    found: list[tuple[str, str, Order, NDArray[np.float64]]] = [
+        ("none", f"{first}, ascending digits", _tightest(None, digits=None), logs),
+        ("none", f"{first}, random digits", _tightest(None, digits=np.random.default_rng(1)), logs),
+        ("none", "fewest candidates: random cell and digits", _tightest(*[np.random.default_rng(2)] * 2), logs),
+        ("trained", f"{first}, likeliest digits", _likeliest(_tightest(None, None)), logs),
+        ("trained", likeliest, _likeliest(_tightest(np.random.default_rng(3), None)), logs),
         ("trained", "naive trust", _naive, logs),
         ("trained", "surest cell", surest_cell, logs),
     ]
     for share in MADE_UP:
-        made_up = _made_up(answers, share, rng)
-        leaders += [
-            (
-                f"made up, {share:.0%} right",
-                "fewest candidates: random cell, likeliest digits",
-                _likeliest(_tightest(np.random.default_rng(4), None)),
-                made_up,
-            ),
-            (f"made up, {share:.0%} right", "naive trust", _naive, made_up),
-            (f"made up, {share:.0%} right", "surest cell", surest_cell, made_up),
+        network, made_up = f"made up, {share:.0%} right", _made_up(answers, share, rng)
+        found += [
+            (network, likeliest, _likeliest(_tightest(np.random.default_rng(4), None)), made_up),
+            (network, "naive trust", _naive, made_up),
+            (network, "surest cell", surest_cell, made_up),
         ]
+    return found
+
+
+def measure(checkpoint: str, boards: Path, count: int) -> dict[str, Any]:
+    """Search every board by every order and return means, medians and maxima of the guesses."""
+    rng = np.random.default_rng(0)
+    rows = read_table(boards, 81, question_alphabet=".0123456789", answer_alphabet="123456789")
+    hard = np.flatnonzero(rows.ratings >= RATING)
+    chosen = rng.permutation(hard)[:count]
+    questions, answers = (_digits(part[chosen]) for part in (rows.questions, rows.answers))
+    logs, cells = _asked(checkpoint, questions, answers)
     measured = []
-    for network, name, order, led_by in leaders:
-        found, guesses = first_solutions(questions, logs if led_by is None else led_by, geometry(9), order)
+    for network, name, order, led_by in orders(logs, answers, rng):
+        found, guesses = first_solutions(questions, led_by, geometry(9), order)
         assert (found == answers).all()
         error = guesses.std() / len(guesses) ** 0.5
         row = {
@@ -108,13 +90,7 @@ def main(checkpoint: str, boards: str, count: int) -> None:
         print(row, flush=True)
         measured.append(row)
     facts = {"boards": len(chosen), "hard": len(hard), "rating": RATING, "cells": round(cells, 3)}
-    RESULT.write_text(json.dumps({**facts, "rows": measured}, indent=1) + "\n")
-    lines = [
-        (r["network"], r["order"], f"{r['mean']} ± {r['standard_error']}", f"{r['median']:g}", f"{r['most']:,}")
-        for r in measured
-    ]
-    shown = table(["network", "order of the search", "mean guesses", "median", "most"], lines)
-    RESULT.with_suffix(".md").write_text(TEXT.format(table=shown, **facts))
+    return {**facts, "machine": environment(), "commit": commit(PROJECT), "rows": measured}
 
 
 def _digits(characters: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -168,5 +144,19 @@ def _naive(masks: NDArray[np.uint16], logs: NDArray[np.floating]) -> tuple[int, 
     return cell, named[np.argsort(-logs[cell, named])].tolist()
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Measure every order and write ``data.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="of 9x9 Sudoku: a file written by trm fit, or a model of the zoo")
+    parser.add_argument("boards", type=Path, help="a CSV file with the column rating")
+    parser.add_argument("--count", type=int, default=1000, help="boards to search (default: 1000)")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
+    given = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    facts = measure(given.checkpoint, given.boards, given.count)
+    (given.into / "data.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return 0
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    sys.exit(main())

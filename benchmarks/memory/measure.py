@@ -1,12 +1,12 @@
-"""Peak memory of one training step against n, with and without gradient checkpointing: ``make memory``.
+"""Measure the peak memory of one training step, with and without gradient checkpointing: ``make bench-memory``.
 
-The network is that of configs/sudoku.yaml (MLP mixer, hidden size 512, T = 3) in float32 with 16 slots; activations
-grow in proportion to the slots. Every measurement is a process of its own. On a CPU it is the growth of resident memory
-from just before the step to the peak, on a GPU what torch has allocated at most.
+The network is that of configs/sudoku.yaml (MLP mixer, hidden size 512, T = 3) in float32; activations grow with the
+slots. Every measurement is a process of its own. On a CPU it is the growth of resident memory from just before the step
+to the peak, on a GPU the most that torch has allocated. Takes 10 minutes on 2 cores.
 """
 
+import argparse
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -15,13 +15,26 @@ from pathlib import Path
 
 import torch
 
+from trm.analysis.report import table
 from trm.nn import TRM, supervision_loss
+from trm.provenance import environment
 
-SLOTS = 16
-RESULT = Path(__file__).with_suffix(".json")
+HERE = Path(__file__).parent
+KINDS = ("without", "with")  # gradient checkpointing
 
 
-def measure(latent_steps: int, gradient_checkpointing: bool) -> dict[str, float]:
+def tables() -> dict[str, str]:
+    """Return the table of the committed results."""
+    facts = json.loads((HERE / "data.json").read_text())
+    megabytes = {(row["n"], row["gradient_checkpointing"]): row["megabytes"] for row in facts["rows"]}
+    rows = []
+    for n in dict.fromkeys(n for n, _ in megabytes):
+        without, checkpointed = (megabytes[n, how] for how in (False, True))
+        rows.append([f"{n}", f"{without:,.0f} MB", f"{checkpointed:,.0f} MB", f"{checkpointed / without:.0%}"])
+    return {"memory": table(["latent steps n", "without", "with gradient checkpointing", "share"], rows)}
+
+
+def measure(latent_steps: int, gradient_checkpointing: bool, slots: int) -> dict[str, float]:
     """Take one forward and backward pass and return its peak memory in MB and its seconds."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     core = TRM(
@@ -34,10 +47,10 @@ def measure(latent_steps: int, gradient_checkpointing: bool) -> dict[str, float]
         gradient_checkpointing=gradient_checkpointing,
     ).to(device)
     assert core.puzzle_embedding is not None
-    inputs = torch.randint(1, 11, (SLOTS, 81), device=device)
-    rows = core.puzzle_embedding(torch.zeros(SLOTS, dtype=torch.long, device=device))
+    inputs = torch.randint(1, 11, (slots, 81), device=device)
+    embeddings = core.puzzle_embedding(torch.zeros(slots, dtype=torch.long, device=device))
     before, start = _memory(device), time.perf_counter()
-    output = core(core.start(SLOTS), inputs, rows)
+    output = core(core.start(slots), inputs, embeddings)
     supervision_loss(output.logits, output.halt, inputs).total().backward()
     return {"megabytes": (_memory(device) - before) / 1e6, "seconds": time.perf_counter() - start}
 
@@ -49,23 +62,29 @@ def _memory(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def main() -> None:
-    """Measure all cases and write ``memory.json``."""
+def main(argv: list[str] | None = None) -> int:
+    """Measure all cases and write ``data.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latent-steps", type=int, nargs="+", default=[6, 12, 24], help="values of n")
+    parser.add_argument("--slots", type=int, default=16, help="puzzles in a step")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
+    parser.add_argument("--case", choices=KINDS, help=argparse.SUPPRESS)  # one measurement, in this process
+    given = parser.parse_args(argv)
+    if given.case:
+        print(json.dumps(measure(given.latent_steps[0], given.case == "with", given.slots)))
+        return 0
     rows = []
-    for latent_steps in (6, 12, 24):
-        for gradient_checkpointing in (False, True):
-            command = [sys.executable, __file__, str(latent_steps), str(int(gradient_checkpointing))]
-            printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            rows.append({"n": latent_steps, "gradient_checkpointing": gradient_checkpointing, **json.loads(printed)})
+    for latent_steps in given.latent_steps:
+        for case in KINDS:
+            options = [f"--latent-steps={latent_steps}", f"--slots={given.slots}", f"--case={case}"]
+            done = subprocess.run([sys.executable, __file__, *options], stdout=subprocess.PIPE, text=True, check=True)
+            rows.append({"n": latent_steps, "gradient_checkpointing": case == "with", **json.loads(done.stdout)})
             print(rows[-1], flush=True)
-    machine = {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
-    RESULT.write_text(
-        json.dumps({"slots": SLOTS, "date": time.strftime("%F"), **machine, "rows": rows}, indent=1) + "\n"
-    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    facts = {"slots": given.slots, "machine": environment(device), "rows": rows}
+    (given.into / "data.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(measure(int(sys.argv[1]), sys.argv[2] == "1")))
-    else:
-        main()
+    sys.exit(main())

@@ -1,9 +1,11 @@
-"""Tell how far this project's numbers are from those of the official code: ``make equality``.
+"""Measure how far this project's numbers are from those of the official code: ``make bench-parity``, in a minute.
 
 The tests pair what this project computes with what the official code gave (``tests/golden``) and assert that the two
-are close. Here the same pairs are measured, and ``equality.md`` tells the largest difference of every quantity.
+are close. The same pairs are measured here, and ``data.json`` holds the largest difference of every quantity.
 """
 
+import argparse
+import json
 import logging
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 sys.path.extend(
-    str(Path(__file__).parents[1] / "tests" / folder) for folder in ("", "helpers", "nn", "training", "data/arc")
+    str(Path(__file__).parents[2] / "tests" / folder) for folder in ("", "helpers", "nn", "training", "data/arc")
 )
 
 import test_grids
@@ -31,8 +33,9 @@ import test_votes
 from official import MODELS, Pair, config
 
 from trm.analysis.report import table
+from trm.provenance import environment
 
-PAGE = Path(__file__).with_suffix(".md")
+HERE = Path(__file__).parent
 COLUMNS = [
     "quantity",
     "what is compared",
@@ -43,22 +46,11 @@ COLUMNS = [
     "noise of the official code",
 ]
 MEASURED = slice(3, 5)  # the columns that may depend on the machine
-INTRODUCTION = """# The same numbers as the official code
 
-What this project computes, against what the official TRM code (commit e7b6871) gave for the same weights and inputs: on
-one thread of a CPU, in float32 where nothing else is said. Written by `make equality` with torch {torch} ({cpu}).
 
-The tests make the same comparisons and fail beyond the tolerance, in which x is the official number. Where they allow
-no difference, the tolerance is "exact" and the largest difference is how many numbers differ. The largest number is the
-official one of the greatest magnitude. Noise is how far the official float32 is from the same maths in float64, where
-the fixtures tell it.
-
-* Six configurations: attention with learned positions; with rotary ones; the same without a puzzle embedding, and with
-  a puzzle vector that has to be padded; the MLP mixer with and without a puzzle embedding.
-* Seven networks, with weights and inputs by a formula: TRM with attention, MLP mixer and learned positions, single z,
-  multi-scale z, HRM, direct prediction. Of gradients and features the fixtures hold sums, of logits two cells.
-
-"""
+def tables() -> dict[str, str]:
+    """Return the table of the committed results."""
+    return {"parity": table(COLUMNS, json.loads((HERE / "data.json").read_text())["rows"])}
 
 
 class Part(NamedTuple):
@@ -165,23 +157,23 @@ def measure() -> list[Row]:
     return rows
 
 
-def page(rows: list[Row]) -> str:
-    """Write the page."""
-    versions = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
-    return INTRODUCTION.format(**versions) + table(COLUMNS, (row.cells for row in rows))
-
-
-def main() -> None:
-    """Measure everything and write ``equality.md``; end with 1 if anything is beyond its tolerance."""
+def main(argv: list[str] | None = None) -> int:
+    """Measure everything and write ``data.json``; return 1 if anything is beyond its tolerance."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
+    given = parser.parse_args(argv)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # Lightning has advice about workers and loggers
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     rows = measure()
-    PAGE.write_text(page(rows))
-    print(f"{sum(row.count for row in rows):,} numbers compared, see {PAGE}")
+    machine = {"torch": torch.__version__, "instructions": torch.backends.cpu.get_cpu_capability(), **environment()}
+    facts = {"numbers": sum(row.count for row in rows), "machine": machine, "rows": [row.cells for row in rows]}
+    (given.into / "data.json").write_text(json.dumps(facts, indent=1) + "\n")
+    print(f"{facts['numbers']:,} numbers compared")
     if beyond := [f"{row.quantity} of {row.what}" for row in rows if row.beyond]:
-        sys.exit(f"beyond the tolerance: {', '.join(beyond)}")
+        print(f"beyond the tolerance: {', '.join(beyond)}", file=sys.stderr)
+    return 1 if beyond else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

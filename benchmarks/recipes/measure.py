@@ -1,8 +1,9 @@
-"""The equal-compute study: each training recipe against the plain one at the same cost, ``make study``.
+"""Train each recipe and the plain one to the same cost, and compare what they solve: ``make bench-recipes``.
 
 Every run is a ``trm fit`` that goes on from its last checkpoint, so the study can be stopped at any time and goes on by
 the same command. The budgets of a task are what the plain recipe costs by a given step: CPU seconds (mean over the
-seeds) and floating-point operations. The other recipes train until they have reached both.
+seeds) and floating-point operations. The other recipes train until they have reached both. All of it takes hours on 2
+cores; choose with --tasks, --recipes and --seeds. --redraw draws the committed results again.
 """
 
 import argparse
@@ -20,21 +21,29 @@ from typing import Any, NamedTuple
 
 import torch
 from recipes import OPTIONS, RECIPES, TASKS, Task
+from report import by_clues, comparison, curves, draw, merged, read
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from verdicts import UNITS, Evaluation, Run, curves, draw, markdown, merged, verdicts
+from verdicts import UNITS, Evaluation, Run, verdicts
 
 from trm.checkpoints.load import load_checkpoint
 from trm.cli.main import main as trm
 from trm.data.samples import to_batch
 from trm.nn import solved as is_solved
 
-TEXT = """# Each recipe against the plain one, at the same cost
+HERE = Path(__file__).parent
 
-Written by `benchmarks/study.py`: all evaluations are in `curves.csv`, all comparisons in `verdicts.csv`. Solved is the
-share of the validation puzzles that the averaged weights solve, in percent ± its standard deviation over the seeds; "to
-plain" is the difference to the plain run of the same seed ± its standard error, with a verdict where the 95 % interval
-of Student's t leaves zero out, as it does by chance in one of twenty comparisons. Core-seconds are CPU time of one
-thread in training; operations are those of matrix products and attention, without the optimizer's."""
+
+def tables(folder: Path = HERE) -> dict[str, str]:
+    """Return a table for each task and round, and the shares of 9x9 boards solved by number of clues."""
+    about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
+    found = {}
+    for (number, task), rows in itertools.groupby(
+        read(folder / "verdicts.csv"), lambda row: (row["round"], row["task"])
+    ):
+        found[task if number == 1 else f"{task}-round-{number}"] = comparison(list(rows), about)
+    if clues := read(folder / "clues.csv"):
+        found["clues"] = by_clues(clues)
+    return found
 
 
 class Job(NamedTuple):
@@ -44,15 +53,16 @@ class Job(NamedTuple):
     recipe: str
     seed: int
     folder: Path
+    round: int = 1
 
     @property
     def run(self) -> Run:
         """What has been measured so far."""
-        return Run(self.task.name, self.recipe, self.seed, evaluations(self.folder))
+        return Run(self.task.name, self.recipe, self.seed, evaluations(self.folder), self.round)
 
 
 def evaluations(folder: Path) -> list[Evaluation]:
-    """Read what TensorBoard was told of a run, by step; a step that was taken again counts as it was taken last."""
+    """Read the evaluations of a run from its TensorBoard log; of a step that was repeated, the last one."""
     if not folder.exists():
         return []
     log = EventAccumulator(str(folder), size_guidance={"scalars": 0})
@@ -78,7 +88,7 @@ def arguments(job: Job, steps: int) -> list[str]:
         *job.task.options,
         f"--seed_everything={job.seed + 1000 * recipe.other_weights}",
         f"--data.seed={job.seed}",
-        f"--data.root={job.folder.parents[2] / 'data'}",
+        f"--data.root={job.folder.parents[3] / 'data'}",
         f"--model.explore_seed={job.seed}",
         f"--trainer.max_steps={steps}",
         f"--trainer.val_check_interval={job.task.every // 16}",
@@ -173,7 +183,7 @@ def study(jobs: list[Job], parallel: int) -> list[Job]:
 
 
 def report(jobs: list[Job], folder: Path) -> bool:
-    """Write tables and pictures of the runs that have reached their operations; what is there of other tasks stays.
+    """Write tables and pictures of the runs that have reached their operations; those of other tasks stay.
 
     Returns:
         Whether there is anything to report.
@@ -188,26 +198,28 @@ def report(jobs: list[Job], folder: Path) -> bool:
             continue
         budget = budgets(plain, task.steps)
         runs = {job: run for job, run in runs.items() if run.rows[-1].tflop > 0.999 * budget["tflop"]}
-        found = verdicts(list(runs.values()), budget)
-        folder.mkdir(parents=True, exist_ok=True)
-        draw(folder / f"{task.name}.png", list(runs.values()), found, budget)
         rows += curves(list(runs.values()))
-        comparisons += found
-        clues += by_clues(list(runs)) if task.by_clues else []
+        comparisons += verdicts(list(runs.values()), budget)
+        clues += solved_by_clues(list(runs)) if task.by_clues else []
     if not comparisons:
         return False
+    folder.mkdir(parents=True, exist_ok=True)
     merged(folder / "curves.csv", rows, list(TASKS))
     merged(folder / "clues.csv", clues, list(TASKS))
-    comparisons = merged(folder / "verdicts.csv", comparisons, list(TASKS))
-    about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
-    text = [f"{TEXT}\n"]
-    for name, found in itertools.groupby(comparisons, key=lambda row: row["task"]):
-        text.append(f"## {name}\n\n{markdown(list(found), about)}")
-    (folder / "README.md").write_text("\n".join(text), encoding="utf-8")
+    merged(folder / "verdicts.csv", comparisons, list(TASKS))
+    redraw(folder)
     return True
 
 
-def by_clues(jobs: list[Job]) -> list[dict[str, Any]]:
+def redraw(folder: Path) -> None:
+    """Draw a picture for each task from the files of a folder."""
+    found, rows = read(folder / "verdicts.csv"), read(folder / "curves.csv")
+    for task in dict.fromkeys(row["task"] for row in found):
+        mine = ([row for row in part if row["task"] == task] for part in (found, rows))
+        draw(folder / f"{task}.png", *mine)
+
+
+def solved_by_clues(jobs: list[Job]) -> list[dict[str, Any]]:
     """Ask finished runs for their validation boards again, and count the solved ones by number of clues, in fives."""
     found: dict[tuple[str, str, int], list[bool]] = defaultdict(list)
     for job in jobs:
@@ -218,39 +230,61 @@ def by_clues(jobs: list[Job]) -> list[dict[str, Any]]:
         for clues, right in zip((boards.inputs > 1).sum(-1).tolist(), is_solved(logits, boards.labels), strict=True):
             found[job.task.name, job.recipe, clues // 5 * 5].append(bool(right))
     return [
-        {"task": task, "recipe": recipe, "fewest_clues": clues, "boards": len(right), "solved": round(mean(right), 4)}
+        {
+            "round": jobs[0].round,
+            "task": task,
+            "recipe": recipe,
+            "fewest_clues": clues,
+            "boards": len(right),
+            "solved": round(mean(right), 4),
+        }
         for (task, recipe, clues), right in sorted(found.items())
     ]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Train what is missing and report; return 1 if a run failed, 130 if the study was stopped."""
-    parser = argparse.ArgumentParser("study", description="Compare training recipes at the same cost.")
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, help="all but sudoku-9x9-real, where nothing else is said")
+def options() -> argparse.ArgumentParser:
+    """Return the options of the study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, help="default: all but sudoku-9x9-real")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=[*RECIPES], help="plain is always one of them")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--sudoku", help="folder of train.csv and test.csv: sudoku-9x9-real in place of sudoku-9x9")
-    parser.add_argument(
-        "--length", type=float, default=1, help="factor on the plain recipe's steps, for another --runs"
-    )
+    parser.add_argument("--length", type=float, default=1, help="factor on the plain recipe's steps, with other --runs")
+    parser.add_argument("--round", type=int, default=1, help="number of a group of runs with plain runs of its own")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, of one thread each")
     parser.add_argument("--report", action="store_true", help="train nothing, report what is finished")
-    parser.add_argument("--runs", type=Path, default=Path("runs/study"))
-    parser.add_argument("--results", type=Path, default=Path("results/study"))
+    parser.add_argument("--redraw", action="store_true", help="draw the pictures again from the CSV files, no more")
+    parser.add_argument("--runs", type=Path, default=Path("runs/recipes"))
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
+    return parser
+
+
+def chosen(given: argparse.Namespace, names: list[str]) -> list[Job]:
+    """Return the runs that the options ask for."""
+    jobs = []
+    for seed, task in itertools.product(given.seeds, (TASKS[name] for name in names)):
+        source = (f"--data.source={Path(given.sudoku).resolve()}",) if task.name == "sudoku-9x9-real" else ()
+        steps = max(1, round(task.steps * given.length / task.every)) * task.every
+        task = task._replace(steps=steps, options=(*task.options, *source))
+        place = given.runs.resolve() / f"round-{given.round}" / task.name
+        for name, recipe in RECIPES.items():
+            if name in ("plain", *given.recipes) and not (recipe.sudoku_only and "sudoku" not in task.name):
+                folder = place / name.replace(" ", "-").replace(",", "") / str(seed)
+                jobs.append(Job(task, name, seed, folder, given.round))
+    return jobs
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train what is missing and report; return 1 if a run failed, 130 if the study was stopped."""
+    parser = options()
     given = parser.parse_args(argv)
+    if given.redraw:
+        redraw(given.into)
+        return 0
     names = given.tasks or [name for name in TASKS if name != ("sudoku-9x9" if given.sudoku else "sudoku-9x9-real")]
     if "sudoku-9x9-real" in names and not given.sudoku:
         parser.error("the task sudoku-9x9-real needs --sudoku FOLDER")
-    jobs = []
-    for seed in given.seeds:
-        for task in (TASKS[name] for name in names):
-            source = (f"--data.source={Path(given.sudoku).resolve()}",) if task.name == "sudoku-9x9-real" else ()
-            steps = max(1, round(task.steps * given.length / task.every)) * task.every
-            task = task._replace(steps=steps, options=(*task.options, *source))
-            for name, recipe in RECIPES.items():
-                if name in ("plain", *given.recipes) and not (recipe.sudoku_only and "sudoku" not in task.name):
-                    folder = given.runs.resolve() / task.name / name.replace(" ", "-").replace(",", "") / str(seed)
-                    jobs.append(Job(task, name, seed, folder))
+    jobs = chosen(given, names)
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -258,7 +292,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", flush=True)
         return 128 + signal.SIGINT
-    if not report(jobs, given.results):
+    if not report(jobs, given.into):
         print(f"no plain run in {given.runs} has reached its steps: there is nothing to report", file=sys.stderr)
         return 1
     return 1 if failed else 0

@@ -1,11 +1,12 @@
-"""The tasks and recipes of the equal-compute study, see ``study.py``."""
+"""The tasks and recipes of the study, see ``measure.py``."""
 
-from pathlib import Path
 from typing import NamedTuple
+
+from trm.provenance import PROJECT
 
 CALLBACKS = "--trainer.callbacks=[{class_path: StepEMA, init_args: {decay: 0.999, warmup: %s}}, Speed, Checkpoints]"
 OPTIONS = (
-    f"--config={Path(__file__).parent.parent}/configs/quickstart.yaml",
+    f"--config={PROJECT}/configs/quickstart.yaml",
     CALLBACKS % "true",
     "--trainer.num_sanity_val_steps=0",
     "--trainer.enable_progress_bar=false",

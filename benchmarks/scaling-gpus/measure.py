@@ -1,8 +1,11 @@
-"""Scaling on paper: steps per second and hours of the paper's runs on 1 to 64 H100s, from counted operations and bytes.
+"""Estimate steps per second and hours of the paper's runs on 1 to 64 H100s: ``make bench-scaling-gpus``.
 
-``make scaling`` writes ``scaling.md``. Operations, kernels and bytes are counted; all else is assumed.
+Nothing is timed. Operations, kernels and bytes of a step are counted on a CPU, in a minute; all else is assumed.
 """
 
+import argparse
+import json
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from trm.analysis.report import table
 from trm.nn import TRM
 from trm.nn.flops import count_flops
+from trm.provenance import PROJECT, commit, environment
 
 HERE = Path(__file__).parent
 SIZES = {"Sudoku": (11, 81, 1), "Maze": (6, 900, 1), "ARC": (12, 900, 8)}
@@ -32,7 +36,7 @@ LATENCY = {"node": 30e-6, "cluster": 60e-6}  # seconds per collective
 COLLECTIVES = 4  # two buckets of gradients, ids of the puzzle embedding and their gradients
 
 ESTIMATES = (
-    *("run", "TFLOP per step", "kernels per step", "devices", "slots each", "compute ms", "launches ms"),
+    *("run", "TFLOP per step", "kernels per step", "H100s", "slots each", "compute ms", "launches ms"),
     *("communication MB", "ms", "steps/s", "hours"),
 )
 PUBLISHED = (  # who, configuration, device, how many, hours, whether they are a bound
@@ -55,9 +59,9 @@ class Workload(NamedTuple):
     """Of a supervision step of one slot, forward and backward."""
     kernels: int
     """Operations that the host starts per step, not compiled."""
-    weights: int
+    parameters: int
     row: int
-    """Bytes of a puzzle id and its id; 0 without a table."""
+    """Bytes of a puzzle embedding and its id."""
     slots: int
     steps: int
 
@@ -85,7 +89,7 @@ class _Kernels(TorchDispatchMode):
 
 def workload(name: str) -> Workload:
     """Count the step of a configuration by taking one of a single slot on the CPU."""
-    config = yaml.safe_load((HERE.parent / "configs" / f"{name}.yaml").read_text())
+    config = yaml.safe_load((PROJECT / "configs" / f"{name}.yaml").read_text())
     data, model = config["data"], config["model"]
     vocab, cells, puzzles = SIZES[data["class_path"]]
     names = ("hidden_size", "mixer", "positions", "cycles", "latent_steps", "puzzle_tokens")
@@ -93,10 +97,10 @@ def workload(name: str) -> Workload:
     with _Kernels() as kernels:
         output = core(core.start(1), torch.zeros(1, cells, dtype=torch.long), torch.zeros(1, model["hidden_size"]))
         output.logits.sum().backward()
-    weights = sum(parameter.numel() for parameter in core.parameters())
+    parameters = sum(parameter.numel() for parameter in core.parameters())
     row = 4 * model["hidden_size"] + 4
     flops = count_flops(core, 1).total
-    return Workload(flops, kernels.count, weights, row, data["init_args"]["slots"], config["trainer"]["max_steps"])
+    return Workload(flops, kernels.count, parameters, row, data["init_args"]["slots"], config["trainer"]["max_steps"])
 
 
 def estimate(work: Workload, devices: int, utilisation: float) -> Estimate:
@@ -106,7 +110,7 @@ def estimate(work: Workload, devices: int, utilisation: float) -> Estimate:
         return Estimate(compute, 0.0, LAUNCH * work.kernels)
     link = "node" if devices <= PER_NODE else "cluster"
     share = (devices - 1) / devices
-    sent = share * (2 * 4 * work.weights + work.slots * work.row)  # reduce and spread gradients; gather rows
+    sent = share * (2 * 4 * work.parameters + work.slots * work.row)  # reduce and spread gradients; gather rows
     return Estimate(compute, sent / BANDWIDTH[link] + COLLECTIVES * LATENCY[link], LAUNCH * work.kernels)
 
 
@@ -115,44 +119,28 @@ def implied_utilisation(work: Workload, device: str, devices: int, hours: float)
     return work.flops * work.slots * work.steps / (3600 * hours * devices * PEAK[device])
 
 
-def report(works: dict[str, Workload]) -> str:
-    """Lay out the assumptions, the estimates and what others measured, as Markdown."""
+def tables() -> dict[str, str]:
+    """Return the committed counts, the estimates that follow from them, and what others published."""
+    works = {name: Workload(**counts) for name, counts in json.loads((HERE / "data.json").read_text())["runs"].items()}
     low, high = UTILISATION
-    lines = [
-        "Nothing here is measured. Counted: operations (torch's FlopCounterMode, attention's recomputation included), "
-        "kernels of the forward and backward pass (on a CPU, uncompiled, in float32), bytes. Assumed:",
-        "",
-        f"* an H100 does 989 TFLOP/s in dense bfloat16 (published), of which a run gets {low:.0%} to {high:.0%};",
-        f"* eager, the host needs {1e6 * LAUNCH:.0f} us per kernel and runs ahead; compiled it needs less;",
-        "* the paper's batch is shared out, slots per device = 768 / devices; as many steps as the configuration has;",
-        "* rings without overlap: gradients, 4 bytes per weight, are reduced and spread; the puzzle embedding's rows, "
-        "512 x 4 + 4 bytes per slot, are gathered;",
-        "* 450 GB/s each way in a node (NVLink 4, published), 50 GB/s per device between nodes (InfiniBand NDR 400 "
-        f"Gb/s, published), {1e6 * LATENCY['node']:.0f} and {1e6 * LATENCY['cluster']:.0f} us per collective, "
-        f"{COLLECTIVES} per step;",
-        "* no evaluation, no checkpoints, data for free.",
-        "",
-        table(ESTIMATES, [_estimated(work, name, devices) for name, work in works.items() for devices in DEVICES]),
-        "It stops scaling where a device's share of the slots takes no longer than starting its kernels, which does "
-        "not shrink, and sending gradients, which does not either:",
-        "",
-        table(
-            ["run", f"devices at {high:.0%}", f"at {low:.0%}"], [_limits(work, name) for name, work in works.items()]
+    return {
+        "estimates": table(
+            ESTIMATES, [_estimated(work, name, devices) for name, work in works.items() for devices in DEVICES]
         ),
-        "Beyond that only more slots help, which is another recipe: gaoxin492 trained with 4608 on 8 H200s.",
-        "",
-        "What others published, and the share of the peak that our count of the whole run would make of it. It takes "
-        "them to have trained on as many rows as the recipe does, and leaves out what they evaluated: the official "
-        "code asks the whole test set ten times, which for Sudoku is more rows than training has.",
-        "",
-        table(["run", "who", "devices", "hours", "share of peak"], [_implied(works, *run) for run in PUBLISHED]),
-    ]
-    return "\n".join(lines)
+        "limits": table(
+            ["run", f"devices at {high:.0%} of the peak", f"at {low:.0%}"],
+            [_limits(work, name) for name, work in works.items()],
+        ),
+        "published": table(
+            ["run", "who", "devices", "hours, published", "share of the peak"],
+            [_implied(works, *run) for run in PUBLISHED],
+        ),
+    }
 
 
 def _estimated(work: Workload, name: str, devices: int) -> list[str]:
     slow, fast = (estimate(work, devices, share) for share in UTILISATION)
-    sent = 0.0 if devices == 1 else (4 * work.weights + work.slots * work.row) / 1e6
+    sent = 0.0 if devices == 1 else (4 * work.parameters + work.slots * work.row) / 1e6
     return [
         name,
         f"{work.flops * work.slots / 1e12:.1f}",
@@ -187,10 +175,17 @@ def stops_at(work: Workload, utilisation: float) -> float:
     return max(1.0, alone.compute / floor)
 
 
-def main() -> None:
-    """Count the runs of the paper and write the report."""
-    (HERE / "scaling.md").write_text(report({name: workload(name) for name in CONFIGS}))
+def main(argv: list[str] | None = None) -> int:
+    """Count the runs of the paper and write ``data.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", nargs="+", choices=CONFIGS, default=CONFIGS, help="configurations to count")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
+    given = parser.parse_args(argv)
+    runs = {name: workload(name)._asdict() for name in given.runs}
+    facts = {"machine": environment(), "commit": commit(PROJECT), "runs": runs}
+    (given.into / "data.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

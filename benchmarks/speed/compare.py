@@ -1,4 +1,4 @@
-"""Time the training step of another commit and of this checkout in turn: ``python benchmarks/compare.py COMMIT``.
+"""Time the training step of another commit and of this checkout in turn: ``python benchmarks/speed/compare.py COMMIT``.
 
 Both run in processes of their own, on the same network, weights and puzzles, so that a busy machine slows both.
 """
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-HERE = Path(__file__).parent
+REPO = Path(__file__).parents[2]
 WARM_UP = 2  # steps
 
 
@@ -31,10 +31,10 @@ def main() -> None:
         serve(args)
         return
     with tempfile.TemporaryDirectory() as folder:
-        git = ["git", "-C", str(HERE.parent), "worktree"]
+        git = ["git", "-C", str(REPO), "worktree"]
         subprocess.run([*git, "add", "--quiet", "--detach", folder, args.commit], check=True)
         try:
-            other, this = (start(root) for root in (folder, HERE.parent))
+            other, this = (start(root) for root in (folder, REPO))
             seconds = [(step(other), step(this)) for _ in range(WARM_UP + args.steps)][WARM_UP:]
         finally:
             subprocess.run([*git, "remove", "--force", folder], check=True)

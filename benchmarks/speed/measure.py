@@ -1,8 +1,9 @@
-"""Run ``trm bench`` on the shipped configurations and write what it measured: ``make bench`` and ``make bench-gpu``.
+r"""Run ``trm bench`` on the shipped configurations: ``make bench-speed``, 4 minutes on 2 cores.
 
-Options after ``--`` go to every ``trm bench``, so that the cases for a GPU can be tried without one:
+With ``ARGS=--gpu`` it measures those of the paper on a GPU, in about 10 minutes. Options after ``--`` go to every
+``trm bench``, so that the cases for a GPU can be tried without one:
 
-    python benchmarks/bench.py --gpu --into /tmp -- --trainer.accelerator=cpu --trainer.precision=32-true \
+    python benchmarks/speed/measure.py --gpu --into /tmp -- --trainer.accelerator=cpu --trainer.precision=32-true \
         --data.slots=2 --data.steps_per_batch=1 --model.hidden_size=16 --model.num_heads=2 --repeats=1
 """
 
@@ -11,14 +12,14 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from trm.analysis.report import table
+from trm.provenance import PROJECT
 
 HERE = Path(__file__).parent
-CONFIGS = HERE.parent / "configs"
+CONFIGS = PROJECT / "configs"
 CPU = ["--trainer.accelerator=cpu", "--trainer.precision=32-true"]
 GENERATED = ["--data.source=generate", "--data.val_size=64", "--data.test_size=64"]  # the same shapes, no download
 SUDOKU = [*GENERATED, "--data.train_size=1000"]
@@ -72,18 +73,28 @@ def measure(case: Case, others: list[str]) -> dict[str, Any]:
         return {"title": title, **json.loads(result.read_text())}
 
 
-def report(results: list[dict[str, Any]]) -> str:
-    """Lay the results out as Markdown."""
-    machine = results[0]["machine"]
-    about = ", ".join(f"{name} {value}" for name, value in machine.items() if name != "date")
-    parts = [f"Measured on {machine['date']}: {about}. Medians; the range of the repeats is in the JSON file beside.\n"]
-    trained = [result for result in results if "train" in result]
-    parts += [table(TRAINING, map(_training, trained)), table(*_step(trained))]
-    if solved := [result for result in results if "solve" in result]:
-        parts.append(table(["solving, random weights", "puzzles/s", "ms for one alone"], map(_solving, solved)))
-    if loaded := [result for result in results if "data" in result]:
-        parts.append(table(["training rows per second", "no workers", "2 workers"], map(_loading, loaded)))
-    return "\n".join(parts)
+def tables(folder: Path = HERE) -> dict[str, str]:
+    """Return the tables of the measured cases: those of the CPU, and of a GPU where they have been run."""
+    files = {"cpu": folder / "cpu.json", "gpu": folder / "gpu.json"}
+    found = {
+        f"{name} {what}".removeprefix("cpu "): text
+        for name, path in files.items()
+        if path.exists()
+        for what, text in report(json.loads(path.read_text())).items()
+    }
+    return {name.replace(" ", "-"): text for name, text in found.items()}
+
+
+def report(results: list[dict[str, Any]]) -> dict[str, str]:
+    """Lay results out as tables."""
+    trained, solved, loaded = ([result for result in results if what in result] for what in ("train", "solve", "data"))
+    found = {"training": table(TRAINING, map(_training, trained)), "parts": table(*_step(trained))}
+    if solved:
+        head = ["solving, random parameters", "puzzles/s", "ms for one alone"]
+        found["solving"] = table(head, map(_solving, solved))
+    if loaded:
+        found["loading"] = table(["training samples per second", "no workers", "2 workers"], map(_loading, loaded))
+    return found
 
 
 def _training(result: dict[str, Any]) -> list[str]:
@@ -120,21 +131,19 @@ def _loading(result: dict[str, Any]) -> list[str]:
     return [result["title"], *(f"{rate['median']:,.0f}" for rate in result["data"].values())]
 
 
-def main() -> None:
-    """Measure all cases and write the reports."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(argv: list[str] | None = None) -> int:
+    """Measure all cases and write ``cpu.json`` or ``gpu.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpu", action="store_true", help="the configurations of the paper, eager and compiled")
-    parser.add_argument("--into", type=Path, default=HERE, help="folder of the reports")
-    parser.add_argument("others", nargs="*", help="options of trm bench")
-    arguments = parser.parse_args()
-    start = time.perf_counter()
-    cases = GPU_CASES if arguments.gpu else CPU_CASES
-    results = [measure(case, arguments.others) for case in cases]
-    name = "bench-gpu" if arguments.gpu else "bench"
-    Path(arguments.into, f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-    Path(arguments.into, f"{name}.md").write_text(report(results))
-    print(f"{len(cases)} cases in {time.perf_counter() - start:.0f} s")
+    parser.add_argument("--cases", type=int, nargs="+", help="positions of the cases to measure (default: all)")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
+    parser.add_argument("others", nargs="*", help="options of trm bench, after --")
+    given = parser.parse_args(argv)
+    cases = GPU_CASES if given.gpu else CPU_CASES
+    results = [measure(cases[place], given.others) for place in given.cases or range(len(cases))]
+    (given.into / f"{'gpu' if given.gpu else 'cpu'}.json").write_text(json.dumps(results, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,14 +1,15 @@
-"""Put a trained model into the zoo: trm/zoo/NAME.ckpt and its card, with what was measured in benchmarks/zoo/NAME.json.
+r"""Put a trained model into the zoo: trm/zoo/NAME.ckpt, its card, and the measurements in NAME.json beside this file.
 
-    python benchmarks/zoo.py sudoku-4x4 runs/quickstart/checkpoints/last.ckpt \
+    python benchmarks/zoo/measure.py sudoku-4x4 runs/quickstart/checkpoints/last.ckpt \
         --what "4x4 Sudoku of 4 to 8 clues" --command "trm fit --config configs/quickstart.yaml"
 
-From the second time on, what it solves is known, and of the same weights the command. Without arguments all cards are
-written again, from the JSON files.
+From the second time on, --what is known, and for the same parameters --command. Without arguments all cards are written
+again from the JSON files.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from card import render, write
+from card import headline, render, write
 from numpy.typing import NDArray
 
 from trm.analysis.calibration import measure, summary
-from trm.analysis.report import load, publish
+from trm.analysis.report import load, publish, table
 from trm.analysis.robustness import measure as measure_probe
 from trm.analysis.scaling import Point, drawn, evaluate
 from trm.checkpoints.files import read_checkpoint
@@ -37,7 +38,7 @@ from trm.provenance import PROJECT, commit, digest, processor, weights_digest
 from trm.solver import Solver
 from trm.zoo import FOLDER
 
-RESULTS = Path(__file__).with_suffix("")
+HERE = Path(__file__).parent
 BATCH = 256
 DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 VIEWS = 8
@@ -48,9 +49,16 @@ Groups = dict[str, tuple[int, int]]
 """How many puzzles of each group are solved, and how many there are."""
 
 
-def main() -> None:
+def tables() -> dict[str, str]:
+    """Return the table of the committed results, a line for each model."""
+    measured = [json.loads(path.read_text()) for path in sorted(HERE.glob("*.json"))]
+    rows = [[f"`{m['name']}`", headline(m), f"{m['made']['date']}, {m['made']['machine']}"] for m in measured]
+    return {"models": table(["model", "result, with 95 % interval", "measured"], rows)}
+
+
+def main(argv: list[str] | None = None) -> int:
     """Export a model, measure it and write its card; or write all cards again."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", help="of the model in the zoo")
     parser.add_argument("checkpoint", nargs="?", help="a file written by trm fit")
     parser.add_argument("--what", help="what it solves, to begin a sentence with")
@@ -59,21 +67,23 @@ def main() -> None:
     parser.add_argument("--real", help="folder with a test.csv of real 9x9 boards")
     parser.add_argument("--licence", help="of the weights (default: Apache-2.0)")
     parser.add_argument("--puzzles", type=int, default=1000, help="of each test set; 0 for all")
-    parser.add_argument("--scaled", type=int, default=200, help="puzzles on which more thinking is measured")
-    parser.add_argument("--probed", type=int, default=64, help="puzzles that are changed")
-    arguments = parser.parse_args()
+    parser.add_argument("--scaled", type=int, default=200, help="puzzles of the test-time scaling")
+    parser.add_argument("--probed", type=int, default=64, help="puzzles that are corrupted")
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
     if arguments.name is None:
-        for path in RESULTS.glob("*.json"):
+        for path in HERE.glob("*.json"):
             write(path.stem, render(json.loads(path.read_text())))
-        return
+        return 0
     if arguments.checkpoint is None:
         parser.error("a name needs a checkpoint")
     put(arguments)
+    return 0
 
 
 def put(arguments: argparse.Namespace) -> None:
     """Export a model, measure what was exported, and write its card."""
-    path = RESULTS / f"{arguments.name}.json"
+    path = HERE / f"{arguments.name}.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     before = FOLDER / f"{arguments.name}.ckpt"
     if not before.exists() or len({weights_digest(read_checkpoint(p)) for p in (before, arguments.checkpoint)}) > 1:
@@ -83,7 +93,7 @@ def put(arguments: argparse.Namespace) -> None:
         for key, default in {"what": None, "command": None, "core_hours": None, "licence": "Apache-2.0"}.items()
     }
     if not (told["what"] and told["command"]):
-        raise InputError("a model that is new to the zoo needs --what and --command, other weights --command")
+        raise InputError("a model that is new to the zoo needs --what and --command, other parameters --command")
     data = load_checkpoint(arguments.checkpoint)[1]  # as it was trained: the export has forgotten its folders
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, f"{arguments.name}.ckpt")
@@ -102,7 +112,7 @@ def put(arguments: argparse.Namespace) -> None:
         for point in measure_probe(module, data, arguments.probed, 0, STRENGTHS)
     ]
     facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": commit(PROJECT)}
-    title = f"{arguments.name}: more thinking about {arguments.scaled} unseen puzzles"
+    title = f"{arguments.name}: test-time scaling on {arguments.scaled} unseen puzzles"
     card = render(facts)
     publish(path, facts, drawn(points, module.hparams["supervision_steps"], title))
     with atomic_write(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
@@ -211,7 +221,7 @@ def groups(data: PuzzleData, rows: Samples, solved: NDArray[np.bool_]) -> Groups
 
 
 def scaled(module: TRMModule, data: PuzzleData, puzzles: int) -> list[Point]:
-    """Measure deeper thinking, and views where the family has some."""
+    """Measure rollouts of more supervision steps, and views where the family has symmetries."""
     rows, trained = labelled(data, puzzles), module.hparams["supervision_steps"]
     runs: list[dict[str, int]] = [{"depth": depth} for depth in DEPTHS]
     if type(data).views is not PuzzleData.views:
@@ -229,5 +239,4 @@ def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main()
+    sys.exit(main())

@@ -1,30 +1,45 @@
-"""benchmarks/equality.md tells of every comparison with the official code, and what it tells holds."""
+"""``make bench-parity``: its data have every comparison with the official code, within the tolerances of the tests."""
 
-import equality
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
+from fill_tables import measure as script
 from official import Pair
 
-
-def told(page: str) -> list[list[str]]:
-    """The cells of the table under its head."""
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")][2:]
+parity = script("parity")
 
 
 def fixed(cells: list[str]) -> list[str]:
     """Leave out what may depend on the machine."""
-    return cells[: equality.MEASURED.start] + cells[equality.MEASURED.stop :]
+    return cells[: parity.MEASURED.start] + cells[parity.MEASURED.stop :]
 
 
-def test_the_page_tells_of_every_comparison_and_all_are_within_their_tolerance() -> None:
-    rows, committed = equality.measure(), told(equality.PAGE.read_text())
+def test_the_committed_data_have_every_comparison_and_all_are_within_their_tolerance(tmp_path: Path) -> None:
+    rows = parity.measure()
     assert not [row for row in rows if row.beyond]
-    assert [fixed(cells) for cells in committed] == [fixed(cells) for cells in told(equality.page(rows))]
-    for row, cells in zip(rows, committed, strict=True):
-        assert float(cells[equality.COLUMNS.index("largest difference")]) <= row.atol + row.rtol * row.largest, cells
+    committed = json.loads((parity.HERE / "data.json").read_text())
+    assert committed["numbers"] == sum(row.count for row in rows)
+    assert [fixed(cells) for cells in committed["rows"]] == [fixed(row.cells) for row in rows]
+    for row, cells in zip(rows, committed["rows"], strict=True):
+        assert float(cells[parity.COLUMNS.index("largest difference")]) <= row.atol + row.rtol * row.largest, cells
 
 
-def row(*pairs: Pair) -> equality.Row:
-    return equality.Row.of(equality.Part("anything", pairs, {"gradients": "grad"}), "gradients", [*pairs])
+def test_measuring_writes_the_data_and_fails_beyond_a_tolerance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    near, far = row(Pair("gradients", [1.0], [1.0], atol=0.1)), row(Pair("gradients", [2.0], [1.0], atol=0.1))
+    monkeypatch.setattr(parity, "measure", lambda: [near])
+    assert parity.main([f"--into={tmp_path}"]) == 0
+    assert json.loads((tmp_path / "data.json").read_text())["rows"] == [near.cells]
+    monkeypatch.setattr(parity, "measure", lambda: [near, far])
+    assert parity.main([f"--into={tmp_path}"]) == 1
+    assert "beyond the tolerance: gradients of anything" in capsys.readouterr().err
+
+
+def row(*pairs: Pair) -> Any:
+    return parity.Row.of(parity.Part("anything", pairs, {"gradients": "grad"}), "gradients", [*pairs])
 
 
 def test_numbers_that_are_too_far_apart_or_not_numbers_are_counted() -> None:

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--configs", type=Path, default=Path("configs"), help="folder of the configurations")
     parser.add_argument("--run", action="store_true", help="train and test; the same command again continues")
     parser.add_argument("--tries", type=int, default=10, help="starts of a command that crashes (default: 10)")
-    parser.add_argument("--ledger", type=Path, default=Path("results/ledger.csv"), help="where the results go")
+    parser.add_argument("--ledger", type=Path, default=Path("benchmarks/ledger.csv"), help="where the results go")
     parser.add_argument("--claim", default="", help="their name there (default: NAME)")
     parser.add_argument("--launch", default="", help="what starts the processes of a command, such as srun")
     return parser
