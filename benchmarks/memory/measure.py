@@ -59,7 +59,10 @@ def _memory(device: str) -> float:
     """Return the most bytes held so far; memory before the step is what is held then, as nothing was freed yet."""
     if device == "cuda":
         return float(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    if (status := Path("/proc/self/status")).exists():  # ru_maxrss begins with that of the parent process on Linux
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(lines["VmHWM"].split()[0]) * 1024.0
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
 
 
 def main(argv: list[str] | None = None) -> int:
