@@ -13,8 +13,8 @@ from trm.data.voting import rank
 from trm.errors import InputError
 from trm.inference import think
 from trm.inference.halting import head
-from trm.inference.rollouts import gaussian_noise, relative_change
-from trm.inference.selection import SELECTIONS, Ballots
+from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
+from trm.inference.selection import SELECTIONS
 from trm.module import TRMModule
 from trm.nn import State
 from trm.solver import Solver
@@ -128,12 +128,14 @@ def test_views_are_refused_where_a_family_has_not_so_many() -> None:
 # -- election ---------------------------------------------------------------------------------------------------------
 
 HASHES = np.array([7, 7, 8, 9, 8, 5, 6], dtype=np.uint64)
-BALLOTS = Ballots(
+CONFIDENCES = np.array([0.1, 0.2, 0.9, 0.8, 0.3, 0.5, 0.5])
+ROLLOUTS = Rollouts(
     puzzles=np.array([0, 0, 0, 0, 0, 1, 1]),
-    hashes=HASHES,
-    confidences=np.array([0.1, 0.2, 0.9, 0.8, 0.3, 0.5, 0.5]),
+    answers=HASHES.astype(np.uint8)[:, None],
+    halt=np.log(CONFIDENCES / (1 - CONFIDENCES)),
     residuals=np.array([0.3, 0.3, 0.2, 0.1, 0.4, 0.2, 0.1]),
     valid=np.array([False, True, True, False, True, False, False]),
+    steps=np.ones(7, dtype=np.int64),
 )
 
 
@@ -147,13 +149,13 @@ BALLOTS = Ballots(
         ("verifier", [0, 1, 0, 0, 0, 1, 1]),
     ],
 )
-def test_a_selection_weighs_the_ballots(select: Any, weights: list[float]) -> None:
-    assert SELECTIONS[select](BALLOTS).tolist() == weights
+def test_a_selection_weighs_the_rollouts(select: Any, weights: list[float]) -> None:
+    assert SELECTIONS[select](ROLLOUTS) == pytest.approx(weights)
 
 
 def test_answers_are_ranked_by_weight_then_confidence() -> None:
     ones = np.ones(7)
-    ranking = rank(BALLOTS.puzzles, HASHES, ones, ones, BALLOTS.confidences)
+    ranking = rank(ROLLOUTS.puzzles, HASHES, ones, ones, CONFIDENCES)
     assert ranking.hashes.tolist() == [8, 7, 9, 5, 6]
     assert ranking.puzzles.tolist() == [0, 0, 0, 1, 1]
     assert ranking.votes.tolist() == [2, 2, 1, 1, 1]
@@ -176,12 +178,14 @@ def test_the_alternatives_share_the_weight_and_the_first_has_most(rows: Samples)
 # -- completion -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("loss", ["stablemax", "softmax"])
 @pytest.mark.parametrize("family", ["sudoku", "maze"])
-def test_with_completion_every_answer_obeys_the_rules(family: str, tmp_path: Any) -> None:
+def test_with_completion_every_answer_obeys_the_rules(family: str, loss: Any, tmp_path: Any) -> None:
     sizes = {"train_size": 20, "val_size": 5, "test_size": 12, "root": str(tmp_path)}
     data = Sudoku(4, **sizes, clues=(6, 6)) if family == "sudoku" else Maze(7, **sizes)
     torch.manual_seed(0)
-    module = TRMModule(data.vocab_size, data.seq_len, hidden_size=16, num_heads=2, multiple_of=8, supervision_steps=2)
+    small: Any = {"hidden_size": 16, "num_heads": 2, "multiple_of": 8, "supervision_steps": 2}
+    module = TRMModule(data.vocab_size, data.seq_len, loss=loss, **small)
     rows = data.rows("test")
     plain = Solver((module.eval(), data)).solve(rows.inputs, rows.puzzle_ids)
     completed = Solver((module.eval(), data), complete=True, batch_size=5).solve(rows.inputs, rows.puzzle_ids)

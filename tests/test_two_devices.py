@@ -27,7 +27,7 @@ module = TRMModule(
 found = {}
 trainer = Trainer(accelerator="cpu", devices=devices, max_epochs=2, callbacks=[StepEMA(), PredictionWriter()])
 trainer.fit(module, data)
-found["steps"], found["epoch"], found["batches"] = trainer.global_step, trainer.current_epoch, trainer.num_training_batches
+found |= {"steps": trainer.global_step, "epoch": trainer.current_epoch, "batches": trainer.num_training_batches}
 found["validate"] = trainer.validate(module, data)[0]
 found["test"] = trainer.test(module, data)[0]
 trainer.predict(module, data)

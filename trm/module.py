@@ -1,13 +1,13 @@
 """``TRMModule``: the network in Lightning, trained by deep supervision with several optimizer steps per batch."""
 
 import math
-import os
 from collections.abc import Iterable
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -17,11 +17,12 @@ from torchmetrics import Metric
 
 import trm
 from trm.batch import Batch, as_batch
+from trm.choices import EarlyExit
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
-from trm.inference import Answers, HaltingRule, RuleName, halting_rule, think
-from trm.inference.halting import RULES, head, obeys
-from trm.inference.questions import check_questions
+from trm.inference import Answers, HaltingRule, halting_rule, think
+from trm.inference.halting import head, obeys
+from trm.inference.think import check_questions
 from trm.nn import NETWORKS, State, StepOutput, continue_loss, supervision_loss
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
 from trm.nn.network import HALT_BIAS
@@ -33,9 +34,10 @@ from trm.training.metrics import PuzzleMetrics
 from trm.training.optim import AdamATan2, MuonATan2, warmup_cosine
 from trm.training.precision import check_precision
 from trm.training.slots import Slots, add_noise, explore_halting, step_weights
+from trm.training.trainer import adapt_trainer, check_trainer
 
-WHEN_DONE = head()
-"""How slots halt in training."""
+AS_IN_TRAINING = head()
+"""Early exit at a halting probability of 0.5, by which slots halt in training."""
 
 
 class TRMModule(LightningModule):
@@ -73,10 +75,10 @@ class TRMModule(LightningModule):
         start_noise: standard deviation of what is added, in training, to the state that a puzzle starts from (EqR,
             arXiv 2605.21488: random initial states).
         noise: that of what is added, in training, to the latent before every supervision step (EqR: path noise).
-        halt: when an evaluation stops thinking about a puzzle before its last step: never, as the official code; when
-            the halting head says so; when the answer stays the same from one step to the next (stable); or when it
-            obeys the rules of the family. With auto, validate and test never do, and predict asks the head.
-        halt_threshold: probability above which the halting head says so; 0.5 as in training.
+        halt: early-exit rule in evaluation: never (as the official code), head (halting probability above a threshold),
+            stable (answer unchanged by a step) or rules (answer is valid). auto is never in validate and test, and
+            head in predict.
+        halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
         explore: probability that a slot must think for a random number of steps before it may halt.
         explore_seed: seed of that exploration, and of noise in training.
         optimizer: AdamATan2, or Muon for the matrices of the blocks and AdamATan2 for the rest.
@@ -86,6 +88,8 @@ class TRMModule(LightningModule):
         puzzle_weight_decay: weight decay of the puzzle embedding.
         warmup_steps: steps over which both learning rates rise linearly.
         min_lr_ratio: share of the learning rate that a cosine leaves at ``max_steps``; 1 keeps it constant.
+        gradient_clip_val: greatest norm of the gradients of all parameters before an optimizer step; larger ones are
+            scaled down to it. None for no clipping, as in the official code.
         check_finite: how often to look for weights that are no longer finite numbers, which ends the run: after every
             batch, or before every step, which costs a GPU a synchronisation but saves the state that leads there.
         gradient_checkpointing: keep less for the backward pass and compute it again there: memory for time.
@@ -118,7 +122,7 @@ class TRMModule(LightningModule):
         step_decay: float = 1.0,
         start_noise: float = 0.0,
         noise: float = 0.0,
-        halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
+        halt: EarlyExit = "auto",
         halt_threshold: float = 0.5,
         explore: float = 0.1,
         explore_seed: int = 0,
@@ -129,6 +133,7 @@ class TRMModule(LightningModule):
         puzzle_weight_decay: float = 0.1,
         warmup_steps: int = 2000,
         min_lr_ratio: float = 1.0,
+        gradient_clip_val: float | None = None,
         check_finite: Literal["batch", "step", "never"] = "batch",
         gradient_checkpointing: bool = False,
         compile: bool = False,
@@ -143,7 +148,8 @@ class TRMModule(LightningModule):
         check_range("model", 0, 2**32 - 1, explore_seed=explore_seed)
         check_choice("model", NETWORKS, network=network)
         check_choice("model", CELL_LOSSES, loss=loss)
-        check_choice("model", ("auto", *RULES), halt=halt)
+        check_choice("model", get_args(EarlyExit), halt=halt)
+        check_range("model", 0, gradient_clip_val=gradient_clip_val or 0)
         head(halt_threshold)  # refuses nonsense
         self.automatic_optimization = False
         self.save_hyperparameters()
@@ -173,8 +179,10 @@ class TRMModule(LightningModule):
         self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
         self.slots: Slots | None = None
         self.stopping = False  # asks the loops to end after the step at hand
-        seed = os.environ.get("PL_GLOBAL_SEED")  # where Lightning's seed_everything leaves it
-        self.seed = None if seed is None else int(seed)
+        self.seed: int | None = (
+            None  # of the initial parameters, set by whoever has seeded right before they were drawn
+        )
+        self.taken_steps: int | None = None  # optimizer steps behind the parameters, if not those of this trainer
         self.started_from: dict[str, Any] = {}  # what trm.checkpoints.finetune knows of weights that were not random
         self._saved_slots: list[dict[str, Tensor]] = []
         # The table is the same on all ranks by its own update: DDP need not send it at every step.
@@ -192,7 +200,8 @@ class TRMModule(LightningModule):
                 "none: pass trainer.max_steps or trainer.max_epochs"
             )
         self.schedule = warmup_cosine(self.hparams["warmup_steps"], total, self.hparams["min_lr_ratio"])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule)}}
+        scheduler = LambdaLR(optimizer, self.schedule)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def total_steps(self) -> int | None:
         """Return the number of optimizer steps after which the run ends by itself; None if it does not.
@@ -217,10 +226,11 @@ class TRMModule(LightningModule):
         return MuonATan2(matrices.values(), others, lr, weight_decay)
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return none; this hook is the first of all, so that what is refused here leaves nothing behind."""
+        """Return what the trainer needs; this hook is the first of all, so a refusal here leaves nothing behind."""
+        check_trainer(self)
         check_precision(self.trainer)
         self._halting("never")
-        return []
+        return adapt_trainer(self.trainer)
 
     def setup(self, stage: str) -> None:
         """Get the family's scorer, and compile the network in place, so that the keys of its state stay as they are."""
@@ -232,9 +242,18 @@ class TRMModule(LightningModule):
             compile_in_place(self.core, self.trainer.strategy.root_device)
 
     def on_train_start(self) -> None:
-        """Tell where weights come from that are not random."""
-        if self.started_from and not self.global_step:
+        """Tell from which step and parameters training starts."""
+        if self.global_step:
+            from_file = f" of {self.trainer.ckpt_path}" if self.trainer.ckpt_path else ""
+            rank_zero_info(f"Training goes on from step {self.global_step}{from_file}.")
+        elif self.started_from:
             rank_zero_info(f"Training starts from the weights of {self.started_from['checkpoint']}.")
+        else:
+            rank_zero_info("Training starts at step 0.")
+
+    def on_train_end(self) -> None:
+        """Note how many steps the parameters have taken, for evaluations by other trainers."""
+        self.taken_steps = self.global_step
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take one optimizer step per chunk of the batch, (K, B, ...); after a resume, those still to be taken.
@@ -272,6 +291,8 @@ class TRMModule(LightningModule):
         if self.core.puzzle_embedding is not None:
             lr = self.hparams["puzzle_lr"] * self.schedule(self.global_step)
             self.core.puzzle_embedding.update(lr, self.hparams["puzzle_weight_decay"])
+        if clip := self.hparams["gradient_clip_val"]:
+            self.clip_gradients(optimizer.optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
         least = self._least_steps(len(slots.halted))
         optimizer.step()  # the one step that global_step counts
         optimizer.zero_grad()
@@ -357,7 +378,7 @@ class TRMModule(LightningModule):
         batch = self._as_batch(batch)
         return self.solve(batch.inputs, batch.puzzle_ids, self._halting("head"))
 
-    def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = WHEN_DONE) -> Answers:
+    def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = AS_IN_TRAINING) -> Answers:
         """Solve puzzles with at most ``supervision_steps`` steps each; see ``trm.inference.think``.
 
         Raises:
@@ -366,10 +387,9 @@ class TRMModule(LightningModule):
         check_questions(inputs, self.hparams["seq_len"], self.hparams["vocab_size"])
         return think(self.core, inputs, puzzles, self.hparams["supervision_steps"], halting)
 
-    def _halting(self, auto: RuleName) -> HaltingRule | None:
-        """Return the configured rule; ``auto`` is what that stands for in this stage."""
-        halt: RuleName = auto if self.hparams["halt"] == "auto" else self.hparams["halt"]
-        return halting_rule(halt, self.hparams["halt_threshold"], self._data())
+    def _halting(self, auto: EarlyExit) -> HaltingRule | None:
+        """Return the configured early-exit rule; ``auto`` is the rule that the name auto stands for in this stage."""
+        return halting_rule(self.hparams["halt"], self.hparams["halt_threshold"], self._data(), auto)
 
     def _as_batch(self, given: Any, chunked: bool = False) -> Batch:
         return as_batch(given, self.hparams["seq_len"], self.hparams["vocab_size"], chunked)
@@ -401,12 +421,26 @@ class TRMModule(LightningModule):
 
     def _log_means(self, split: str, *metrics: Metric | None) -> None:
         """Log means against optimizer steps; the progress bar shows solved and the loss of the answer."""
+        synced = split != "train" and self.trainer.world_size > 1  # all ranks have the same means, but Lightning asks
         for metric in filter(None, metrics):
             for name, value in metric.compute().items():
-                self.log(f"{split}/{name}", value, prog_bar=name in ("solved", "answer_loss"))
+                self.log(f"{split}/{name}", value, prog_bar=name in ("solved", "answer_loss"), sync_dist=synced)
             metric.reset()
-        if split != "test":
-            self.log("step", float(self.global_step))  # the x axis of the loggers
+        if self.trainer.state.fn == "fit":
+            self.log("step", float(self.global_step), sync_dist=synced)  # the x axis of the loggers
+        else:  # an evaluation's results shall not contain it, so the axis is set where Lightning looks for a default
+            steps = self.global_step if self.taken_steps is None else self.taken_steps
+            loop = self.trainer.fit_loop.epoch_loop
+            self._batches, loop._batches_that_stepped = loop._batches_that_stepped, steps
+
+    def on_test_end(self) -> None:
+        """Give the trainer its count of batches back."""
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self._batches
+
+    def on_validation_end(self) -> None:
+        """Likewise, after a validation outside of training."""
+        if self.trainer.state.fn != "fit":
+            self.on_test_end()
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
@@ -422,6 +456,8 @@ class TRMModule(LightningModule):
             checkpoint["training_puzzles"] = data.training_puzzles
             if data.table_hash:
                 checkpoint["table_hash"] = data.table_hash
+        if "optimizer_states" not in checkpoint:
+            self._save_average(checkpoint)
         if self.seed is not None:
             checkpoint["seed"] = self.seed
         if self.started_from:
@@ -432,6 +468,14 @@ class TRMModule(LightningModule):
             if self.trainer.world_size > 1:
                 dist.all_gather_object(everyone, mine)
             checkpoint["slots"] = everyone
+
+    def _save_average(self, checkpoint: dict[str, Any]) -> None:
+        """Put the average into a file of parameters alone, for which Lightning does not ask the callbacks."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging):
+                callback.on_save_checkpoint(self.trainer, self, checkpoint)
+                checkpoint["averaged"] = checkpoint.pop("current_model_state", None) is not None
+                checkpoint.pop("averaging_state", None)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse weights of another network, family or origin, and keep the slots until training starts.
@@ -453,12 +497,27 @@ class TRMModule(LightningModule):
                 f"the run to go on with started from {theirs}, not from {ours}: choose another folder, or leave "
                 "--weights out"
             )
-        self.started_from, self.seed = started_from, checkpoint.get("seed", self.seed)
+        self.started_from, self.seed = started_from, checkpoint.get("seed")
+        self.taken_steps = checkpoint.get("global_step")
+        if "current_model_state" in checkpoint and self._trains_without_average():
+            rank_zero_info(
+                "The checkpoint contains an average of the parameters, but this run has no StepEMA: training goes on "
+                "from the live parameters, and the average ends here."
+            )
+            checkpoint["state_dict"] = checkpoint["current_model_state"]
         self._saved_slots = checkpoint.get("slots", [])
+
+    def _trains_without_average(self) -> bool:
+        """Return whether this is a run of training that no callback averages the parameters of."""
+        trainer = self._trainer
+        if trainer is None or trainer.state.fn != "fit":
+            return False
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        return not any(isinstance(callback, WeightAveraging) for callback in callbacks)
 
     def on_fit_start(self) -> None:
         """Begin with the slots of the checkpoint, or with empty ones."""
-        self.stopping = False
+        self.stopping, self.taken_steps = False, None
         saved, self._saved_slots, self.slots = self._saved_slots, [], None
         if not saved:
             return

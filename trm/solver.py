@@ -3,10 +3,13 @@
 Letters in shape comments: N puzzles, R rollouts of all puzzles, L grid cells.
 """
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from html import escape
+from io import BytesIO
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -14,18 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm.checkpoints.load import load_checkpoint
+from trm.choices import EarlyExit, SelectionName
 from trm.data import PuzzleData, Verdict
 from trm.data.samples import Completion, Tokens, hash_bytes
 from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
-from trm.inference import HaltingContext, RuleName, halting_rule, think
-from trm.inference.complete import completed
-from trm.inference.halting import RULES, has_rules
-from trm.inference.questions import check_questions
+from trm.inference import HaltingContext, halting_rule, think
+from trm.inference.halting import has_rules
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
-from trm.inference.selection import SELECTIONS, Ballots, SelectionName
+from trm.inference.selection import SELECTIONS
+from trm.inference.think import check_questions
 from trm.module import TRMModule
 from trm.nn.flops import count_flops
+from trm.nn.losses import LOG_PROBABILITIES
 
 
 class Candidate(NamedTuple):
@@ -44,8 +48,10 @@ class Candidate(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """What the solver says of one puzzle."""
+    """What the solver found for one puzzle; printed, the board and a sentence about it."""
 
+    data: PuzzleData
+    """The family."""
     question: Tokens
     """(L,)."""
     candidates: list[Candidate]
@@ -81,6 +87,60 @@ class Solution(NamedTuple):
         """Share of the rollouts that came to the elected answer."""
         return self.candidates[0].votes / self.rollouts
 
+    @property
+    def sentence(self) -> str:
+        """One line: whether the answer is valid, what it took, and the confidence."""
+        verdict = self.verdict.in_words
+        steps = f"{self.steps} supervision step{'s' if self.steps > 1 else ''}"
+        if self.rollouts > 1:
+            steps += f" in {self.rollouts} rollouts, of which {self.agreement:.0%} agree"
+        if self.completion:
+            verdict = f"completed by the exact solver with {self.completion.guesses} guesses, {verdict}"
+        return f"{'abstains: ' if self.abstains else ''}{verdict}; {steps}, confidence {self.confidence:.1%}"
+
+    def draw(self, color: bool = False) -> str:
+        """Return the board and the sentence; with ``color``, in colors of a terminal."""
+        return f"{self.data.draw_board(self.answer, self.question, color=color)}\n{self.sentence}"
+
+    def __str__(self) -> str:
+        return self.draw()
+
+    def _repr_html_(self) -> str:
+        """Return a picture of the board and the sentence, for a notebook; nothing is fetched from elsewhere."""
+        from trm.trace.picture import picture  # draws with Pillow, which solving does not need
+
+        png = BytesIO()
+        picture(self.data, self.question, self.answer).save(png, "PNG")
+        source = f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"
+        board = escape(self.data.write(self.answer), quote=True)
+        return f'<figure><img src="{source}" alt="{board}"><figcaption>{escape(self.sentence)}</figcaption></figure>'
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the solution in plain values, as ``trm solve --json`` prints it."""
+        return {
+            "question": self.data.write(self.question),
+            "answer": self.data.write(self.answer),
+            "valid": self.verdict.valid,
+            "reason": self.verdict.reason,
+            "abstains": self.abstains,
+            "steps": self.steps,
+            "gflop": round(self.gflop, 3),
+            "confidence": round(self.confidence, 4),
+            "agreement": round(self.agreement, 4),
+            "rollouts": self.rollouts,
+            "guesses": self.completion.guesses if self.completion else None,
+            "alternatives": [
+                {
+                    "answer": self.data.write(other.answer),
+                    "valid": other.valid,
+                    "weight": round(other.weight, 4),
+                    "votes": other.votes,
+                    "confidence": round(other.confidence, 4),
+                }
+                for other in self.candidates[1:]
+            ],
+        }
+
 
 class Solver:
     """Solves puzzles with a trained model.
@@ -106,9 +166,9 @@ class Solver:
         start_noise: that of what is added to answer and latent before the first step.
         views: symmetric forms of the puzzle.
         select: how the answer is elected.
-        halt: when a rollout stops before its last step (see ``trm.inference.halting``); "auto" for the halting head,
-            or with the verifier for the rules.
-        halt_threshold: halting probability above which the head says so.
+        halt: early-exit rule of a rollout (see ``trm.inference.halting``); "auto" is "rules" with the verifier, else
+            "head".
+        halt_threshold: halting probability above which the rule head exits.
         budget: most supervision steps to spend on a puzzle, over all rollouts; 0 for no limit. No rollout is begun
             that might exceed it.
         abstain: confidence below which a solution says that it abstains.
@@ -131,7 +191,7 @@ class Solver:
         start_noise: float = 0.0,
         views: int = 1,
         select: SelectionName = "halting",
-        halt: Literal["auto", "never", "head", "stable", "rules"] = "auto",
+        halt: EarlyExit = "auto",
         halt_threshold: float = 0.5,
         budget: int = 0,
         abstain: float = 0.0,
@@ -145,7 +205,7 @@ class Solver:
         check_range("solver", 0, 1, abstain=abstain)
         check_range("solver", 0, 2**32 - 1, seed=seed)
         check_choice("solver", SELECTIONS, select=select)
-        check_choice("solver", ("auto", *RULES), halt=halt)
+        check_choice("solver", get_args(EarlyExit), halt=halt)
         if breadth > 1 and not (noise or start_noise):
             raise InputError(
                 f"breadth is {breadth}, but without noise all rollouts of a view are the same; "
@@ -164,11 +224,11 @@ class Solver:
         self.complete = complete
         if complete and type(self.data).complete is PuzzleData.complete:
             raise InputError(f"complete is true, but {type(self.data).__name__} has no exact solver")
-        auto: RuleName = "rules" if select == "verifier" else "head"
+        auto: EarlyExit = "rules" if select == "verifier" else "head"
         self.has_rules = has_rules(self.data)
         if select == "verifier" and not self.has_rules:
             raise InputError(f"select is 'verifier', but {type(self.data).__name__} has no rules to check answers by")
-        self.halting = halting_rule(auto if halt == "auto" else halt, halt_threshold, self.data)
+        self.halting = halting_rule(halt, halt_threshold, self.data, auto)
 
     def solve(self, questions: Tokens | Sequence[str], puzzles: NDArray[np.integer] | None = None) -> list[Solution]:
         """Solve puzzles.
@@ -186,6 +246,7 @@ class Solver:
         spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
         solutions = [
             Solution(
+                self.data,
                 question,
                 candidates,
                 self.data.verify(question, candidates[0].answer),
@@ -228,9 +289,10 @@ class Solver:
             ids = np.zeros(len(part)) if puzzles is None else puzzles[part]
             inputs, rows = (torch.from_numpy(a.astype(np.int32)).to(self.module.device) for a in (questions, ids))
             found = think(self.module.core, inputs, rows, self.depth, self.halting)
-            for number, logits, steps in zip(part, found.logits, found.steps.tolist(), strict=True):
+            logs = LOG_PROBABILITIES[self.module.hparams["loss"]](found.logits).cpu().numpy()  # (B, L, V)
+            for number, log_probabilities, steps in zip(part, logs, found.steps.tolist(), strict=True):
                 solution = solutions[number]
-                if completion := completed(self.data, solution.question, logits, self.module.hparams["loss"]):
+                if completion := self.data.complete(solution.question, log_probabilities):
                     verdict = self.data.verify(solution.question, completion.answer)
                     solutions[number] = solution._replace(verdict=verdict, completion=completion)
                 more = solutions[number].steps + steps
@@ -292,13 +354,24 @@ class Solver:
         return [None if bare else int(seed >> 1) for bare, seed in zip(first_round, hash_bytes(names), strict=True)]
 
 
+def load(checkpoint: str | Path, family: str = "", **options: Any) -> Solver:
+    """Load a trained model to solve puzzles with, as in ``print(trm.load("sudoku-4x4").solve([board])[0])``.
+
+    Args:
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        **options: those of ``Solver``: depth, breadth, select and so on.
+
+    Raises:
+        InputError: if an argument is out of its range or the checkpoint cannot be used.
+    """
+    return Solver(checkpoint, family=family, **options)
+
+
 def elect(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:
     """Rank the distinct answers to each puzzle by a selection, the best first."""
-    confidences = 1 / (1 + np.exp(-rollouts.halt))
-    hashes = hash_bytes(map(bytes, rollouts.answers))
-    ballots = Ballots(rollouts.puzzles, hashes, confidences, rollouts.residuals, rollouts.valid)
-    weights = SELECTIONS[select](ballots)
-    ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), confidences)
+    weights, hashes = SELECTIONS[select](rollouts), hash_bytes(map(bytes, rollouts.answers))
+    ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), rollouts.confidences)
     total = np.bincount(rollouts.puzzles, weights)
     candidates: list[list[Candidate]] = [[] for _ in total]
     for puzzle, _, weight, votes, confidence, first in zip(*ranking, strict=True):

@@ -5,7 +5,6 @@ against each other on one core, in turns (rules.json); 4 minutes on 2 cores afte
 """
 
 import json
-import shutil
 import statistics
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from models import COMMANDS, parser, trained
+from models import parser, redraw, trained
 
 from trm.analysis.report import table
 from trm.checkpoints.load import load_checkpoint
@@ -91,16 +90,19 @@ def main(argv: list[str] | None = None) -> int:
     options.add_argument("--batch-size", type=int, default=256)
     options.add_argument("--rounds", type=int, default=3, help="how often each rule is timed (default: 3)")
     arguments = options.parse_args(argv)
+    if arguments.redraw:
+        redraw("halting", arguments.into / "curve.json", MODEL)
+        return 0
     torch.set_num_threads(1)
     checkpoint = arguments.checkpoint or trained(MODEL)
     made = {"machine": environment(), "commit": commit(PROJECT)}
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary, "curve.json")
-        if status := trm([*COMMANDS["halting"], checkpoint, "-o", str(output)]):
+        if status := trm(["analyze", "halting", checkpoint, "-o", str(output)]):
             return status
-        output.write_text(json.dumps({**json.loads(output.read_text()), **made}, indent=1) + "\n")
-        for path in (output, *output.parent.glob("curve*.svg"), *output.parent.glob("curve*.png")):
-            shutil.copy(path, arguments.into / path.name)
+        curve = {**json.loads(output.read_text()), **made}
+    (arguments.into / "curve.json").write_text(json.dumps(curve, indent=1) + "\n")
+    redraw("halting", arguments.into / "curve.json", MODEL)
     timed = {**compare(checkpoint, arguments.batch_size, arguments.rounds), **made}
     (arguments.into / "rules.json").write_text(json.dumps(timed, indent=1) + "\n")
     print(json.dumps(timed["rows"], indent=1))

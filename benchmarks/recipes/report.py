@@ -8,12 +8,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from verdicts import UNITS, Run, t95
 
+from trm.analysis.plots import panels
 from trm.analysis.report import table
 
 COLUMNS = [("TFLOPs", "solved"), ("core-seconds", "solved"), ("TFLOPs", "answer_loss")]
@@ -124,14 +123,13 @@ def draw(path: Path, found: list[Row], evaluations: list[Row]) -> None:
     compared.sort(key=lambda row: row["difference"])
     better = [row["recipe"] for row in reversed(compared) if row["verdict"] == "better"]
     best = [row["recipe"] for row in reversed(compared) if row["difference"] > 0][:SHOWN]
-    with plt.rc_context({"font.size": 10, "axes.titlesize": 10, "figure.titlesize": 10, "legend.fontsize": 10}):
-        figure = Figure(figsize=(11, 2.6 + 0.26 * len(compared)), dpi=100, layout="constrained")
-        left, right = figure.subplots(1, 2)
+    others = sum(row["recipe"] != "plain again" for row in compared)
+    finding = f"{found[0]['task']}: {_finding(better, others)}"
+    with panels(2, finding) as (figure, [left, right]):
+        figure.set_figheight(2.6 + 0.26 * len(compared))
         _differences(left, compared)
         _learning(right, evaluations, ["plain", *best])
-        others = sum(row["recipe"] != "plain again" for row in compared)
-        figure.suptitle(f"{found[0]['task']}: {_finding(better, others)}", fontweight="bold")
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path, dpi=100, metadata={"Software": None})
 
 
 def _finding(better: list[str], compared: int) -> str:
@@ -157,8 +155,8 @@ def _differences(axes: Axes, compared: list[Row]) -> None:
     axes.axvline(0, color="black", linewidth=1)
     axes.set(xlim=(-100, 100), xlabel="exact-match accuracy minus that of plain, points,\nwith 95 % interval")
     axes.set_yticks(range(len(compared)), [row["recipe"] for row in compared])
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower right", handletextpad=0)
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="lower right", handletextpad=0, frameon=True, edgecolor="none")
 
 
 def _learning(axes: Axes, evaluations: list[Row], recipes: list[str]) -> None:
@@ -179,5 +177,5 @@ def _learning(axes: Axes, evaluations: list[Row], recipes: list[str]) -> None:
         axes.plot(grid, [mean(column) for column in zip(*values, strict=True)], color=colour, label=recipe)
         axes.fill_between(grid, np.min(values, axis=0), np.max(values, axis=0), color=colour, alpha=0.12, linewidth=0)
     axes.set(xlim=(0, None), ylim=(0, 100), xlabel="TFLOPs of training", ylabel="exact-match accuracy, %")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", title="mean and range of the runs", frameon=False)
+    axes.set_title("mean and range of the runs")
+    axes.legend(loc="upper left")

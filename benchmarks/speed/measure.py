@@ -68,7 +68,7 @@ def measure(case: Case, others: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "result.json")
         files = [f"--config={CONFIGS / name}.yaml" for name in configs]
-        command = [sys.executable, "-m", "trm", "bench", *files, *options, *others, f"--json={result}"]
+        command = [sys.executable, "-m", "trm", "bench", *files, *options, *others, "-o", str(result)]
         subprocess.run(command, check=True)
         return {"title": title, **json.loads(result.read_text())}
 

@@ -128,7 +128,10 @@ def failures(facts: dict[str, Any]) -> list[str]:
     if test["unsolved"]:
         parts.append("Test puzzles it does not solve:\n")
         parts.append("\n".join(f"    {text}" for text in test["unsolved"]) + "\n")
-    parts.append("Corrupted inputs; AUROC of separating intact from corrupted ones by confidence (0.5 is chance):\n")
+    parts.append(
+        "Corrupted inputs (`trm analyze robustness`); AUROC of separating intact from corrupted ones by confidence "
+        "(0.5 is chance):\n"
+    )
     rows = [
         (
             CORRUPTIONS[point["kind"]],

@@ -20,10 +20,11 @@ import torch
 from card import headline, render, write
 from numpy.typing import NDArray
 
-from trm.analysis.calibration import measure, summary
+from trm.analysis import robustness
+from trm.analysis.calibration import collect, summary
+from trm.analysis.plots import svg
 from trm.analysis.report import load, publish, table
-from trm.analysis.robustness import measure as measure_probe
-from trm.analysis.scaling import Point, drawn, evaluate
+from trm.analysis.scaling import Point, draw, evaluate
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.summary import cost
@@ -108,13 +109,12 @@ def put(arguments: argparse.Namespace) -> None:
     points = scaled(module, data, arguments.scaled)
     facts["scaling"] = {"puzzles": arguments.scaled, "points": [_rounded(point._asdict()) for point in points]}
     facts["probe"] = [
-        {key: value for key, value in _rounded(point._asdict()).items() if key not in ("quartiles", "keeps_givens")}
-        for point in measure_probe(module, data, arguments.probed, 0, STRENGTHS)
+        {key: value for key, value in _rounded(point).items() if key not in ("quartiles", "keeps_givens")}
+        for point in robustness.measure(module, data, arguments.probed, BATCH, 0, STRENGTHS)["points"]
     ]
     facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": commit(PROJECT)}
-    title = f"{arguments.name}: test-time scaling on {arguments.scaled} unseen puzzles"
     card = render(facts)
-    publish(path, facts, drawn(points, module.hparams["supervision_steps"], title))
+    publish(path, facts, svg(draw({**facts, **facts["scaling"], "checkpoint": arguments.name})))
     with atomic_write(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
         file.write(content)
     write(arguments.name, card)
@@ -147,7 +147,7 @@ def tested(
     """
     puzzles = puzzles or data.eval_size("test")
     scorer = data.scorer("test") if puzzles >= data.eval_size("test") else None  # a part of the votes tells nothing
-    found, rows = measure(module, data, puzzles, BATCH, scorer), labelled(data, puzzles)
+    found, rows = collect(module, data, puzzles, BATCH, scorer), labelled(data, puzzles)
     published = data.published("test")  # of ARC without augmentation, which may make two tasks look alike
     if leaks := int(np.isin(data.symmetry_keys(published), seen).sum()):
         raise InputError(f"{leaks} of {len(published.inputs)} test puzzles, or symmetric ones, were trained on")
@@ -182,7 +182,7 @@ def elsewhere(
         sets[f"real boards of {Path(real).name}"] = Sudoku(9, real, 1, 0, puzzles)
     solved = {}
     for name, other in sets.items():
-        found, rows = measure(module, other, 0, BATCH), labelled(other, 0)
+        found, rows = collect(module, other, 0, BATCH), labelled(other, 0)
         fresh = ~np.isin(other.symmetry_keys(rows), seen)
         if other is easy:
             fresh &= solve(rows.inputs - np.uint8(1), 9).guesses == 0
@@ -191,7 +191,7 @@ def elsewhere(
 
 
 def labelled(data: PuzzleData, puzzles: int) -> Samples:
-    """Return the test puzzles that ``measure`` asks."""
+    """Return the test puzzles that ``collect`` asks."""
     rows = data.eval_rows("test", 0, puzzles or data.eval_size("test"))
     return rows.take(rows.labels.any(axis=1))
 

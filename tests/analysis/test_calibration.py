@@ -1,8 +1,4 @@
-"""``trm calibrate``: its numbers are those of an evaluation, and its files are whole and readable."""
-
-import json
-from pathlib import Path
-from xml.etree import ElementTree
+"""The analysis of calibration: its numbers are those of an evaluation, and its title says what they say."""
 
 import numpy as np
 import pytest
@@ -10,9 +6,8 @@ import torch
 from ranks import Guess, small_module
 from training import quiet_trainer
 
-from trm.analysis.calibration import Measured, measure, summary
-from trm.cli.main import main
-from trm.data import Samples, Sudoku
+from trm.analysis.calibration import Outcomes, draw, finding, measure, summary, tabulate
+from trm.data import Samples
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.training.calibration import HaltingCalibration
@@ -39,7 +34,7 @@ def module() -> TRMModule:
 
 def test_numbers_are_those_of_an_evaluation() -> None:
     data = HalfKnown(size=30, slots=8)
-    found = summary(measure(module(), data, 0, 8))
+    found = measure(module(), data, 0, 8)
     (logged,) = quiet_trainer().test(module(), data, verbose=False)
     assert found["puzzles"] == 20
     assert 0 < found["solved"] < 1
@@ -53,7 +48,7 @@ def test_shares_and_scores_are_as_by_hand() -> None:
     halt, solved = np.array([0.0, 0.0, 40.0, -40.0]), np.array([True, False, True, True])
     calibration = HaltingCalibration()
     calibration.update(torch.from_numpy(halt), torch.from_numpy(solved)[:, None], torch.ones(4, 1))
-    found = summary(Measured(halt, solved, np.array([True, True, True, False]), calibration))
+    found = summary(Outcomes(halt, solved, np.array([True, True, True, False]), calibration))
     assert (found["solved"], found["valid"], found["valid_but_not_the_label"]) == (0.75, 0.75, 0.25)
     assert found["brier"] == pytest.approx((0.25 + 0.25 + 0 + 1) / 4)
     assert found["aurc"] == pytest.approx((0 + 0.25 + 1 / 3 + 0.25) / 4)
@@ -72,28 +67,17 @@ def test_puzzles_without_an_answer_are_refused() -> None:
         measure(module(), Unknown(), 5, 8)
 
 
-def test_the_command_writes_both_files_overwrites_neither_and_refuses_nonsense(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    sizes = {"train_size": 20, "val_size": 0, "test_size": 12, "slots": 4, "steps_per_batch": 2, "workers": 0}
-    trainer = quiet_trainer(max_steps=2, limit_train_batches=1)
-    network = {"hidden_size": 16, "num_heads": 2, "multiple_of": 8, "cycles": 1, "latent_steps": 1, "puzzle_tokens": 0}
-    trainer.fit(TRMModule(6, 16, **network), Sudoku(4, clues=(8, 8), root="data", **sizes))
-    trainer.save_checkpoint("a.ckpt")
-    command = ["calibrate", "a.ckpt", "-o", "c.json", "--puzzles", "10"]
-    for options, message in [
-        (["-o", "c.svg"], "'c.svg' is a folder, or ends in .svg"),
-        (["-o", "c.json", "--puzzles", "-1"], "calibrate.puzzles is -1, but must be at least 0"),
-    ]:
-        assert main(["calibrate", "a.ckpt", *options]) == 2
-        assert message in capsys.readouterr().err
-    assert not list(Path().glob("c.*"))
-    assert main(command) == 0
-    written = json.loads(Path("c.json").read_text())
-    assert (written["puzzles"], written["auroc"]) == (10, None)  # two steps of training solve nothing
-    assert "auroc   undefined" in capsys.readouterr().out
-    assert len(ElementTree.parse("c.svg").findall("{*}svg/{*}svg")) == 2
-    assert main(command) == 2
-    assert "exists already; --force overwrites it" in capsys.readouterr().err
-    assert main([*command, "--force"]) == 0
+def test_table_and_picture_say_what_the_numbers_say() -> None:
+    facts = {"checkpoint": "a.ckpt", "family": "trm.data.Maze", "puzzles": 10, "solved": 0.6, "valid": None, "ece": 0.3,
+             "auroc": None, "brier": 0.2, "aurc": 0.25,
+             "reliability": [{"puzzles": 10, "confidence": 0.9, "solved": 0.6}],
+             "risk_coverage": [{"coverage": 0.5, "wrong": 0.0}, {"coverage": 1.0, "wrong": 0.4}]}  # fmt: skip
+    assert finding(facts).replace("\N{NO-BREAK SPACE}", " ") == (
+        "Calibration error 30.0 %, overconfident; answering only the more confident half cuts errors from 40.0 % to 0 %"
+    )
+    assert "every answer is right" in finding({**facts, "solved": 1.0})
+    reliability, risk = draw(facts).axes
+    assert reliability.lines[-1].get_xydata().tolist() == [[90, 60]]
+    assert risk.lines[-1].get_xydata().tolist() == [[50, 0], [100, 40]]
+    assert [line.split()[-1] for line in tabulate(facts).splitlines()[1:]] == [
+        "10", "0.6", "undefined", "0.3", "undefined", "0.2", "0.25"]  # fmt: skip

@@ -1,21 +1,14 @@
-"""The trade-off curve: its points are what an evaluation with each rule finds, and its files are whole and readable."""
+"""The analysis of early exit: its points are what evaluations with each rule find, and its title says so."""
 
-import itertools
-import json
-import math
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 import torch
 from ranks import Guess, small_module
 from training import quiet_trainer
 
-from trm.analysis.halting import UNCHANGED, flops, measure
-from trm.analysis.plot import Line, plot, ticks
-from trm.cli.main import main
-from trm.data import Samples, Sudoku
+from trm.analysis.halting import UNCHANGED, Point, draw, finding, flops, measure, tabulate
+from trm.data import Samples
 from trm.errors import InputError
 from trm.inference import think
 from trm.module import TRMModule
@@ -44,8 +37,9 @@ class HalfKnown(Guess):
 
 def test_points_are_what_an_evaluation_with_each_rule_finds() -> None:
     module, data = speaking_module(), HalfKnown(size=SIZE, slots=8)
-    points, count = measure(module, data, 0, 8)
-    assert count == 20
+    facts = measure(module, data, 0, 8)
+    assert facts["puzzles"] == 20
+    points = [Point(**point) for point in facts["points"]]
     found = {(point.rule, point.setting): point for point in points}
     assert [point.setting for point in points if point.rule == "fixed"] == [1, 2, 3, 4]
     for name, setting, arguments in [
@@ -85,63 +79,27 @@ def test_puzzles_without_an_answer_are_refused() -> None:
         measure(small_module().eval(), Unknown(), 5, 8)
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    sizes = {"train_size": 20, "val_size": 0, "test_size": 12, "slots": 4, "steps_per_batch": 2, "workers": 0}
-    trainer = quiet_trainer(max_steps=2, limit_train_batches=1)
-    module = TRMModule(6, 16, hidden_size=16, num_heads=2, multiple_of=8, cycles=1, latent_steps=1, puzzle_tokens=0)
-    trainer.fit(module, Sudoku(4, clues=(8, 8), root=str(tmp_path / "data"), **sizes))
-    trainer.save_checkpoint(tmp_path / "a.ckpt")
-    return tmp_path / "a.ckpt"
-
-
-def test_the_command_writes_points_and_a_picture_and_overwrites_neither(
-    checkpoint: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["curve", str(checkpoint), "-o", "curve.json", "--puzzles", "10", "--batch_size", "4"]
-    assert main(command) == 0
-    written = json.loads(Path("curve.json").read_text())
-    assert (written["puzzles"], written["family"]) == (10, "trm.data.Sudoku")
-    assert {point["rule"] for point in written["points"]} == {"fixed", "head", "stable", "rules"}
-    assert capsys.readouterr().out.count("\n") == len(written["points"]) + 1  # the files it has written
-    picture = ElementTree.parse("curve.svg")
-    assert len(picture.findall("{*}circle")) == len(written["points"])
-    for left in ("curve.svg", "curve.json"):
-        assert main(command) == 2
-        assert "exists already; --force overwrites it" in capsys.readouterr().err
-        Path(left).unlink()
-    Path("curve.json").write_text("")
-    assert main([*command, "--force"]) == 0
-    assert json.loads(Path("curve.json").read_text()) == written
-
-
-def test_nonsense_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for options, message in [
-        (["-o", "curve.svg"], "'curve.svg' is a folder, or ends in .svg"),
-        (["-o", f"{checkpoint}/c.json"], f"{checkpoint} is not a folder that can be written to"),
-        (["-o", "c.json", "--batch_size", "0"], "curve.batch_size is 0, but must be at least 1"),
-        (["-o", "c.json", "--puzzles", "-1"], "curve.puzzles is -1, but must be at least 0"),
-    ]:
-        assert main(["curve", str(checkpoint), *options]) == 2
-        assert message in capsys.readouterr().err
-    assert not list(Path().glob("c*.*"))
-
-
-@pytest.mark.parametrize("values", [[0.0, 1.0], [3.0, 3.0], [97.2, 99.9], [-1e-3, 2e-3], [1.0, 16.0]])
-def test_ticks_are_round_even_and_enclose_the_values(values: list[float]) -> None:
-    marks = ticks(values)
-    assert 3 <= len(marks) <= 11
-    assert marks[0] <= min(values)
-    assert marks[-1] >= max(values)
-    assert [b - a for a, b in itertools.pairwise(marks)] == pytest.approx([marks[1] - marks[0]] * (len(marks) - 1))
-    assert float(f"{marks[1] - marks[0]:.0e}") == pytest.approx(marks[1] - marks[0])
-
-
-def test_a_plot_places_points_on_its_axes_and_escapes_text() -> None:
-    picture = ElementTree.fromstring(plot([Line("a < b", [(0, 0), (1, 10)], ["", "end"])], "t & t", "x", "y"))
-    (x0, y0), (x1, y1) = ((float(c.get("cx")), float(c.get("cy"))) for c in picture.findall("{*}circle"))
-    assert x0 < x1
-    assert y0 > y1
-    assert {"a < b", "t & t", "end"} <= {text.text for text in picture.iter() if text.text}
-    assert math.isclose(x0, 60)
+@pytest.mark.parametrize(
+    ("solved", "steps", "sentence"),
+    [
+        (0.989, 5.92, "Early exit at 0.5 saves 63.0 % of the steps and loses 0.1 points of accuracy"),
+        (0.99, 1.6, "Early exit at 0.5 saves 90.0 % of the steps and loses no puzzle"),
+        (1.0, 16.0, "Early exit at 0.5 saves 0 % of the steps and gains 1.0 points of accuracy"),
+    ],
+)
+def test_table_and_picture_say_what_the_numbers_say(solved: float, steps: float, sentence: str) -> None:
+    points = [Point("fixed", 1, 0.4, 1, 0.1), Point("fixed", 16, 0.99, 16, 1.6), Point("head", 0.5, solved, steps, 0.6)]
+    facts = {"checkpoint": "runs/six/checkpoints/last.ckpt", "family": "trm.data.Sudoku", "puzzles": 1000,
+             "points": [point._asdict() for point in points]}  # fmt: skip
+    assert finding(facts).replace("\N{NO-BREAK SPACE}", " ") == sentence
+    (axes,) = draw(facts).axes
+    assert axes.get_title("left") == "six: 1,000 test puzzles, Sudoku"
+    fixed, head, ring = axes.lines
+    assert fixed.get_xydata().tolist() == [[1, 40], [16, 99]]
+    assert head.get_xydata().tolist() == ring.get_xydata().tolist() == [[steps, 100 * solved]]
+    assert [line.split()[:2] for line in tabulate(facts).splitlines()] == [
+        ["rule", "setting"],
+        ["fixed", "1"],
+        ["fixed", "16"],
+        ["head", "0.5"],
+    ]

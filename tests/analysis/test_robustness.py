@@ -1,9 +1,7 @@
-"""The probe: its numbers are those of what was asked, and its files are whole and readable."""
+"""The analysis of robustness: its numbers are those of what was asked, and its title says what they say."""
 
-import json
 import math
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -11,9 +9,8 @@ from ranks import Guess, small_module
 from torch import Tensor
 from training import quiet_trainer
 
-import trm.analysis.robustness
-from trm.analysis.robustness import KINDS, Point, measure, tabulated
-from trm.cli.main import main
+from trm.analysis.report import Facts
+from trm.analysis.robustness import KINDS, STYLES, Point, draw, finding, markdown, measure, tabulate
 from trm.data import Samples, Sudoku
 from trm.errors import InputError
 from trm.inference import Answers
@@ -41,12 +38,13 @@ def small(cls: type[TRMModule] = TRMModule) -> TRMModule:
                supervision_steps=3)  # fmt: skip
 
 
-def found(points: list[Point]) -> dict[tuple[str, int], Point]:
-    return {(point.kind, point.strength): point for point in points}
+def points_of(facts: Facts) -> list[Point]:
+    return [Point(**point) for point in facts["points"]]
 
 
 def test_the_numbers_are_those_of_the_answers(tmp_path: Path) -> None:
-    points = found(measure(small(Parrot).eval(), boards(tmp_path), 12, 0))
+    measured = points_of(measure(small(Parrot).eval(), boards(tmp_path), 12, 8))
+    points = {(point.kind, point.strength): point for point in measured}
     assert {kind for kind, _ in points} == {"intact", *KINDS}
     for (kind, strength), point in points.items():
         blanks = 8 + {"missing": strength, "extra": -strength, "contradictory": -strength}.get(kind, 0)
@@ -76,7 +74,7 @@ def test_intact_puzzles_are_answered_as_in_an_evaluation(tmp_path: Path) -> None
             return rows
 
     module, data = small_module(halt="head").eval(), Half(size=10, slots=4)
-    intact = measure(module, data, 10, 0)[0]
+    intact = points_of(measure(module, data, 10, 4))[0]
     (metrics,) = quiet_trainer().test(module, data, verbose=False)
     assert intact.puzzles == 5
     assert intact.keeps_givens is None
@@ -84,11 +82,11 @@ def test_intact_puzzles_are_answered_as_in_an_evaluation(tmp_path: Path) -> None
         assert getattr(intact, name) == pytest.approx(metrics[f"test/{metric}"])
 
 
-def test_batches_do_not_matter_and_the_seed_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_do_not_matter_and_the_seed_does(tmp_path: Path) -> None:
     module, data = small().eval(), boards(tmp_path)
-    points = measure(module, data, 10, 0)
-    monkeypatch.setattr(trm.analysis.robustness, "BATCH", 3)
-    again, other = measure(module, data, 10, 0), measure(module, data, 10, 1)
+    points, again, other = (
+        points_of(measure(module, data, 10, size, seed)) for size, seed in ((256, 0), (3, 0), (256, 1))
+    )
     for one, two in zip(points, again, strict=True):
         assert one.confidence == pytest.approx(two.confidence)
         assert one.cell_probability == pytest.approx(two.cell_probability)
@@ -109,58 +107,24 @@ def test_puzzles_without_an_answer_are_refused() -> None:
             return rows._replace(labels=rows.labels * 0)
 
     with pytest.raises(InputError, match="none of the 5 puzzles of the test split has an answer"):
-        measure(small_module().eval(), Unknown(), 5, 0)
+        measure(small_module().eval(), Unknown(), 5, 8)
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    trainer = quiet_trainer(max_steps=2, limit_train_batches=1)
-    trainer.fit(small(), boards(tmp_path))
-    trainer.save_checkpoint("a.ckpt")
-    return tmp_path / "a.ckpt"
-
-
-def test_the_command_writes_numbers_a_table_and_a_picture_and_overwrites_none(
-    checkpoint: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["probe", "a.ckpt", "-o", "probe.json", "--puzzles", "10"]
-    assert main(command) == 0
-    shown = capsys.readouterr().out
-    written = json.loads(Path("probe.json").read_text())
-    assert (written["checkpoint"], written["family"]) == ("a.ckpt", "trm.data.Sudoku")
-    assert [(point["kind"], point["puzzles"]) for point in written["points"][:2]] == [("intact", 10), ("wrong", 10)]
-    assert Path("probe.md").read_text() == tabulated([Point(**point) for point in written["points"]]) != ""
-    assert Path("probe.md").read_text() in shown
-    texts = {text.text for text in ElementTree.parse("probe.svg").iter() if text.text}
-    assert {*KINDS, "10 test puzzles, Sudoku"} <= texts
-    for left in ("probe.svg", "probe.md", "probe.json"):
-        assert main(command) == 2
-        assert "exists already; --force overwrites it" in capsys.readouterr().err
-        Path(left).unlink()
-    Path("probe.json").write_text("")
-    assert main([*command, "--force"]) == 0
-    assert json.loads(Path("probe.json").read_text()) == written
-
-
-def test_nonsense_is_refused(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("folder").mkdir()
-    Path("text").write_text("no checkpoint")
-    before = set(Path().iterdir())
-    for file, options, message in [
-        ("a.ckpt", ["-o", "p.svg"], "'p.svg' is a folder, or ends in .md or .svg"),
-        ("a.ckpt", ["-o", "p.md"], "accepted is a file with another ending"),
-        ("a.ckpt", ["-o", "folder", "--force"], "'folder' is a folder"),
-        ("a.ckpt", ["-o", "."], "'.' is a folder"),
-        ("a.ckpt", ["-o", "text/p.json"], "cannot write text/p.json"),
-        ("a.ckpt", ["-o", "p.json", "--puzzles", "0"], "probe.puzzles is 0, but must be at least 1"),
-        ("a.ckpt", ["-o", "p.json", "--seed", "-1"], "probe.seed is -1, but must be at least 0"),
-        ("missing", ["-o", "p.json"], "there is no checkpoint at missing"),
-        ("folder", ["-o", "p.json"], "there is no checkpoint at folder"),
-        ("text", ["-o", "p.json"], "text is not a checkpoint"),
-    ]:
-        assert main(["probe", file, *options]) == 2
-        error = capsys.readouterr().err
-        assert message in error
-        assert error.count("\n") == 1
-    assert set(Path().iterdir()) == before
+def test_table_and_picture_say_what_the_numbers_say(tmp_path: Path) -> None:
+    facts = {
+        "checkpoint": "a.ckpt",
+        "family": "trm.data.Sudoku",
+        **measure(small(Parrot).eval(), boards(tmp_path), 12, 8),
+    }
+    areas = {point.kind: point.auroc for point in points_of(facts) if point.strength == 1}
+    assert max(areas, key=lambda kind: areas[kind] or 0) == "extra"
+    assert finding(facts) == (
+        "Confidence drops most where a cell of the answer is given (AUROC 1.00), "
+        "least where a given is missing (0.00; 0.5 is chance)"
+    )
+    confidence, separation = draw(facts).axes
+    assert {line.get_label() for line in confidence.lines} == {name for name, *_ in STYLES.values()}
+    assert len(separation.lines) == 1 + len(KINDS)
+    lines = tabulate(facts).splitlines()
+    assert len(lines) == 1 + len(facts["points"]) == len(markdown(facts).splitlines()) - 1
+    assert lines[1].startswith("intact")

@@ -1,21 +1,17 @@
-"""``trm scale``: what the first rollouts of each puzzle come to by selection, what they cost, and the files."""
+"""The analysis of test-time scaling: what the first rollouts of a puzzle come to by selection, and what they cost."""
 
-import json
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from paths import REPO
 from ranks import Guess, small_module
-from training import BOARDS, SMALL
 
-from trm.analysis.scaling import evaluate
-from trm.cli.main import main
-from trm.data import Maze
+from trm.analysis.scaling import Point, draw, evaluate, finding, measure, tabulate
+from trm.data import Maze, PuzzleData
 from trm.data.samples import Samples
+from trm.errors import InputError
 from trm.inference.rollouts import Rollouts
+from trm.module import TRMModule
 from trm.solver import Solver, elect
 
 BREADTHS = [1, 2, 4]
@@ -52,40 +48,52 @@ def test_every_breadth_is_what_a_solver_of_that_breadth_elects(sweep: tuple[Samp
     assert by_name["oracle"].solved > by_name["halting"].solved
 
 
-def test_the_command_writes_points_and_a_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    config = REPO / "configs" / "quickstart.yaml"
-    trainer = ["--trainer.max_steps=2", "--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"]
-    assert main(["fit", f"--config={config}", *trainer, *BOARDS, *SMALL]) == 0
-    command = ["scale", "runs/quickstart/checkpoints/last.ckpt", "-o", "out.json", "--puzzles=4"]
-    small: list[Any] = ["--depths=[1,2]", "--breadths=[1,3]", "--noises=[0.5]", "--views=2"]
-    assert main([*command, *small]) == 0
-    written = json.loads(Path("out.json").read_text())
-    runs = {(point["depth"], point["breadth"], point["noise"]) for point in written["points"]}
-    assert runs == {(1, 1, 0), (2, 1, 0), (2, 2, 0), (2, 1, 0.5), (2, 3, 0.5)}
-    assert written["puzzles"] == 4
-    assert "depth 2, 3 rollouts, noise 0.5: halting" in capsys.readouterr().out
-    texts = [element.text for element in ElementTree.parse("out.svg").iter("{http://www.w3.org/2000/svg}text")]
-    assert {"GFLOP per puzzle", "one rollout, deeper", "noise 0.5, vote", "views, vote"} <= set(texts)
-    assert main([*command, *small]) == 2
-    assert "out.json exists" in capsys.readouterr().err
-    for wrong, message in {"--breadths=[0]": "breadths is 0", "--puzzles=-1": "puzzles is -1"}.items():
-        assert main([*command, "--force", wrong]) == 2
-        assert message in capsys.readouterr().err
-    assert main(["scale", "last.ckpt", "-o", "out.svg"]) == 2
-    assert "ends in .svg" in capsys.readouterr().err
+def test_every_depth_breadth_and_noise_is_measured_and_a_family_without_symmetries_goes_without() -> None:
+    shown: list[list[Point]] = []
+    small: dict[str, Any] = {"depths": [1, 2], "breadths": [1, 3], "noises": [0.5], "watch": shown.append}
+    for data, symmetries in ((Guess(size=20), 0), (Maze(7, test_size=4), 2)):
+        assert isinstance(data, PuzzleData)
+        module = small_module() if not symmetries else maze_module(data)
+        facts = measure(module.eval(), data, 4, 256, views=symmetries or 8, **small)
+        points = [Point(**point) for point in facts["points"]]
+        trained = module.hparams["supervision_steps"]
+        expected = {(1, 1, 0.0), (2, 1, 0.0), (trained, 1, 0.5), (trained, 3, 0.5)}
+        assert {point[:3] for point in points} == expected | {(trained, k, 0.0) for k in (1, 2) if symmetries}
+        assert (facts["puzzles"], facts["supervision_steps"]) == (4, trained)
+        assert [point for same in shown for point in same] == points
+        assert len(tabulate(facts).splitlines()) == 1 + len(shown)
+        shown.clear()
 
 
-def test_too_many_views_are_refused_first_and_a_family_without_symmetries_goes_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    module, small = small_module().eval(), ["--puzzles=4", "--depths=[1]", "--breadths=[2]", "--noises=[0.5]"]
-    for data, views, status in ((Guess(size=20), 8, 0), (Maze(7, test_size=4), 9, 2)):
-        monkeypatch.setattr("trm.analysis.report.load_checkpoint", lambda *_, data=data: (module, data))
-        assert main(["scale", "any.ckpt", "-o", f"{views}.json", *small, f"--views={views}"]) == status
-    assert "views is 9, but a maze has 8 symmetries" in capsys.readouterr().err
-    assert not Path("9.json").exists()
-    assert {point["noise"] for point in json.loads(Path("8.json").read_text())["points"]} == {0, 0.5}
+def maze_module(data: PuzzleData) -> TRMModule:
+    return TRMModule(data.vocab_size, data.seq_len, hidden_size=16, num_heads=2, multiple_of=8, supervision_steps=4)
+
+
+def test_more_views_than_a_family_has_symmetries_are_refused_first() -> None:
+    with pytest.raises(InputError, match="views is 9, but a maze has 8 symmetries"):
+        measure(small_module().eval(), Maze(7, test_size=4), 4, 8, views=9)
+
+
+def test_table_and_picture_say_what_the_numbers_say() -> None:
+    points = [
+        Point(16, 1, 0.0, "vote", 0.54, 0.54, 16, 8),
+        Point(32, 1, 0.0, "vote", 0.55, 0.55, 32, 16),
+        *(Point(16, k, 0.0, "vote", 0.54 + k / 100, 0.6, 16 * k, 8 * k) for k in (1, 2, 8)),
+        Point(16, 8, 0.0, "verifier", 0.91, 0.91, 40, 20),
+        Point(16, 8, 0.0, "oracle", 0.99, 0.99, 128, 64),
+    ]
+    facts = {"checkpoint": "a.ckpt", "family": "trm.data.Sudoku", "puzzles": 150,
+             "points": [point._asdict() for point in points]}  # fmt: skip
+    assert finding(facts).replace("\N{NO-BREAK SPACE}", " ") == (
+        "One rollout of 16 steps solves 54.0 %; 8 symmetry views, first valid answer: 91.0 %"
+    )
+    (axes,) = draw(facts).axes
+    assert [line.get_label() for line in axes.lines] == [
+        "one rollout, more steps",
+        "views, majority vote",
+        "views, first valid answer",
+    ]
+    flat = {**facts, "points": [point._asdict() for point in points[:1]]}
+    assert "gains nothing here: one rollout of 16 steps" in finding(flat)
+    assert [line.split()[:2] for line in tabulate(facts).splitlines()[1:]] == [["16", "1"], ["32", "1"], ["16", "2"],
+                                                                               ["16", "8"]]  # fmt: skip

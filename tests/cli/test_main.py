@@ -17,7 +17,7 @@ from paths import REPO
 from tables import write_tables
 
 from trm.batch import Batch
-from trm.cli.main import main
+from trm.cli.main import COMMANDS, locate, main
 from trm.module import TRMModule
 
 CONFIGS = sorted(path for path in (REPO / "configs").glob("*.yaml"))
@@ -58,25 +58,31 @@ def test_every_overlay_goes_on_top_of_every_sudoku_configuration(
         assert printed["model"]["hidden_size"] == 128
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [[], ["--help"], ["-h"], ["help"]])
+def test_help_lists_every_command(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    for name, (line, _) in COMMANDS.items():
+        assert f"\n    {name:<20} {line}\n" in printed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_exists_and_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert callable(locate(COMMANDS[name].where))
     with pytest.raises(SystemExit) as stop:
-        main(["--help"])
+        main(["help", *name.split()])
     assert stop.value.code == 0
     printed = capsys.readouterr().out
-    for command in (
-        "fit",
-        "validate",
-        "test",
-        "predict",
-        "solve",
-        "curve",
-        "info",
-        "import",
-        "export",
-        "reproduce",
-        "data check",
-    ):
-        assert f"\n    {command} " in printed
+    assert printed.startswith(f"usage: trm {name}")
+    assert "--help" in printed
+
+
+def test_a_command_of_two_words_lists_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["analyze"], ["analyze", "--help"], ["help", "analyze"]):
+        assert main(command) == 0
+        assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == [
+            name.split()[1] for name in COMMANDS if name.startswith("analyze ")
+        ]
 
 
 def test_test_validate_and_predict_use_the_checkpoint(

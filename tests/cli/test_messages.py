@@ -14,24 +14,25 @@ QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (["--model.hiden_size", "3"], "there is no setting model.hiden_size; did you mean model.hidden_size?"),
-        (["--model.hiden_size=3"], "there is no setting model.hiden_size; did you mean model.hidden_size?"),
-        (["--model.hidden_size", "big"], "model.hidden_size is big, but must be of type int"),
-        (["--model.mixer=foo"], "model.mixer is foo, but must be one of 'attention', 'mlp'"),
-        (["--data.slotz", "5"], "data: Sudoku: there is no setting slotz; did you mean slots?"),
-        (["--data.slots", "big"], "data: Sudoku: slots is big, but must be of type int"),
+        (["--model.hiden_size", "3"], "unrecognized arguments: --model.hiden_size 3; did you mean model.hidden_size?"),
+        (["--model.hiden_size=3"], "unrecognized arguments: --model.hiden_size=3; did you mean model.hidden_size?"),
+        (["--model.hidden_size", "big"], "model.hidden_size: Expected a <class 'int'>. Got value: big"),
+        (["--model.mixer=foo"], "model.mixer: Expected a typing.Literal['attention', 'mlp']. Got value: foo"),
+        (["--data.slotz", "5"], "Sudoku': Option 'slotz' is not accepted; did you mean slots?"),
+        (["--data.slots", "big"], "Sudoku': slots: Expected a <class 'int'>. Got value: big"),
         (
             ["--data", "Chess"],
             "data: there is no class Chess; there are ARC, Maze, Sudoku, and your own",
         ),
-        (["--data", "mine.LightsOut"], "data: LightsOut: No module named 'mine'"),
+        (["--data", "mine.LightsOut"], "'mine.LightsOut': No module named 'mine'"),
         (["--trainer.callbacks+=Foo"], "trainer.callbacks: there is no class Foo"),
         (
             ["--trainer.callbacks+=Pictures", "--trainer.callbacks.every=3"],
-            "trainer.callbacks: Pictures: there is no setting every; there are puzzle",
+            "Pictures': Option 'every' is not accepted; there are puzzle",
         ),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
-        (["more"], "there is no setting more"),
+        (["more"], "unrecognized arguments: more"),
+        (["--seed_everything=null"], "<class 'bool'>; Expected a <class 'int'>; Given value: None"),
     ],
 )
 def test_a_wrong_option_is_named(
@@ -48,8 +49,8 @@ def test_a_wrong_option_is_named(
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        (("slots:", "slotz:"), "data: Sudoku: there is no setting slotz in mine.yaml; did you mean slots?"),
-        (("hidden_size:", "hiden:"), "there is no setting model.hiden in mine.yaml; did you mean model.hidden_size?"),
+        (("slots:", "slotz:"), "Option 'slotz' is not accepted in mine.yaml; did you mean slots?"),
+        (("hidden_size:", "hiden:"), "option 'model.hiden' in mine.yaml; did you mean model.hidden_size?"),
         (("model:", "model: ["), "mine.yaml is no YAML: while parsing a flow"),
     ],
 )
@@ -66,11 +67,11 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (["slove"], "there is no command 'slove', but fit, validate, test, predict, bench, solve,"),
-        (["data", "chek"], "there is no command 'data'"),
+        (["slove"], "there is no command 'slove'; did you mean solve?"),
+        (["data", "chek"], "there is no command 'data chek'; did you mean data check?"),
         (["fit"], "fit needs --config FILE, such as configs/quickstart.yaml"),
-        (["solve", "a", "b", "--viewz=3"], "there is no setting viewz; did you mean views?"),
-        (["solve", "sudoku-4x4"], "required: solve.board"),
+        (["solve", "a", "b", "--viewz=3"], "unrecognized arguments: --viewz=3; did you mean views?"),
+        (["solve", "sudoku-4x4"], "the following arguments are required: board"),
     ],
 )
 def test_a_command_that_is_wrong_or_lacks_something_is_refused(

@@ -206,7 +206,7 @@ def test_thresholds_that_are_no_probability_between_0_and_1_are_refused(threshol
 def test_unknown_rules_are_refused() -> None:
     with pytest.raises(InputError, match=r"model\.halt is 'later', but must be one of auto, never, head"):
         small_module(halt="later")
-    with pytest.raises(InputError, match="must be one of never, head, stable, rules"):
+    with pytest.raises(InputError, match="must be one of auto, never, head, stable, rules"):
         halting_rule("later", 0.5, None)  # type: ignore[arg-type]
 
 
@@ -218,3 +218,28 @@ def test_rules_are_refused_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'rules', but NoneType has no rules"):
         quiet_trainer().predict(module, [])
     assert halting_rule("rules", 0.5, Sudoku(4)) is not None
+
+
+# -- questions that the network cannot read ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [{}, {"mixer": "mlp", "positions": "none", "puzzle_tokens": 0}])
+def test_questions_of_another_shape_are_refused(arguments: dict[str, object]) -> None:
+    module = small_module(**arguments).eval()
+    for shape in ((2, CELLS - 1), (2, CELLS + 1), (2, 1), (CELLS,), (2, 3, CELLS)):  # one cell would broadcast
+        with pytest.raises(InputError, match=r"the questions have shape .*, but the network takes \(questions, 9\)"):
+            module.solve(torch.ones(shape, dtype=torch.int32), torch.zeros(2, dtype=torch.int32))
+
+
+@pytest.mark.parametrize("token", [Guess.vocab_size, 255, -1])
+def test_tokens_outside_the_vocabulary_are_refused(token: int) -> None:
+    inputs = torch.ones(3, CELLS, dtype=torch.int32)
+    inputs[1, 4] = inputs[2, 0] = token
+    with pytest.raises(InputError, match=f"question 1 has token {token} in cell 4, .* knows tokens 0 to 5"):
+        small_module().eval().solve(inputs, torch.zeros(3, dtype=torch.int32))
+
+
+def test_every_token_of_the_vocabulary_is_answered() -> None:
+    inputs = torch.arange(Guess.vocab_size).repeat(3)[None, :CELLS].int()
+    answers = small_module().eval().solve(inputs, torch.zeros(1, dtype=torch.int32))
+    assert answers.logits.shape == (1, CELLS, Guess.vocab_size)

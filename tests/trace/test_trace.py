@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from paths import REPO
-from PIL import Image
+from PIL import Image, ImageColor
 from ranks import Guess
 from tasks import random_tasks, write_tasks
 from training import BOARDS, SMALL
@@ -27,7 +28,7 @@ from trm.nn.variants import NetworkName
 from trm.trace.page import ALPHABET, letters, page, used
 from trm.trace.picture import picture
 from trm.trace.record import Recording, principal_directions, probabilities, record
-from trm.trace.theme import broken, look
+from trm.trace.theme import ANSWER, CHANGED, WRONG, broken, look
 
 CHECKPOINT = "runs/quickstart/checkpoints/last.ckpt"
 BOARD = "1...........2..."
@@ -135,67 +136,144 @@ def families(tmp_path: Path) -> dict[str, PuzzleData]:
     }
 
 
-@pytest.mark.parametrize("family", ["sudoku", "maze", "arc"])
-def test_in_a_browser_the_sliders_show_each_frame(family: str, tmp_path: Path) -> None:
+@pytest.fixture
+def browser() -> Iterator[Any]:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         pytest.skip("there is no Chromium on this machine")
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.mark.parametrize("family", ["sudoku", "maze", "arc"])
+def test_in_a_browser_the_sliders_show_each_frame(family: str, browser: Any, tmp_path: Path) -> None:
     data = families(tmp_path)[family]
     rows, recording = data.rows("test"), recorded(module_of(data), data)
     file = tmp_path / "trace.html"
     file.write_text(page(data, recording, rows.inputs[0], rows.labels[0], "a <title>", "about"), encoding="utf-8")
     problems: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.on("console", lambda message: problems.append(message.text))
-        tab.on("pageerror", lambda error: problems.append(str(error)))
-        tab.on("request", lambda request: None if request.url.startswith("file:") else problems.append(request.url))
-        tab.goto(f"{file.as_uri()}#frame=2")
-        content = json.loads(tab.locator("#data").text_content() or "")
+    tab = browser.new_page()
+    tab.on("console", lambda message: problems.append(message.text))
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("request", lambda request: None if request.url.startswith("file:") else problems.append(request.url))
+    tab.goto(f"{file.as_uri()}#frame=2")
+    content = json.loads(tab.locator("#data").text_content() or "")
 
-        def board() -> list[int]:
-            cells = tab.locator("#boards figure:first-child .cell")
-            return cells.evaluate_all("cells => cells.map(cell => Number(cell.dataset.token))")
+    def board() -> list[int]:
+        cells = tab.locator("#boards figure:first-child .cell")
+        return cells.evaluate_all("cells => cells.map(cell => Number(cell.dataset.token))")
 
-        def expected(frame: int) -> list[int]:
-            side = math.isqrt(data.seq_len)
-            whole = recording.frames[frame].answer.reshape(side, side)
-            return whole[: content["rows"], : content["columns"]].ravel().tolist()
+    def expected(frame: int) -> list[int]:
+        side = math.isqrt(data.seq_len)
+        whole = recording.frames[frame].answer.reshape(side, side)
+        return whole[: content["rows"], : content["columns"]].ravel().tolist()
 
-        assert tab.title() == "a <title>"
-        assert board() == expected(2)
-        tab.locator("#frame").fill("7")
-        assert board() == expected(7)
-        tab.wait_for_url("**#frame=7")
-        assert tab.locator(".would, #strip .here:not(.answer)").count() == 2
-        marked = tab.locator("#boards figure:first-child .cell").evaluate_all(
-            "cells => cells.flatMap((cell, k) => cell.classList.contains('broken') ? [k] : [])"
-        )
-        assert marked == content["frames"][7]["broken"]
-        assert tab.locator("#where").text_content() == (
-            "Step 2 of 3, cycle 1, update 2 of the latent: the answer it would lead to"
-        )
-        tab.locator("#step").fill("3")
-        assert board() == expected(len(recording.frames) - 1)
-        tab.evaluate("document.activeElement.blur()")
-        tab.keyboard.press("ArrowLeft")
-        assert board() == expected(len(recording.frames) - 2)
-        tab.keyboard.press("ArrowUp")
-        assert board() == expected(11)
-        assert tab.locator(".would").count() == 0
-        tab.locator("#strip i").first.click()
-        assert board() == expected(6)
-        tab.locator("#course").click(position={"x": 1, "y": 20})
-        assert board() == expected(0)
-        tab.keyboard.press("End")
-        tab.keyboard.press("ArrowLeft")
-        halting = recording.frames[-2].halting
-        assert tab.locator("#halting").text_content() == f"{100 * halting:.1f} %"
-        browser.close()
+    assert tab.title() == "a <title>"
+    assert board() == expected(2)
+    tab.locator("#frame").fill("7")
+    assert board() == expected(7)
+    tab.wait_for_url("**#frame=7")
+    assert tab.locator(".would, #strip .here:not(.answer)").count() == 2
+    marked = tab.locator("#boards figure:first-child .cell").evaluate_all(
+        "cells => cells.flatMap((cell, k) => cell.classList.contains('broken') ? [k] : [])"
+    )
+    assert marked == content["frames"][7]["broken"]
+    assert tab.locator("#where").text_content() == (
+        "Step 2 of 3, cycle 1, update 2 of the latent: the answer it would lead to"
+    )
+    tab.locator("#step").fill("3")
+    assert board() == expected(len(recording.frames) - 1)
+    tab.evaluate("document.activeElement.blur()")
+    tab.keyboard.press("ArrowLeft")
+    assert board() == expected(len(recording.frames) - 2)
+    tab.keyboard.press("ArrowUp")
+    assert board() == expected(11)
+    assert tab.locator(".would").count() == 0
+    tab.locator("#strip i").first.click()
+    assert board() == expected(6)
+    tab.locator("#course").click(position={"x": 1, "y": 20})
+    assert board() == expected(0)
+    tab.keyboard.press("End")
+    tab.keyboard.press("ArrowLeft")
+    halting = recording.frames[-2].halting
+    assert tab.locator("#halting").text_content() == f"{100 * halting:.1f} %"
     assert problems == []
+
+
+def page_of(data: PuzzleData, folder: Path) -> tuple[str, int]:
+    """Write the page of a puzzle of a family, and return its address and its number of frames."""
+    rows, recording = data.rows("test"), recorded(module_of(data), data)
+    file = folder / "trace.html"
+    file.write_text(page(data, recording, rows.inputs[0], rows.labels[0], "title", "about"), encoding="utf-8")
+    return file.as_uri(), len(recording.frames)
+
+
+def test_the_page_opens_on_the_first_step_plays_once_and_stops(data: Sudoku, browser: Any, tmp_path: Path) -> None:
+    address, frames = page_of(data, tmp_path)
+    tab = browser.new_page()
+    tab.clock.install()  # time goes on only when the test says so
+    tab.goto(address)
+    assert (tab.locator("#frame").input_value(), tab.locator("#play").text_content()) == ("0", "Pause")
+    tab.clock.run_for(60_000)
+    assert (tab.locator("#frame").input_value(), tab.locator("#play").text_content()) == (str(frames - 1), "Play")
+    tab.locator("#play").click()
+    assert tab.locator("#frame").input_value() == "0"
+    tab.clock.run_for(300)
+    tab.keyboard.press("ArrowRight")  # whoever touches a control has the page to himself
+    here = tab.locator("#frame").input_value()
+    tab.clock.run_for(60_000)
+    assert (tab.locator("#frame").input_value(), tab.locator("#play").text_content()) == (here, "Play")
+    assert 0 < int(here) < frames - 1
+
+
+def test_readers_who_want_no_motion_see_the_last_step(data: Sudoku, browser: Any, tmp_path: Path) -> None:
+    address, frames = page_of(data, tmp_path)
+    tab = browser.new_page(reduced_motion="reduce")
+    tab.clock.install()
+    tab.goto(address)
+    tab.clock.run_for(60_000)
+    assert (tab.locator("#frame").input_value(), tab.locator("#play").text_content()) == (str(frames - 1), "Play")
+
+
+def test_all_controls_are_reached_by_the_keyboard(data: Sudoku, browser: Any, tmp_path: Path) -> None:
+    address, frames = page_of(data, tmp_path)
+    tab = browser.new_page(reduced_motion="reduce")
+    tab.goto(address)
+    reached = []
+    for _ in range(4):
+        tab.keyboard.press("Tab")
+        reached.append(tab.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert reached == ["step", "frame", "play", "SUMMARY"]
+    tab.locator("#frame").focus()
+    tab.keyboard.press("ArrowLeft")
+    assert tab.locator("#frame").input_value() == str(frames - 2)
+    tab.clock.install()
+    tab.locator("#play").focus()
+    tab.keyboard.press("Space")
+    assert tab.locator("#play").text_content() == "Pause"
+
+
+@pytest.mark.parametrize("family", ["sudoku", "maze", "arc"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_a_desktop_and_a_phone(width: int, family: str, browser: Any, tmp_path: Path) -> None:
+    address, _ = page_of(families(tmp_path)[family], tmp_path)
+    tab = browser.new_page(viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    tab.goto(address)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    board, controls = (tab.locator(name).bounding_box() for name in ("#boards .board >> nth=0", ".controls"))
+    assert board["y"] + board["height"] <= controls["y"] < 800  # all in view, none over another
+
+
+def test_page_pictures_and_plots_share_their_colours(data: Sudoku) -> None:
+    rows = data.rows("test")
+    html = page(data, recorded(module_of(data), data), rows.inputs[0], None, "title", "about")
+    for name, colour in {"accent": ANSWER, "wrong": WRONG, "warm": CHANGED}.items():
+        assert f"--{name}: {colour};" in html
+    assert "__" not in html.split("</style>")[0]
 
 
 def test_a_page_holds_everything_itself(data: Sudoku) -> None:
@@ -260,9 +338,9 @@ def test_pictures_mark_wrong_cells_alone(family: str, tmp_path: Path) -> None:
     wrong[cell] = label[cell] - 1
     right = np.asarray(picture(data, question, label, label))
     assert np.array_equal(right, np.asarray(picture(data, question, label)))
-    marked = (np.asarray(picture(data, question, wrong, label)) == (0xDC, 0x26, 0x26)).all(-1)
+    marked = (np.asarray(picture(data, question, wrong, label)) == ImageColor.getrgb(WRONG)).all(-1)
     assert marked.any()
-    assert not (right == (0xDC, 0x26, 0x26)).all(-1).any()
+    assert not (right == ImageColor.getrgb(WRONG)).all(-1).any()
     faint = np.asarray(picture(data, question, label, confidence=np.zeros(len(label), dtype=np.float32)))
     assert faint.mean() > right.mean()
 

@@ -1,85 +1,71 @@
-"""The command ``trm calibrate``: how far the confidence of a trained model can be trusted.
+"""Calibration and selective prediction: whether the halting probability can be trusted, and what abstaining gains.
 
 Letters in shape comments: N puzzles.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torchmetrics import Metric
 
-from trm.analysis.plot import HEIGHT, WIDTH, Line, plot
-from trm.analysis.report import labelled, load, publish, reserve
+from trm.analysis.plots import legend, panels, percent, shares, subject
+from trm.analysis.report import Facts, columns, labelled
+from trm.batch import Batch
 from trm.data import PuzzleData
-from trm.errors import check_range
+from trm.data.samples import to_batch
 from trm.inference.halting import has_rules, obeys
 from trm.module import TRMModule
 from trm.nn import solved as is_solved
-from trm.training.calibration import HaltingCalibration, risk_coverage
+from trm.trace.theme import BLUE, LINE, SOFT
+from trm.training.calibration import BINS, HaltingCalibration, risk_coverage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COVERAGES = range(5, 101, 5)
 """Percentages of the puzzles to answer."""
 
 
-class Measured(NamedTuple):
-    """What the model said of each puzzle, and what is true."""
+class Outcomes(NamedTuple):
+    """What the model predicted of each puzzle, and what is true."""
 
     halt: NDArray[np.floating]
     """Halting logits, (N,): their sigmoid is the confidence."""
     solved: NDArray[np.bool_]
     """Which answers equal the label, (N,)."""
     valid: NDArray[np.bool_] | None
-    """Which answers obey the rules, (N,); None if the family has none to check."""
+    """Which answers are valid by the rules, (N,); None if the family has none to check."""
     calibration: HaltingCalibration
 
 
-def calibrate(
-    checkpoint: str,
-    *,
-    output: str,
-    puzzles: int = 0,
-    batch_size: int = 256,
-    force: bool = False,
-    family: str = "",
-) -> int:
-    """Measure how far the confidence of the halting head can be trusted, on the test puzzles, and draw it.
-
-    Each puzzle takes all supervision steps. Writes a reliability diagram (share solved by confidence) and what it gains
-    to answer only the surest puzzles as JSON, and both pictures beside it, as SVG.
+def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) -> Facts:
+    """Answer test puzzles with all supervision steps, and compare their confidence with which of them are right.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
-        output: the JSON file to write, -o for short; the pictures have its name and the ending .svg.
-        puzzles: only so many of the test split, from its beginning; 0 for all.
-        batch_size: puzzles that are thought about together.
-        force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
-    """
-    check_range("calibrate", 0, puzzles=puzzles)
-    check_range("calibrate", 1, batch_size=batch_size)
-    path = reserve(output, force)
-    module, data = load(checkpoint, family)
-    measured = measure(module, data, puzzles, batch_size)
-    report = {"checkpoint": checkpoint, "family": data.family["class_path"], **summary(measured)}
-    for name in ("puzzles", "solved", "valid", "ece", "auroc", "brier", "aurc"):
-        value = report[name]
-        print(f"{name:<8}{'undefined' if value is None else f'{value:.4g}'}")
-    publish(path, report, _drawn(report))
-    return 0
+        module: a trained model, in evaluation mode.
+        data: its family.
+        puzzles: at most this many of the test split, from its beginning; 0 for all.
+        batch_size: puzzles in a forward pass.
 
-
-def measure(
-    module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int, scorer: Metric | None = None
-) -> Measured:
-    """Answer test puzzles; those without a label are passed over. A ``scorer`` of the family is shown the answers.
+    Returns:
+        See ``summary``.
 
     Raises:
-        InputError: if no puzzle has one.
+        InputError: if no puzzle has an answer.
     """
+    return summary(collect(module, data, puzzles, batch_size))
+
+
+def collect(
+    module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int, scorer: Metric | None = None
+) -> Outcomes:
+    """Answer labelled test puzzles, see ``measure``; a ``scorer`` of the family is updated with the answers."""
     calibration, parts = HaltingCalibration().to(module.device), []
-    for batch in labelled(data, puzzles, batch_size, module.device):
+    for samples in labelled(data, puzzles, batch_size):
+        batch = Batch(*(field.to(module.device) for field in to_batch(samples)))
         answers = module.solve(batch.inputs, batch.puzzle_ids, None)
         calibration.update(answers.halt, answers.tokens, batch.labels)
         if scorer is not None:
@@ -88,16 +74,17 @@ def measure(
         facts = (answers.halt, right, torch.zeros_like(right) if obedient is None else obedient)
         parts.append([fact.cpu().numpy() for fact in facts])
     halt, solved, valid = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Measured(halt, solved, valid if has_rules(data) else None, calibration)
+    return Outcomes(halt, solved, valid if has_rules(data) else None, calibration)
 
 
-def summary(measured: Measured) -> dict[str, Any]:
+def summary(outcomes: Outcomes) -> Facts:
     """Return plain values: shares, scores, the bins of the reliability diagram and points of the risk-coverage curve.
 
-    Confidences and shares go from 0 to 1; what is undefined is None. ``brier`` is the mean squared difference of
-    confidence and outcome, ``aurc`` the mean share of wrong answers over all numbers of surest puzzles answered.
+    Confidences and shares go from 0 to 1; what is undefined is None. ``ece`` is the expected calibration error,
+    ``brier`` the mean squared difference of confidence and outcome, ``aurc`` the area under the risk-coverage curve:
+    the mean share of wrong answers over all numbers of most confident puzzles answered.
     """
-    halt, solved, valid, calibration = measured
+    halt, solved, valid, calibration = outcomes
     scores = calibration.compute()
     confidence = torch.from_numpy(halt).double().sigmoid().numpy()
     risks = risk_coverage(halt, solved)
@@ -106,7 +93,7 @@ def summary(measured: Measured) -> dict[str, Any]:
         for count, right, confident in calibration.bins().tolist()
         if count
     ]
-    answered = [max(1, round(len(risks) * percent / 100)) for percent in COVERAGES]
+    answered = [max(1, round(len(risks) * percentage / 100)) for percentage in COVERAGES]
     return {
         "puzzles": len(solved),
         "solved": float(solved.mean()),
@@ -121,41 +108,59 @@ def summary(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _drawn(report: dict[str, Any]) -> str:
+def tabulate(facts: Facts) -> str:
+    """Return the scores as a table for a terminal."""
+    names = {
+        "puzzles": "puzzles",
+        "solved": "solved",
+        "valid": "valid by the rules",
+        "ece": "expected calibration error",
+        "auroc": "AUROC of separating right from wrong answers by confidence (0.5 is chance)",
+        "brier": "Brier score",
+        "aurc": "area under the risk-coverage curve",
+    }
+    values = {name: facts[name] for name in names}
+    rows = [[names[name], "undefined" if value is None else f"{value:.4g}"] for name, value in values.items()]
+    return columns(["measure", "value"], rows)
+
+
+def finding(facts: Facts) -> str:
+    """Return in a sentence how far confidence is off, and what answering the more confident half gains."""
+    gap = sum(part["puzzles"] * (part["confidence"] - part["solved"]) for part in facts["reliability"])
+    gap /= facts["puzzles"]
+    way = "" if abs(gap) < max(0.01, facts["ece"] / 2) else ", overconfident" if gap > 0 else ", underconfident"
+    half = min(facts["risk_coverage"], key=lambda point: abs(point["coverage"] - 0.5))["wrong"]
+    wrong = 1 - facts["solved"]
+    gain = f"answering only the more confident half cuts errors from {percent(wrong)} to {percent(half)}"
+    if half >= wrong:
+        gain = "every answer is right" if not wrong else "abstaining by confidence does not cut errors"
+    return f"Calibration error {percent(facts['ece'])}{way}; {gain}"
+
+
+def draw(facts: Facts) -> "Figure":
     """Draw the reliability diagram and the risk-coverage curve side by side."""
-    bins, curve = report["reliability"], report["risk_coverage"]
-    what = f"{report['puzzles']:,} test puzzles, {report['family'].rpartition('.')[2]}"
-    reliability = plot(
-        [
-            Line("as sure as right", [(0, 0), (100, 100)], ["", ""]),
-            Line(
-                "puzzles by confidence",
-                [(100 * part["confidence"], 100 * part["solved"]) for part in bins],
-                [f"{part['puzzles']:,}" for part in bins],
-            ),
-        ],
-        f"{what}: calibration error {report['ece']:.2%}",
-        "confidence of the halting head, %",
-        "solved, %",
-    )
-    wrong = 100 * (1 - report["solved"])
-    coverage = plot(
-        [
-            Line("in any order", [(100 * point["coverage"], wrong) for point in (curve[0], curve[-1])], ["", ""]),
-            Line(
-                "surest first",
-                [(100 * point["coverage"], 100 * point["wrong"]) for point in curve],
-                [""] * len(curve),
-            ),
-        ],
-        f"wrong if only the surest are answered: {report['aurc']:.2%} on average",
-        "answered, %",
-        "wrong among them, %",
-    )
-    placed = (
-        f'<svg x="{place * WIDTH}" width="{WIDTH}" height="{HEIGHT}">{part}</svg>'
-        for place, part in enumerate((reliability, coverage))
-    )
-    return "\n".join(
-        [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {HEIGHT}">', *placed, "</svg>\n"]
-    )
+    with panels(2, finding(facts)) as (figure, [left, right]):
+        _draw_reliability(left, facts)
+        curve = facts["risk_coverage"]
+        wrong = 100 * (1 - facts["solved"])
+        right.plot([0, 100], [wrong, wrong], label="in any order", color=SOFT, linestyle=":")
+        places = [100 * point["coverage"] for point in curve], [100 * point["wrong"] for point in curve]
+        right.plot(*places, label="most confident first", color=BLUE, marker="o")
+        shares(right, "x", "puzzles answered, not abstained from", [0, 100])
+        shares(right, "y", "risk (wrong answers)", [wrong, *places[1]])
+        right.set_title(f"Risk-coverage: {percent(facts['aurc'])} wrong on average")
+        left.set_title(subject(facts, facts["puzzles"]))
+        legend(figure, 5)
+    return figure
+
+
+def _draw_reliability(axes: "Axes", facts: Facts) -> None:
+    bins = facts["reliability"]
+    edges = [(int(BINS * part["confidence"]) + 0.5) * 100 / BINS for part in bins]
+    counts = [100 * part["puzzles"] / facts["puzzles"] for part in bins]
+    axes.bar(edges, counts, 100 / BINS, label="share of all puzzles", color=LINE)
+    axes.plot([0, 100], [0, 100], label="calibrated", color=SOFT, linestyle="--")
+    places = [100 * part["confidence"] for part in bins], [100 * part["solved"] for part in bins]
+    axes.plot(*places, label="solved", color=BLUE, marker="o")
+    shares(axes, "x", "confidence (halting probability)", [0, 100])
+    shares(axes, "y", "puzzles", [0, 100])

@@ -1,31 +1,42 @@
-"""The command ``trm curve``: what stopping early costs in puzzles solved and saves in supervision steps.
+"""Early exit: what each halting rule saves in supervision steps and loses in puzzles solved.
 
-Letters in shape comments: N puzzles, R rules, T supervision steps.
+Letters in shape comments: B puzzles of a batch, N puzzles, R rules, T supervision steps.
 """
 
-from collections.abc import Callable, Collection
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from trm.analysis.plot import Line, plot
-from trm.analysis.report import labelled, load, publish, reserve
+from trm.analysis.plots import doublings, legend, panels, percent, shares, subject
+from trm.analysis.report import Facts, columns, labelled
 from trm.batch import Batch
 from trm.data import PuzzleData
-from trm.errors import check_range
+from trm.data.samples import to_batch
 from trm.inference import HaltingContext, HaltingRule, think
 from trm.inference.halting import has_rules, head, rules, stable
 from trm.module import TRMModule
 from trm.nn import solved as is_solved
 from trm.nn.flops import count_flops
+from trm.trace.theme import BLUE, GREEN, ORANGE, SOFT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 UNCHANGED = (1, 2, 3)
+STYLES = {
+    "fixed": ("no early exit, 1 step to all", SOFT, "o"),
+    "head": ("halting probability above 0.01 to 0.999", BLUE, "s"),
+    "stable": ("answer unchanged for 1, 2 or 3 steps", ORANGE, "^"),
+    "rules": ("answer is valid", GREEN, "D"),
+}
+"""Of a rule in the picture: name, colour, marker."""
 
 
 class Point(NamedTuple):
-    """A halting rule, and what came of it."""
+    """An early-exit rule, with means over the puzzles."""
 
     rule: str
     """"fixed" (the same number of steps for all), "head", "stable" or "rules"."""
@@ -34,83 +45,60 @@ class Point(NamedTuple):
     solved: float
     """Share of puzzles with every labelled cell right."""
     steps: float
-    """Mean supervision steps."""
+    """Supervision steps."""
     gflop: float
-    """Mean billions of floating point operations per puzzle."""
+    """Billions of floating point operations per puzzle."""
 
 
-def curve(
-    checkpoint: str,
-    *,
-    output: str,
-    puzzles: int = 0,
-    batch_size: int = 256,
-    force: bool = False,
-    family: str = "",
-) -> int:
-    """Measure what stopping early costs and saves: every threshold and rule, on the test puzzles, in one pass.
-
-    Each puzzle takes all supervision steps once, and it is noted after which of them each rule would have stopped.
-    Writes the points as JSON, and a plot of solved against steps beside it, as SVG.
+def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) -> Facts:
+    """Take all supervision steps once, and note after which of them each rule would have exited.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
-        output: the JSON file to write, -o for short; the plot has its name and the ending .svg.
-        puzzles: only so many of the test split, from its beginning; 0 for all.
-        batch_size: puzzles that are thought about together.
-        force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
-    """
-    check_range("curve", 0, puzzles=puzzles)
-    check_range("curve", 1, batch_size=batch_size)
-    path = reserve(output, force)
-    module, data = load(checkpoint, family)
-    points, count = measure(module, data, puzzles, batch_size)
-    for point in points:
-        setting = "" if point.setting is None else f"{point.setting:g}"
-        print(f"{point.rule:<7}{setting:>6}  solved {point.solved:7.2%}  steps {point.steps:6.3f}")
-    facts = {"checkpoint": checkpoint, "family": data.family["class_path"], "puzzles": count}
-    title = f"{count:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}"
-    publish(path, {**facts, "points": [point._asdict() for point in points]}, _drawn(points, title))
-    return 0
+        module: a trained model, in evaluation mode.
+        data: its family.
+        puzzles: at most this many of the test split, from its beginning; 0 for all.
+        batch_size: puzzles in a forward pass.
 
-
-def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) -> tuple[list[Point], int]:
-    """Return a point for each rule, and the number of test puzzles with an answer that they are means of.
+    Returns:
+        ``puzzles``, the number of those with an answer, and ``points``, a ``Point`` for each rule.
 
     Raises:
-        InputError: if no puzzle has one.
+        InputError: if no puzzle has an answer.
     """
     asked: dict[tuple[str, float | None], HaltingRule] = {("head", p): head(p) for p in THRESHOLDS}
     asked |= {("stable", k): stable(k) for k in UNCHANGED}
     if has_rules(data):
         asked["rules", None] = rules(data)
-    batches = labelled(data, puzzles, batch_size, module.device)
+    batches = (
+        Batch(*(field.to(module.device) for field in to_batch(samples)))
+        for samples in labelled(data, puzzles, batch_size)
+    )
     parts = [observe(module, batch, asked.values()) for batch in batches]
-    solved, stops = (torch.cat(part, dim=-1).cpu() for part in zip(*parts, strict=True))  # (T, N), (R, N)
+    solved, exits = (torch.cat(part, dim=-1).cpu() for part in zip(*parts, strict=True))  # (T, N), (R, N)
     gflop = flops(module) / 1e9
     points = [_point("fixed", t, right, torch.tensor(t), gflop) for t, right in enumerate(solved, 1)]
-    for (rule, setting), stop in zip(asked, stops, strict=True):
-        points.append(_point(rule, setting, solved.gather(0, stop[None])[0], stop + 1, gflop))
-    return points, solved.shape[1]
+    for (rule, setting), last in zip(asked, exits, strict=True):
+        points.append(_point(rule, setting, solved.gather(0, last[None])[0], last + 1, gflop))
+    return {"puzzles": solved.shape[1], "points": [point._asdict() for point in points]}
 
 
 def observe(module: TRMModule, batch: Batch, asked: Collection[HaltingRule]) -> tuple[Tensor, Tensor]:
-    """Take all supervision steps and note which of them, counted from 0, each rule would have made the last.
+    """Take all supervision steps with a batch of labelled puzzles.
 
     Returns:
-        After which steps each puzzle is solved, (T, N) bool, and where the rules would have stopped, (R, N).
+        After which steps each puzzle is solved, (T, B) bool, and the step, counted from 0, at which each rule would
+        have exited, (R, B).
     """
-    solved, stops = [], []
+    solved, exits = [], []
 
     def note(context: HaltingContext) -> Tensor:
         solved.append(is_solved(context.output.logits, batch.labels))
-        stops.append(torch.stack([rule(context) for rule in asked]))
+        exits.append(torch.stack([rule(context) for rule in asked]))
         return torch.zeros_like(solved[-1])
 
     think(module.core, batch.inputs, batch.puzzle_ids, module.hparams["supervision_steps"], note)
-    stops[-1] = torch.ones_like(stops[-1])
-    return torch.stack(solved), torch.stack(stops).int().argmax(0)
+    exits[-1] = torch.ones_like(exits[-1])
+    return torch.stack(solved), torch.stack(exits).int().argmax(0)
 
 
 def flops(module: TRMModule) -> int:
@@ -123,17 +111,53 @@ def _point(rule: str, setting: float | None, solved: Tensor, steps: Tensor, gflo
     return Point(rule, setting, float(solved.double().mean()), mean, mean * gflop)
 
 
-def _drawn(points: list[Point], title: str) -> str:
-    """Plot the share of solved puzzles against the mean number of supervision steps."""
-    names: dict[str, tuple[str, Callable[[Point], str]]] = {
-        "fixed": ("the same steps for all", lambda point: ""),
-        "head": ("halting head above a threshold", lambda point: f"{point.setting:g}" if point.setting == 0.5 else ""),
-        "stable": ("answer unchanged for 1, 2, 3 steps", lambda point: f"{point.setting:g}"),
-        "rules": ("answer obeys the rules", lambda point: ""),
-    }
-    lines = []
-    for rule, (name, label) in names.items():
-        own = [point for point in points if point.rule == rule]
-        if own:
-            lines.append(Line(name, [(p.steps, 100 * p.solved) for p in own], [label(p) for p in own]))
-    return plot(lines, title, "mean supervision steps", "solved, %")
+def tabulate(facts: Facts) -> str:
+    """Return a table for a terminal, a line for each rule."""
+    return columns(
+        ["rule", "setting", "solved", "steps", "GFLOP"],
+        [
+            [
+                point.rule,
+                "" if point.setting is None else f"{point.setting:g}",
+                f"{point.solved:.2%}",
+                f"{point.steps:.3f}",
+                f"{point.gflop:.3f}",
+            ]
+            for point in _points(facts)
+        ],
+    )
+
+
+def finding(facts: Facts) -> str:
+    """Return in a sentence what early exit at a halting probability of 0.5 saves and loses."""
+    points = _points(facts)
+    whole = max((point for point in points if point.rule == "fixed"), key=lambda point: point.steps)
+    half = next(point for point in points if (point.rule, point.setting) == ("head", 0.5))
+    saved, lost = 1 - half.steps / whole.steps, 100 * (whole.solved - half.solved)
+    price = "no puzzle" if abs(lost) < 0.05 else f"{abs(lost):.1f} points of accuracy"
+    verb = "gains" if lost <= -0.05 else "loses"
+    return f"Early exit at 0.5 saves {percent(saved)} of the steps and {verb} {price}"
+
+
+def draw(facts: Facts) -> "Figure":
+    """Draw the share of solved puzzles against the mean number of supervision steps, a line for each kind of rule."""
+    points = _points(facts)
+    with panels(1, finding(facts)) as (figure, [axes]):
+        for rule, (name, colour, marker) in STYLES.items():
+            own = [point for point in points if point.rule == rule]
+            if own:
+                places = [point.steps for point in own], [100 * point.solved for point in own]
+                axes.plot(*places, label=name, color=colour, marker=marker)
+        shares(axes, "y", "solved", [100 * point.solved for point in points])
+        doublings(axes, "mean supervision steps", [point.steps for point in points])
+        half = next(point for point in points if (point.rule, point.setting) == ("head", 0.5))
+        ring: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 13, "fillstyle": "none", "color": BLUE}
+        name = f"the same at 0.5: {half.steps:.2g} steps, {percent(half.solved)}"
+        axes.plot([half.steps], [100 * half.solved], label=name, **ring)
+        axes.set_title(subject(facts, facts["puzzles"]))
+        legend(figure, 2)
+    return figure
+
+
+def _points(facts: Facts) -> list[Point]:
+    return [Point(**point) for point in facts["points"]]

@@ -1,37 +1,38 @@
-"""The command ``trm probe``: what a model answers to questions unlike those of training, and how sure it is.
+"""Robustness to corrupted inputs: what a model answers to questions unlike those of training, and how confident it is.
 
-Letters in shape comments: N puzzles, B of them in a batch, L grid cells.
+Letters in shape comments: N puzzles, B of them in a batch, L grid cells, V vocabulary.
 """
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
-from trm.analysis.plot import Line, plot
-from trm.analysis.report import load, publish, reserve, table
+from trm.analysis.plots import legend, panels, shares, subject
+from trm.analysis.report import Facts, columns, labelled, table
 from trm.batch import IGNORE, Batch
 from trm.data import PuzzleData, Samples
-from trm.data.atomic import atomic_write
 from trm.data.corruption import KINDS, Changes, given_tokens
 from trm.data.samples import Tokens, to_batch
-from trm.errors import InputError, check_range
 from trm.inference.halting import obeys
 from trm.module import TRMModule
 from trm.nn import solved
 from trm.nn.losses import CELL_LOSSES
+from trm.trace.theme import BLUE, GREEN, ORANGE, PURPLE, SOFT, VERMILLION
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STRENGTHS = (1, 2, 4, 8, 16)
-BATCH = 256  # puzzles that are thought about together
 COLUMNS = {
     "cells": "strength",
     "puzzles": "puzzles",
-    "answers as before": "solved",
-    "obeys the rules": "valid",
+    "answer as before": "solved",
+    "valid": "valid",
     "keeps the givens": "keeps_givens",
     "confidence": "confidence",
     "quartiles": "quartiles",
@@ -41,15 +42,23 @@ COLUMNS = {
     "AUROC of cells": "cell_auroc",
 }
 """Of the table: what each is called, and which field of a point it shows."""
+STYLES = {
+    "wrong": ("a given is wrong", VERMILLION, "o"),
+    "missing": ("a given is missing", BLUE, "s"),
+    "extra": ("a cell of the answer is given", GREEN, "^"),
+    "contradictory": ("a rule is broken", ORANGE, "D"),
+    "unused": ("a token of no question", PURPLE, "v"),
+}
+"""Of a kind of corruption in the picture: name, colour, marker."""
 
 
 class Outcome(NamedTuple):
-    """What came of each question, (N,) float64 each."""
+    """What a model made of each question, (N,) float64 each."""
 
     solved: Tensor
-    """1 where all labelled cells but those that were changed are as before, that is, as the label says."""
+    """1 where all labelled cells that were not corrupted are answered as the label has them."""
     valid: Tensor
-    """1 where the answer obeys the rules of the question as asked; NaN where there are none."""
+    """1 where the answer is valid by the rules for the question as asked; NaN where there are none."""
     keeps_givens: Tensor
     """1 where the answer keeps every given of the question as asked; NaN in a family without givens."""
     confidence: Tensor
@@ -61,12 +70,12 @@ class Outcome(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Means over the puzzles in which so many cells were changed in one way; None where nothing can be said."""
+    """Means over the puzzles with this many cells corrupted in one way; None where undefined."""
 
     kind: str
     """"intact", or one of ``KINDS``."""
     strength: int
-    """Cells changed."""
+    """Cells corrupted."""
     puzzles: int
     solved: float | None
     valid: float | None
@@ -77,86 +86,56 @@ class Point(NamedTuple):
     cell_probability: float | None
     steps: float | None
     auroc: float | None
-    """Chance that the confidence in an intact question is greater than in a changed one; 0.5 tells nothing."""
+    """AUROC of separating intact from corrupted inputs by confidence (0.5 is chance)."""
     cell_auroc: float | None
-    """The same of the cell probability."""
-
-
-def probe(
-    checkpoint: str,
-    *,
-    output: str,
-    puzzles: int = 256,
-    seed: int = 0,
-    force: bool = False,
-    family: str = "",
-) -> int:
-    """Measure what a model answers to questions unlike those of training, and whether its confidence drops.
-
-    Test puzzles are changed in 1, 2, 4, 8 and 16 cells: givens that are wrong, missing, given away or contradict the
-    rules, and tokens that no question has. What at least half of the puzzles have room for is asked, with as many steps
-    as the halting head wants. Writes the numbers as JSON, and a table and a plot beside it, as .md and .svg.
-
-    Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
-        output: the JSON file to write, -o for short; table and plot have its name and the endings .md and .svg.
-        puzzles: so many of the test split, from its beginning.
-        seed: seed of the changes.
-        force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
-    """
-    check_range("probe", 1, puzzles=puzzles)
-    check_range("probe", 0, seed=seed)
-    path = reserve(output, force, beside=(".md", ".svg"))
-    module, data = load(checkpoint, family)
-    points = measure(module, data, puzzles, seed)
-    print(tabulated(points), end="")  # before what is written, so that a full disk does not lose it
-    facts = {"checkpoint": checkpoint, "family": data.family["class_path"], "seed": seed}
-    title = f"{points[0].puzzles:,} test puzzles, {data.family['class_path'].rpartition('.')[2]}"
-    publish(path, {**facts, "points": [point._asdict() for point in points]}, _drawn(points, title))
-    with atomic_write(path.with_suffix(".md"), "w") as file:
-        file.write(tabulated(points))
-    return 0
+    """The same by cell probability."""
 
 
 def measure(
-    module: TRMModule, data: PuzzleData, puzzles: int, seed: int, strengths: Sequence[int] = STRENGTHS
-) -> list[Point]:
-    """Ask test puzzles as they are and changed, and return a point for each kind and strength; the first is intact.
+    module: TRMModule,
+    data: PuzzleData,
+    puzzles: int,
+    batch_size: int,
+    seed: int = 0,
+    strengths: Sequence[int] = STRENGTHS,
+) -> Facts:
+    """Solve test puzzles intact and corrupted; at least half of the puzzles must have room for a corruption.
 
     Args:
         module: a trained model, in evaluation mode.
         data: its family.
-        puzzles: at most so many of the test split.
-        seed: seed of the changes.
-        strengths: numbers of cells to change.
+        puzzles: at most this many of the test split, from its beginning; 0 for all.
+        batch_size: puzzles in a forward pass.
+        seed: seed of the corruptions.
+        strengths: numbers of cells to corrupt.
+
+    Returns:
+        ``seed`` and ``points``, a ``Point`` for each kind and strength, of which the first is intact.
 
     Raises:
         InputError: if no puzzle has an answer.
     """
-    rows = data.eval_rows("test", 0, puzzles)
-    asked = len(rows.inputs)
-    rows = rows.take((rows.labels != 0).any(1))
-    if not len(rows.inputs):
-        raise InputError(f"none of the {asked} puzzles of the test split has an answer to compare with")
+    rows = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
     given = torch.from_numpy(given_tokens(rows.inputs, rows.labels, data.vocab_size))
-    intact = ask(module, data, rows, rows.inputs, given)
+    intact = ask(module, data, rows, rows.inputs, given, batch_size)
     points = [_point("intact", 0, intact)]
     for number, kind in enumerate(KINDS):
         changes = Changes(rows.inputs, data.changes(kind, rows), np.random.default_rng((seed, number)))
         for strength in strengths:
             which = np.flatnonzero(changes.most >= strength)
-            if 2 * len(which) < len(rows.inputs) or strength >= data.seq_len:  # of which nothing would be left
+            if 2 * len(which) < len(rows.inputs) or strength >= data.seq_len:  # nothing of the question would be left
                 break
-            outcome = ask(module, data, rows.take(which), changes.apply(strength, which), given)
-            if kind == "unused":  # to the rules such a token is a given like any other, which no answer keeps
+            outcome = ask(module, data, rows.take(which), changes.apply(strength, which), given, batch_size)
+            if kind == "unused":  # by the rules it is a given like any other, and no answer keeps it
                 outcome = outcome._replace(valid=torch.full_like(outcome.valid, math.nan))
             points.append(_point(kind, strength, outcome, Outcome(*(values[which] for values in intact))))
-    return points
+    return {"seed": seed, "points": [point._asdict() for point in points]}
 
 
-def ask(module: TRMModule, data: PuzzleData, rows: Samples, questions: Tokens, given: Tensor) -> Outcome:
-    """Solve questions for as long as the halting head wants, in batches.
+def ask(
+    module: TRMModule, data: PuzzleData, rows: Samples, questions: Tokens, given: Tensor, batch_size: int
+) -> Outcome:
+    """Solve questions in batches, with early exit by the halting head at 0.5.
 
     Args:
         module: a trained model, in evaluation mode.
@@ -164,10 +143,11 @@ def ask(module: TRMModule, data: PuzzleData, rows: Samples, questions: Tokens, g
         rows: the intact questions and their labels.
         questions: the questions to ask in their place, (N, L).
         given: which tokens are givens, (V,) bool.
+        batch_size: questions in a forward pass.
     """
     parts, device = [], module.device
-    for first in range(0, len(questions), BATCH):
-        part = slice(first, first + BATCH)
+    for first in range(0, len(questions), batch_size):
+        part = slice(first, first + batch_size)
         batch = to_batch(rows.take(part)._replace(inputs=questions[part]))
         intact = torch.from_numpy(questions[part] == rows.inputs[part]).to(device)
         parts.append(_ask(module, data, Batch(*(field.to(device) for field in batch)), intact, given.to(device)))
@@ -175,7 +155,7 @@ def ask(module: TRMModule, data: PuzzleData, rows: Samples, questions: Tokens, g
 
 
 def _ask(module: TRMModule, data: PuzzleData, batch: Batch, intact: Tensor, given: Tensor) -> Outcome:
-    """Solve one batch; ``intact`` tells which cells are not changed, (B, L)."""
+    """Solve one batch; ``intact`` marks the cells that are not corrupted, (B, L)."""
     answers = module.solve(batch.inputs, batch.puzzle_ids)
     tokens, unknown = answers.tokens, torch.full_like(answers.halt, math.nan)
     valid = obeys(data, batch.inputs, tokens)
@@ -193,7 +173,7 @@ def _ask(module: TRMModule, data: PuzzleData, batch: Batch, intact: Tensor, give
 
 
 def _point(kind: str, strength: int, outcome: Outcome, before: Outcome | None = None) -> Point:
-    """Take means, and compare with what came of the same puzzles before they were changed."""
+    """Return means, compared with the outcome of the same puzzles before they were corrupted."""
     means = {name: _mean(values) for name, values in outcome._asdict().items()}
     quartiles = outcome.confidence.quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)).tolist()
     return Point(
@@ -213,15 +193,23 @@ def _mean(values: Tensor) -> float | None:
 
 
 def _area(intact: Tensor, changed: Tensor) -> float:
-    """Return the area under the ROC curve of telling intact questions, whose values should be greater."""
+    """Return the AUROC of separating intact from corrupted inputs, where the intact should have the greater values."""
     target = torch.cat((torch.ones(len(intact)), torch.zeros(len(changed)))).int()
     return float(binary_auroc(torch.cat((intact, changed)), target))
 
 
-def tabulated(points: list[Point]) -> str:
-    """Return the points as a Markdown table."""
-    rows = ([point.kind, *(_cell(name, getattr(point, name)) for name in COLUMNS.values())] for point in points)
-    return table(["question", *COLUMNS], rows)
+def tabulate(facts: Facts) -> str:
+    """Return a table for a terminal, a line for each kind and strength."""
+    return columns(["input", *COLUMNS], _rows(facts))
+
+
+def markdown(facts: Facts) -> str:
+    """Return the same table in Markdown."""
+    return table(["input", *COLUMNS], _rows(facts))
+
+
+def _rows(facts: Facts) -> list[list[str]]:
+    return [[point.kind, *(_cell(name, getattr(point, name)) for name in COLUMNS.values())] for point in _points(facts)]
 
 
 def _cell(name: str, value: float | list[float] | None) -> str:
@@ -234,12 +222,43 @@ def _cell(name: str, value: float | list[float] | None) -> str:
     return f"{value:.1%}" if name in ("solved", "valid", "keeps_givens") else f"{value:.3f}"
 
 
-def _drawn(points: list[Point], title: str) -> str:
-    """Plot the mean confidence against the number of cells changed, a line for each kind."""
-    lines = []
-    for kind in KINDS:
-        own = [point for point in points if point.kind in ("intact", kind)]
-        if len(own) > 1:
-            places = [(float(p.strength), p.confidence) for p in own if p.confidence is not None]
-            lines.append(Line("", places, [""] * (len(places) - 1) + [kind]))
-    return plot(lines, title, "cells changed", "mean halting probability", right=100)
+def finding(facts: Facts) -> str:
+    """Return in a sentence which corruption of a cell the confidence shows best, and which least."""
+    single = [point for point in _points(facts) if point.strength == 1 and point.auroc is not None]
+    if not single:
+        return "No question has room for a corrupted cell"
+    best, worst = (which(single, key=lambda point: point.auroc or 0) for which in (max, min))
+    if best.kind == worst.kind or (best.auroc or 0) - (worst.auroc or 0) < 0.05:
+        return f"Confidence separates intact inputs from all kinds of corrupted cells alike: AUROC {best.auroc:.2f}"
+    return (
+        f"Confidence drops most where {STYLES[best.kind][0]} (AUROC {best.auroc:.2f}), least where "
+        f"{STYLES[worst.kind][0]} ({worst.auroc:.2f}; 0.5 is chance)"
+    )
+
+
+def draw(facts: Facts) -> "Figure":
+    """Draw confidence and AUROC against the number of corrupted cells, a line for each kind."""
+    points = _points(facts)
+    strengths = sorted({point.strength for point in points})
+    with panels(2, finding(facts)) as (figure, [left, right]):
+        for kind, (name, colour, marker) in STYLES.items():
+            own = [point for point in points if point.kind in ("intact", kind) and point.confidence is not None]
+            if len(own) > 1:
+                look: dict[str, Any] = {"label": name, "color": colour, "marker": marker}
+                places = [strengths.index(point.strength) for point in own]
+                left.plot(places, [100 * (point.confidence or 0) for point in own], **look)
+                right.plot(places[1:], [point.auroc or 0 for point in own[1:]], **look)
+        for axes in (left, right):
+            axes.set(xlabel="corrupted cells", xticks=range(len(strengths)), xticklabels=strengths)
+            axes.set_xlim(-0.2, len(strengths) - 0.8)
+        shares(left, "y", "mean confidence", [100 * (point.confidence or 0) for point in points])
+        right.axhline(0.5, label="chance", color=SOFT, linestyle="--")
+        right.set(ylim=(-0.03, 1.03), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="AUROC")
+        left.set_title(subject(facts, points[0].puzzles))
+        right.set_title("Separating intact from corrupted inputs")
+        legend(figure, 3)
+    return figure
+
+
+def _points(facts: Facts) -> list[Point]:
+    return [Point(**point) for point in facts["points"]]

@@ -1,29 +1,39 @@
-"""The command ``trm scale``: what more thinking brings - deeper, broader, noisier, from more sides.
+"""Test-time scaling: what deeper and broader inference, with noise or symmetry views, gains for its computation.
 
 Letters in shape comments: N puzzles, K rollouts of each.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trm.analysis.plot import Line, plot
-from trm.analysis.report import load, publish, reserve
+from trm.analysis.plots import doublings, legend, panels, percent, shares, subject
+from trm.analysis.report import Facts, columns, labelled
+from trm.choices import EarlyExit
 from trm.data import PuzzleData
 from trm.data.samples import Samples, Tokens
-from trm.errors import InputError, check_range
-from trm.inference import RuleName
 from trm.inference.rollouts import Rollouts
 from trm.inference.selection import SELECTIONS
+from trm.module import TRMModule
 from trm.solver import Solver, elect
+from trm.trace.theme import BLUE, INK, ORANGE
 
-DRAWN = ("halting", "vote", "verifier")
-"""The selections in the plot; the JSON file has all."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BREADTHS = (1, 2, 4, 8, 16)
+NOISES = (0.1, 0.3, 1.0)
+DRAWN = {
+    "halting": ("highest halting probability", "^", ":"),
+    "vote": ("majority vote", "o", "-"),
+    "verifier": ("first valid answer", "s", "--"),
+}
+"""Of the selections in the picture: name, marker, line; the facts hold all."""
 
 
 class Point(NamedTuple):
-    """A way to spend computation, and what came of it."""
+    """A way to spend computation at test time, with means over the puzzles."""
 
     depth: int
     """Most supervision steps of a rollout."""
@@ -32,86 +42,74 @@ class Point(NamedTuple):
     noise: float
     """On the latent, before each step; zero where the rollouts are views of the puzzle instead."""
     select: str
-    """A selection; or "oracle", which takes the right answer if any rollout came to it."""
+    """A selection; or "oracle", which takes the right answer if any rollout has it."""
     solved: float
     """Share of puzzles with every labelled cell right."""
     valid: float
-    """Share of puzzles whose answer obeys the rules; zero where there are none."""
+    """Share of puzzles whose answer is valid by the rules; zero where there are none."""
     steps: float
-    """Mean supervision steps per puzzle, over all its rollouts; for the verifier, up to the first valid one."""
+    """Supervision steps per puzzle, over all its rollouts; for the verifier, up to the first valid one."""
     gflop: float
-    """Mean billions of floating-point operations per puzzle."""
+    """Billions of floating-point operations per puzzle."""
 
 
-def scale(
-    checkpoint: str,
-    *,
-    output: str,
+def measure(
+    module: TRMModule,
+    data: PuzzleData,
+    puzzles: int,
+    batch_size: int,
     depths: list[int] | None = None,
     breadths: list[int] | None = None,
     noises: list[float] | None = None,
     views: int = 8,
-    halt: RuleName = "never",
-    puzzles: int = 200,
+    halt: EarlyExit = "never",
     seed: int = 0,
-    force: bool = False,
-    family: str = "",
-) -> int:
-    """Sweep how deep, how broad and with how much noise test puzzles are thought about, and measure what it brings.
-
-    Every depth is run with one rollout; the depth of training also with noisy rollouts and with views, of which every
-    breadth and every selection is evaluated. Writes the points as JSON, and a plot of the share solved against
-    operations beside it, as SVG.
+    watch: Callable[[list[Point]], None] = lambda points: None,
+) -> Facts:
+    """Solve test puzzles at every depth with one rollout, and at the depth of training with noise and with views.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
-        output: the JSON file to write, -o for short; the plot has its name and the ending .svg.
-        depths: supervision steps of a rollout; null for powers of two up to four times those of training.
-        breadths: rollouts of a puzzle; null for 1, 2, 4, 8 and 16.
-        noises: standard deviations of the noise on the latent; null for 0.1, 0.3 and 1.
-        views: most symmetric forms of a puzzle to think about, without noise, where the family has some; 0 for none.
-        halt: when a rollout stops before its last step: never, head, stable or rules.
-        puzzles: only so many of the test split, from its beginning; 0 for all.
+        module: a trained model, in evaluation mode.
+        data: its family.
+        puzzles: at most this many of the test split, from its beginning; 0 for all.
+        batch_size: rollouts in a forward pass.
+        depths: most supervision steps; by default powers of two up to four times those of training.
+        breadths: numbers of rollouts; by default ``BREADTHS``.
+        noises: standard deviations of the noise; by default ``NOISES``.
+        views: most symmetric forms of a puzzle; 0 for none, and none where the family has no symmetries.
+        halt: early-exit rule of a rollout.
         seed: seed of views and noise.
-        force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        watch: called with the points of each run and breadth when they are known.
+
+    Returns:
+        ``puzzles``, the number of those with an answer, ``supervision_steps``, the depth of training, ``halt``,
+        ``seed`` and ``points``, a ``Point`` for each run, breadth and selection.
+
+    Raises:
+        InputError: if no puzzle has an answer, or an option is out of its range.
     """
-    check_range("scale", 0, puzzles=puzzles, views=views)
-    for name, values in (("depths", depths), ("breadths", breadths)):
-        for value in values or []:
-            check_range("scale", 1, **{name: value})
-    path = reserve(output, force)
-    module, data = load(checkpoint, family)
-    if type(data).views is PuzzleData.views:  # it knows no symmetries
+    if type(data).views is PuzzleData.views:  # the family has no symmetries
         views = 0
     data.views(max(1, views), seed)  # refuses too many before anything is measured
-    trained = module.hparams["supervision_steps"]
-    rows = data.eval_rows("test", 0, puzzles or data.eval_size("test"))
-    rows = rows.take(np.flatnonzero(rows.labels.any(axis=1)))
-    if not len(rows.inputs):
-        raise InputError("none of the test puzzles has an answer to compare with")
-    options: dict[str, Any] = {"halt": halt, "select": "vote", "seed": seed}
-    runs: list[dict[str, Any]] = [
-        {"depth": depth} for depth in depths or [2**k for k in range((4 * trained).bit_length())]
-    ]
-    broadest = max(breadths or [16])
-    runs += [{"depth": trained, "breadth": broadest, "noise": noise} for noise in noises or [0.1, 0.3, 1.0]]
+    trained, breadths = module.hparams["supervision_steps"], breadths or list(BREADTHS)
+    rows = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
+    runs: list[dict[str, Any]] = [{"depth": d} for d in depths or [2**k for k in range((4 * trained).bit_length())]]
+    runs += [{"depth": trained, "breadth": max(breadths), "noise": noise} for noise in noises or NOISES]
     if views > 1:
         runs.append({"depth": trained, "views": views})
     points: list[Point] = []
     for run in runs:
-        solver = Solver((module, data), **options, **run)
-        rollouts = solver.roll_out(rows.inputs, rows.puzzle_ids)
-        for same in evaluate(rollouts, rows, solver, breadths or [1, 2, 4, 8, 16]):
+        solver = Solver((module, data), select="vote", halt=halt, seed=seed, batch_size=batch_size, **run)
+        for same in evaluate(solver.roll_out(rows.inputs, rows.puzzle_ids), rows, solver, breadths):
             points += same
-            shares = "  ".join(f"{point.select} {point.solved:.1%}" for point in same)
-            depth, breadth, noise = same[0][:3]
-            print(f"depth {depth}, {breadth} rollouts, noise {noise:g}: {shares}", flush=True)
-    name = data.family["class_path"]
-    facts = {"checkpoint": checkpoint, "family": name, "puzzles": len(rows.inputs), "halt": halt, "seed": seed}
-    title = f"{len(rows.inputs):,} test puzzles, {name.rpartition('.')[2]}"
-    publish(path, {**facts, "points": [point._asdict() for point in points]}, drawn(points, trained, title))
-    return 0
+            watch(same)
+    return {
+        "puzzles": len(rows.inputs),
+        "supervision_steps": trained,
+        "halt": halt,
+        "seed": seed,
+        "points": [point._asdict() for point in points],
+    }
 
 
 def evaluate(rollouts: Rollouts, rows: Samples, solver: Solver, breadths: list[int]) -> Iterator[list[Point]]:
@@ -120,8 +118,8 @@ def evaluate(rollouts: Rollouts, rows: Samples, solver: Solver, breadths: list[i
     Args:
         rollouts: K of each puzzle, those of a puzzle behind each other, (N * K, ...).
         rows: the puzzles, (N, L).
-        solver: which made them.
-        breadths: numbers of rollouts; those above K are passed over.
+        solver: the solver they are from.
+        breadths: numbers of rollouts, at most K; a greater one counts as K.
     """
     count, most = len(rows.inputs), len(rollouts.puzzles) // len(rows.inputs)
     right = solves(rollouts.answers, np.repeat(rows.labels, most, axis=0)).reshape(count, most)
@@ -152,27 +150,86 @@ def evaluate(rollouts: Rollouts, rows: Samples, solver: Solver, breadths: list[i
 
 
 def solves(answers: Tokens, labels: Tokens) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Tell which answers have every labelled cell right, 2 x (N, L) to (N,)."""
+    """Return which answers have every labelled cell right, 2 x (N, L) to (N,)."""
     return np.asarray(((answers == labels) | (labels == 0)).all(axis=1))
 
 
-def drawn(points: list[Point], trained: int, title: str) -> str:
-    """Plot the share solved against operations: one rollout of more steps, and more rollouts by selection."""
+def tabulate(facts: Facts) -> str:
+    """Return a table for a terminal: a line for each run and breadth, a column for each selection."""
+    runs: dict[tuple[int, int, float], dict[str, Point]] = {}
+    for point in _points(facts):
+        runs.setdefault(point[:3], {})[point.select] = point
+    names = list(dict.fromkeys(point.select for point in _points(facts)))
+    rows = [
+        [
+            f"{depth}",
+            f"{breadth}",
+            f"{noise:g}",
+            f"{max(point.gflop for point in same.values()):.3f}",
+            *(f"{same[name].solved:.1%}" if name in same else "" for name in names),
+        ]
+        for (depth, breadth, noise), same in runs.items()
+    ]
+    return columns(["depth", "breadth", "noise", "GFLOP", *names], rows)
+
+
+def finding(facts: Facts) -> str:
+    """Return in a sentence what the best way to spend more computation solves, beside one rollout as in training."""
+    points, trained = _points(facts), _trained(facts)
+    real = [point for point in points if point.select != "oracle"]
+    plain = [point for point in real if (point.breadth, point.noise) == (1, 0)]
+    base = min(plain, key=lambda point: abs(point.depth - trained))
+    best = max(real, key=lambda point: (point.solved, -point.gflop))
+    single = f"one rollout of {_steps(base.depth)}"
+    if best.solved - base.solved < 0.0005:
+        return f"Test-time scaling gains nothing here: {single} solves {percent(base.solved)}"
+    how = f"{best.breadth} {'noisy rollouts' if best.noise else 'symmetry views'}, {_named(best.select)}"
+    if best.breadth == 1:
+        how = f"one of {_steps(best.depth)}"
+    return f"{single.capitalize()} solves {percent(base.solved)}; {how}: {percent(best.solved)}"
+
+
+def draw(facts: Facts) -> "Figure":
+    """Draw the share solved against operations: one rollout of more steps, and more rollouts by selection."""
+    points, trained = _points(facts), _trained(facts)
     single = {point.depth: point for point in points if point.breadth == 1 and point.select == "vote"}
-    deeper = [single[depth] for depth in sorted(single)]
-    lines = [_line("one rollout, deeper", deeper, [f"{point.depth}" for point in deeper])]
-    for name, noisy in (("noise", True), ("views", False)):
+    lines: list[tuple[str, list[Point], tuple[str, str, str]]] = [
+        ("one rollout, more steps", [single[depth] for depth in sorted(single)], (INK, "o", "-"))
+    ]
+    for noisy, colour in ((True, BLUE), (False, ORANGE)):
         broader = [p for p in points if p.depth == trained and (p.noise > 0) == noisy]
         if not any(point.breadth > 1 for point in broader):
             continue
-        for select in DRAWN if noisy else DRAWN[1:]:
+        for select, (name, marker, dashes) in list(DRAWN.items())[0 if noisy else 1 :]:
             chosen = [point for point in broader if point.select == select]
             best = max(chosen, key=lambda point: (point.solved, point.breadth)).noise
             curve = sorted({p.breadth: p for p in chosen if p.noise == best}.values(), key=lambda point: point.breadth)
-            kind = f"noise {best:g}" if noisy else name
-            lines.append(_line(f"{kind}, {select}", curve, ["" for _ in curve]))
-    return plot(lines, title, "GFLOP per puzzle", "solved, %", doubling=True)
+            lines.append((f"{f'noise {best:g}' if noisy else 'views'}, {name}", curve, (colour, marker, dashes)))
+    with panels(1, finding(facts)) as (figure, [axes]):
+        for name, curve, (colour, marker, dashes) in lines:
+            places = [point.gflop for point in curve], [100 * point.solved for point in curve]
+            axes.plot(*places, label=name, color=colour, marker=marker, linestyle=dashes)
+        drawn = [point for _, curve, _ in lines for point in curve]
+        shares(axes, "y", "solved", [100 * point.solved for point in drawn])
+        doublings(axes, "GFLOP per puzzle", [point.gflop for point in drawn])
+        axes.set_title(subject(facts, facts["puzzles"]))
+        legend(figure, 2)
+    return figure
 
 
-def _line(name: str, points: list[Point], labels: list[str]) -> Line:
-    return Line(name, [(point.gflop, 100 * point.solved) for point in points], labels)
+def _steps(count: int) -> str:
+    return f"{count} step{'s' if count > 1 else ''}"
+
+
+def _named(select: str) -> str:
+    return DRAWN[select][0] if select in DRAWN else f"selected by {select}"
+
+
+def _points(facts: Facts) -> list[Point]:
+    return [Point(**point) for point in facts["points"]]
+
+
+def _trained(facts: Facts) -> int:
+    """Return the depth of training; facts that do not hold it have the broader runs at it."""
+    broader: Iterable[int] = (point.depth for point in _points(facts) if point.breadth > 1)
+    return int(facts.get("supervision_steps") or next(iter(broader), 1))

@@ -1,1 +1,19 @@
 """Lightning callbacks, one a file."""
+
+from trm.callbacks.checkpoints import Checkpoints
+from trm.callbacks.curriculum import DepthCurriculum
+from trm.callbacks.ema import StepEMA
+from trm.callbacks.progress import Progress
+from trm.callbacks.speed import Speed
+from trm.callbacks.writers import Pictures, PredictionWriter, SubmissionWriter
+
+__all__ = [
+    "Checkpoints",
+    "DepthCurriculum",
+    "Pictures",
+    "PredictionWriter",
+    "Progress",
+    "Speed",
+    "StepEMA",
+    "SubmissionWriter",
+]

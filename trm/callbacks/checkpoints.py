@@ -1,89 +1,275 @@
-"""``Checkpoints``: keeps ``last.ckpt``, and saves when a signal asks the run to stop."""
+"""``Checkpoints``: keeps the last and the best checkpoint, and saves when a signal asks the run to stop."""
 
+import shlex
 import signal
 import threading
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
-from trm.errors import DivergedError, Stopped, check_range
-from trm.module import TRMModule
+from trm.callbacks.requirements import need_module
+from trm.checkpoints.files import read_pickle
+from trm.checkpoints.lock import FolderLock
+from trm.errors import DivergedError, InputError, Stopped, check_choice, check_range
+
+LONGEST = 1000
+"""Optimizer steps after which ``last.ckpt`` is written if no validation and no setting asks for it."""
 
 
 class Checkpoints(ModelCheckpoint):
-    """Keeps ``last.ckpt``, from which the same command goes on bit for bit.
+    """Keeps ``last.ckpt``, from which the same command goes on bit for bit, and the best checkpoints by a metric.
 
-    It is written every so many steps, after every validation, and when SIGINT (Ctrl-C) or SIGTERM asks the run to
-    stop: the step at hand is finished, and the run ends with a ``Stopped``. A second signal ends it at once. Several
-    processes agree to stop at the end of a batch, so it is enough that one of them gets the signal.
+    ``last.ckpt`` is written after every validation, every so many steps, at the end of training, and when SIGINT
+    (Ctrl-C) or SIGTERM asks the run to stop: the step at hand is finished, and the run ends with a ``Stopped``. A
+    second signal ends it at once. Several processes agree to stop at the end of a batch, so it is enough that one of
+    them gets the signal.
 
-    A run that diverges leaves ``last.ckpt`` alone; with ``model.check_finite`` set to "step" it writes
-    ``diverged.ckpt``, whose next step is the one at fault.
+    ``best.ckpt`` is written after a validation whose ``monitor`` is better than before; with ``save_top_k`` of 2 or
+    more, the files are ``best-STEP.ckpt``. They are complete: training can go on from them too. A later process that
+    uses the same folder finds both, so ``ckpt_path="best"`` and "last" work there.
+
+    One run at a time uses the folder, see ``FolderLock``. A run that diverges leaves ``last.ckpt`` alone; with
+    ``model.check_finite`` set to "step" it writes ``diverged.ckpt``, whose next step is the one at fault.
 
     Args:
         dirpath: folder of the checkpoints; by default ``checkpoints`` in the folder of the logger.
-        every_n_train_steps: optimizer steps between two checkpoints; 0 for validations only. It is written at the end
-            of the Lightning batch that reaches the number.
+        every_n_train_steps: optimizer steps between two checkpoints. It is written at the end of the Lightning batch
+            that reaches a multiple. 0 for validations only, or after 1,000 steps without one.
+        monitor: metric of the validation that decides which checkpoint is best, such as ``val/solved``; none keeps only
+            the last.
+        mode: whether the best value of the metric is the greatest or the least.
+        save_top_k: how many of the best checkpoints are kept; -1 for all.
     """
 
-    def __init__(self, dirpath: str | None = None, every_n_train_steps: int = 0) -> None:
+    def __init__(
+        self,
+        dirpath: str | None = None,
+        every_n_train_steps: int = 0,
+        monitor: str | None = "val/solved",
+        mode: Literal["max", "min"] = "max",
+        save_top_k: int = 1,
+    ) -> None:
         check_range("Checkpoints", 0, every_n_train_steps=every_n_train_steps)
-        super().__init__(dirpath, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+        check_range("Checkpoints", -1, save_top_k=save_top_k)
+        check_choice("Checkpoints", ("max", "min"), mode=mode)
+        super().__init__(
+            dirpath,
+            filename="best" if save_top_k == 1 else "best-{step}",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=save_top_k if monitor else 0,
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
         self.every_n_train_steps = every_n_train_steps
+        self._lock = FolderLock()
         self._signal = 0
         self._handlers: dict[int, Any] = {}
+        self._restoring = self._trained = self._validated = self._waits_for_epoch_end = False
+        self._beside_log = False  # dirpath is Lightning's choice
+        if dirpath:
+            self._recall(Path(str(self.dirpath)))
+
+    # -- the folder ---------------------------------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Lock the folder for a run of training.
+
+        Raises:
+            InputError: on all ranks, if another run uses it.
+        """
+        need_module(self, pl_module)
+        self._beside_log |= self.dirpath is None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # see on_train_start
+            super().setup(trainer, pl_module, stage)
+        self._restoring, self._trained = stage == "fit", False
+        if stage == "fit" and not trainer.fast_dev_run and "://" not in str(self.dirpath):  # type: ignore[attr-defined]
+            refusal = ""
+            if trainer.is_global_zero:
+                try:
+                    self._lock.acquire(Path(str(self.dirpath)))
+                except InputError as error:
+                    refusal = str(error)
+            if refusal := trainer.strategy.broadcast(refusal):
+                raise InputError(refusal)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Unlock the folder."""
+        self._lock.release()
+
+    def recall(self, trainer: Trainer) -> Path:
+        """Find the checkpoints of an earlier process where this trainer would write its own; return their folder."""
+        name = "_ModelCheckpoint__resolve_ckpt_dir"  # Lightning's rule of dirpath, logger and root folder
+        folder = Path(str(getattr(self, name)(trainer)))
+        self._recall(folder)
+        return folder
+
+    def _recall(self, folder: Path) -> None:
+        last, best = folder / "last.ckpt", folder / "best.ckpt"
+        if last.is_file():
+            self.last_model_path = str(last)
+        if self.save_top_k == 1 and best.is_file():
+            self.best_model_path = str(best)
+        elif self.save_top_k and last.is_file():
+            states = read_pickle(last, mmap=True).get("callbacks", {})
+            best = folder / Path(states.get(self.state_key, {}).get("best_model_path", "")).name
+            self.best_model_path = str(best) if best.is_file() else ""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with those of the best checkpoints that are in the folder; an evaluation changes nothing."""
+        if not self._restoring:
+            return
+        folder, scores = Path(str(self.dirpath)), state_dict["best_k_models"]
+        here = {folder / Path(path).name: score for path, score in scores.items()}
+        self.best_k_models = {str(path): score for path, score in here.items() if path.is_file()}
+
+    # -- training -----------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Watch out for signals."""
-        assert isinstance(pl_module, TRMModule)
-        self._saved_at, self._signal = trainer.global_step, 0
+        """Watch out for signals, and tell whose files are in the folder."""
+        module = need_module(self, pl_module)
+        self._trained, self._saved_at, self._signal = True, trainer.global_step, 0
+        self._validated = self._waits_for_epoch_end = False
+        self._rank_best(trainer)
+        if not (trainer.global_step or trainer.fast_dev_run):  # type: ignore[attr-defined]
+            self._tell_of_others(trainer)
 
         def stop(signum: int, _: Any) -> None:
             self._signal = signum
             self._restore_handlers()
-            pl_module.stopping = trainer.world_size == 1  # alone, there is nobody to wait for at the end of the batch
+            module.stopping = trainer.world_size == 1  # alone, there is nobody to wait for at the end of the batch
 
         if threading.current_thread() is threading.main_thread():
             self._handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
 
+    def _tell_of_others(self, trainer: Trainer) -> None:
+        """Warn of checkpoints of earlier runs that one might have meant to go on from."""
+        if self._path.is_file():
+            rank_zero_warn(
+                f"{self._path} is of an earlier run, and this one will overwrite it: ckpt_path='last' goes on from it"
+            )
+        name = trainer.loggers[0].name if trainer.loggers else None
+        versions = self._path.parents[2] if name and self._beside_log and hasattr(trainer, "command") else None
+        if versions is not None and (others := sorted(versions.glob("*/checkpoints/last.ckpt"))):
+            rank_zero_warn(
+                f"This run starts afresh in {_shown(self._path.parent)}, since its logger has a new version for every "
+                f"run; earlier ones have left {_shown(others[-1])}: --ckpt_path takes it, a fixed version finds it"
+            )
+
+    def _rank_best(self, trainer: Trainer) -> None:
+        """Order the best checkpoints that the run goes on with, of which the first process has the list."""
+        self.best_k_models = trainer.strategy.broadcast(self.best_k_models)
+        ranked = sorted(self.best_k_models, key=lambda path: float(self.best_k_models[path]))
+        best_first = ranked if self.mode == "min" else ranked[::-1]
+        for path in best_first[self.save_top_k :] if self.save_top_k > 0 else []:
+            del self.best_k_models[path]  # more than this run keeps; the files stay
+        kept = [path for path in best_first if path in self.best_k_models]
+        self.best_model_path, self.best_model_score = (kept[0], self.best_k_models[kept[0]]) if kept else ("", None)
+        self.kth_best_model_path = kept[-1] if len(kept) == self.save_top_k else ""
+        worst = torch.tensor(torch.inf if self.mode == "min" else -torch.inf)
+        self.kth_value = self.best_k_models[kept[-1]] if kept else worst
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Save where the number of steps passes a multiple of ``every_n_train_steps``, or to stop."""
-        due = bool(self.every_n_train_steps) and (
-            trainer.global_step // self.every_n_train_steps > self._saved_at // self.every_n_train_steps
-        )
-        if (signum := self._agreed_signal(trainer)) or (due and not trainer.is_last_batch):
+        every, step = self.every_n_train_steps, trainer.global_step
+        due = step // every > self._saved_at // every if every else step - self._saved_at >= LONGEST
+        if (signum := self._agreed_signal(trainer)) or (due and not _validates_next(trainer)):
             self._save(trainer, signum)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what the validation has found; at the end of an epoch, once that has ended."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        self._validated = not need_module(self, pl_module).stopping
+        self._waits_for_epoch_end = trainer.is_last_batch
+        if not trainer.is_last_batch:
+            self._save(trainer, self._agreed_signal(trainer))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what the validation has found."""
-        self._save(trainer, self._agreed_signal(trainer))
+        """Save what the validation at the end of the epoch has found."""
+        signum = self._agreed_signal(trainer)
+        if signum or self._waits_for_epoch_end:
+            self._waits_for_epoch_end = False
+            self._save(trainer, signum)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave signals to others."""
+        """Save the end of the run, and leave signals to others."""
         self._restore_handlers()
+        if trainer.global_step != self._saved_at:
+            self._save(trainer, 0)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save what leads to a divergence; anything else may have left the run between two steps."""
         self._restore_handlers()
         if isinstance(exception, DivergedError) and exception.before:
             trainer.save_checkpoint(self._path.with_name("diverged.ckpt"))
+        self._lock.release()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take nothing over: the one file is always the same."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell what the run has left where, and what to do next."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if not self._trained and trainer.global_step:
+            rank_zero_info(
+                f"The run in {self.dirpath} is complete: it has taken all of its {trainer.global_step} steps. A larger "
+                "trainer.max_steps (or max_epochs) goes on from there, another folder starts afresh."
+            )
+        elif self.monitor and self._trained and not self.best_model_path:
+            rank_zero_info(f"No best checkpoint was kept, since {self.monitor} was never logged by a validation.")
+        command: Sequence[str] = getattr(trainer, "command", ())
+        if command and self._path.is_file():
+            folder = _shown(Path(str(self.dirpath)))
+            rank_zero_info(f"Checkpoints are in {folder}: {self._kept(trainer)}. Next: {self._next(command)}")
+
+    # -- private ------------------------------------------------------------------------------------------------------
 
     @property
     def _path(self) -> Path:
         return Path(str(self.dirpath), "last.ckpt")
 
+    def _kept(self, trainer: Trainer) -> str:
+        """Return the names of the best and the last checkpoint, with what they are."""
+        last = f"last.ckpt (step {trainer.global_step})"
+        if not self.best_model_path or self.best_model_score is None:
+            return last
+        return f"{last}, {Path(self.best_model_path).name} ({self.monitor} {float(self.best_model_score):.4f})"
+
+    def _next(self, command: Sequence[str]) -> str:
+        """Return the command that evaluates what a command of training has left."""
+        options, skip = [], False
+        for option in command[2:]:
+            name = option.partition("=")[0]
+            if not skip and name not in ("--ckpt_path", "--weights"):
+                options.append(option)
+            skip = name in ("--ckpt_path", "--weights") and "=" not in option
+        return shlex.join(["trm", "test", *options, "--ckpt_path", "best" if self.best_model_path else "last"])
+
     def _save(self, trainer: Trainer, signum: int) -> None:
-        """Write ``last.ckpt``, and end the run there if a signal asks for it."""
+        """Write ``last.ckpt``, before it the best one, and end the run there if a signal asks for it."""
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.last_model_path = str(self._path)
+            if self._validated and self.monitor and self.save_top_k:
+                self._keep_best(trainer)
             self._save_checkpoint(trainer, str(self._path))
-        self._saved_at = trainer.global_step
+        self._saved_at, self._validated = trainer.global_step, False
         if signum:
             raise Stopped(signum, f"stopped after step {trainer.global_step}; {self._path} goes on from there")
+
+    def _keep_best(self, trainer: Trainer) -> None:
+        metrics = self._monitor_candidates(trainer)
+        if self.monitor in metrics:
+            self._save_topk_checkpoint(trainer, metrics)
+            return
+        logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
+        rank_zero_warn(f"Checkpoints.monitor is {self.monitor!r}, which was not logged; the validation logs {logged}")
 
     def _agreed_signal(self, trainer: Trainer) -> int:
         """Return the signal that asks to stop, on this process or, failing that, on another."""
@@ -94,3 +280,15 @@ class Checkpoints(ModelCheckpoint):
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
         self._handlers = {}
+
+
+def _validates_next(trainer: Trainer) -> bool:
+    """Return whether a validation follows this very batch, after which a checkpoint is written anyway."""
+    loop = trainer.fit_loop.epoch_loop
+    fetcher = trainer.fit_loop._data_fetcher
+    return bool(fetcher is not None and sum(trainer.num_val_batches) and loop._should_check_val_fx(fetcher))
+
+
+def _shown(path: Path) -> Path:
+    """Return a path as short as it can be shown here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

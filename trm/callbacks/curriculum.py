@@ -6,8 +6,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from trm.batch import Batch, as_batch
+from trm.callbacks.requirements import need_module
 from trm.errors import InputError
-from trm.module import TRMModule
 
 
 class DepthCurriculum(Callback):
@@ -23,9 +23,7 @@ class DepthCurriculum(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the whole depth, and refuse what has no such stages."""
-        if not isinstance(pl_module, TRMModule):
-            raise InputError(f"DepthCurriculum trains a TRMModule, not a {type(pl_module).__name__}")
-        self._total = pl_module.total_steps() or 0
+        self._total = need_module(self, pl_module).total_steps() or 0
         if not self._total:
             raise InputError(
                 "DepthCurriculum needs trainer.max_steps or trainer.max_epochs, since its stages are shares of the run"
@@ -48,6 +46,6 @@ class DepthCurriculum(Callback):
         self._take(pl_module, 1.0)
 
     def _take(self, module: LightningModule, share: float) -> None:
-        assert isinstance(module, TRMModule)
-        module.core.cycles = math.ceil(share * module.hparams["cycles"])
-        module.core.latent_steps = math.ceil(share * module.hparams["latent_steps"])
+        core = need_module(self, module).core
+        core.cycles = math.ceil(share * module.hparams["cycles"])
+        core.latent_steps = math.ceil(share * module.hparams["latent_steps"])

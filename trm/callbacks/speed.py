@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from trm.module import TRMModule
+from trm.callbacks.requirements import need_module
 from trm.nn.flops import count_flops
 
 
@@ -22,12 +22,13 @@ class Speed(Callback):
 
     def __init__(self) -> None:
         self.cost = {"core_seconds": 0.0, "device_seconds": 0.0, "tflop": 0.0}
+        self._since, self._step = 0.0, 0  # of the last log
         self._operations = 0  # per slot, since the costs were added up
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the operations of every step from here on."""
-        assert isinstance(pl_module, TRMModule)
-        core, looks_ahead = pl_module.core, pl_module.hparams["continue_loss"]
+        module = need_module(self, pl_module)
+        core, looks_ahead = module.core, module.hparams["continue_loss"]
         counted: dict[tuple[int, int], int] = {}
 
         def count(*_: Any) -> None:
@@ -38,41 +39,47 @@ class Speed(Callback):
             self._operations += counted[depth]
 
         self._handle = trainer.optimizers[0].register_step_pre_hook(count)
-        self.on_train_epoch_start(trainer, pl_module)  # which a run that continues amid an epoch does not come to
+        self._start_clocks(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count no more."""
         self._handle.remove()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks."""
-        self._since, self._step = time.perf_counter(), trainer.global_step
+        """Leave out what is done between two epochs."""
         self._start_costs(pl_module)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Add the costs of the batch, and log the speed when the other values are logged."""
-        slots = len(pl_module.slots.halted) * trainer.world_size  # type: ignore[union-attr,arg-type]
-        self.cost["tflop"] += self._operations * slots / 1e12
+        slots = need_module(self, pl_module).slots
+        running = 0 if slots is None else len(slots.halted) * trainer.world_size
+        self.cost["tflop"] += self._operations * running / 1e12
         self.cost[self._unit] += (self._clock() - self._paid) * trainer.world_size
         self._start_costs(pl_module)
-        if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        every, batches = trainer.log_every_n_steps, trainer.fit_loop.total_batch_idx + 1  # type: ignore[attr-defined]
+        if not every or batches % every:
             return
         now, steps = time.perf_counter(), trainer.global_step - self._step
         speed = steps / (now - self._since)
-        pl_module.log_dict({"speed/steps_per_second": speed, "speed/puzzles_per_second": speed * slots})
+        pl_module.log_dict({"speed/steps_per_second": speed, "speed/puzzles_per_second": speed * running})
         self._since, self._step = now, trainer.global_step
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the cost of training so far."""
-        if trainer.state.fn == "fit":
-            pl_module.log_dict({f"cost/{name}": cost for name, cost in self.cost.items() if cost})
+        """Log the cost of training so far, unless the validation was cut short."""
+        if trainer.state.fn == "fit" and not need_module(self, pl_module).stopping:
+            costs = {f"cost/{name}": cost for name, cost in self.cost.items() if cost}
+            pl_module.log_dict(costs, sync_dist=trainer.world_size > 1)  # the mean of what each rank takes all to cost
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks again, which ran on during validation."""
         if trainer.state.fn == "fit":
-            self.on_train_epoch_start(trainer, pl_module)
+            self._start_clocks(trainer, pl_module)
+
+    def _start_clocks(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._since, self._step = time.perf_counter(), trainer.global_step
+        self._start_costs(pl_module)
 
     def _start_costs(self, pl_module: LightningModule) -> None:
         on_cpu = pl_module.device.type == "cpu"

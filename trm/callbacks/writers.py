@@ -10,12 +10,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter, Callback
 from lightning_utilities.core.rank_zero import rank_zero_info
 
-from trm.data import ARC, PuzzleData
+from trm.callbacks.requirements import need_data, need_module
+from trm.data import ARC
 from trm.data.arc.submission import write_submission
 from trm.data.arc.votes import Votes
 from trm.errors import InputError, check_range
 from trm.inference import Answers
-from trm.module import TRMModule
 from trm.trace.picture import beside, picture
 from trm.trace.record import record
 
@@ -36,6 +36,7 @@ class PredictionWriter(BasePredictionWriter):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the file."""
+        need_data(self, trainer)
         path = Path(trainer.log_dir or "", self.path)
         if trainer.global_rank:
             path = path.with_stem(f"{path.stem}-{trainer.global_rank}")
@@ -55,8 +56,7 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write the rows of a batch, without its padding."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, PuzzleData)
+        data = need_data(self, trainer)
         questions, answers = batch.inputs.cpu().numpy(), prediction.tokens.cpu().numpy()
         labels, confidence = batch.labels.cpu().numpy(), prediction.halt.sigmoid().tolist()
         for row, steps in enumerate(prediction.steps.tolist()):
@@ -86,13 +86,15 @@ class SubmissionWriter(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse other families before anything has been evaluated."""
-        if not isinstance(trainer.datamodule, ARC):  # type: ignore[attr-defined]
+        if not isinstance(need_data(self, trainer), ARC):
             raise InputError("SubmissionWriter is for the ARC family; take it out of trainer.callbacks")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather the votes of all ranks, before the module forgets them, and write on the first."""
-        assert isinstance(pl_module.scorer, Votes)
-        submission, unanswered = pl_module.scorer.submission()
+        votes = need_module(self, pl_module).scorer
+        if not isinstance(votes, Votes):
+            raise InputError(f"SubmissionWriter needs the votes of the ARC family, not {type(votes).__name__}")
+        submission, unanswered = votes.submission()
         path = Path(trainer.log_dir or "", self.path)
         if trainer.is_global_zero:
             write_submission(path, submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
@@ -113,6 +115,11 @@ class Pictures(Callback):
         check_range("trainer.callbacks.Pictures", 0, puzzle=puzzle)
         self.puzzle = puzzle
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse what has no puzzles to draw."""
+        need_data(self, trainer)
+        need_module(self, pl_module)
+
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
@@ -122,11 +129,10 @@ class Pictures(Callback):
         add_image = getattr(getattr(trainer.logger, "experiment", None), "add_image", None)
         if add_image is None or trainer.sanity_checking or not trainer.is_global_zero:
             return
-        data: PuzzleData = trainer.datamodule  # type: ignore[attr-defined]
+        data, module = need_data(self, trainer), need_module(self, pl_module)
         rows = data.eval_rows("val", min(self.puzzle, data.eval_size("val") - 1), 1)
         question, label = rows.inputs[0], rows.labels[0]
-        assert isinstance(pl_module, TRMModule)
-        steps = record(pl_module, question, int(rows.puzzle_ids[0]), pl_module.hparams["supervision_steps"]).steps
+        steps = record(module, question, int(rows.puzzle_ids[0]), module.hparams["supervision_steps"]).steps
         shown = [frame for frame in steps if frame.step & (frame.step - 1) == 0]  # powers of two
         images = [picture(data, question, question)]
         images += [picture(data, question, frame.answer, label, frame.confidence.numpy()) for frame in shown]

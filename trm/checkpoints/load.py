@@ -35,6 +35,7 @@ def load_checkpoint(path: str | Path, family: str = "") -> tuple[TRMModule, Puzz
         raise InputError(
             f"{path}, written by trm {checkpoint['trm_version']}, does not fit this version of the network: {reason}"
         ) from error
+    module.taken_steps, module.seed = checkpoint.get("global_step"), checkpoint.get("seed")
     return module.eval(), _family(path, checkpoint.get("family"), family)
 
 

@@ -1,7 +1,11 @@
 """``TRMCLI`` and the one ``Trainer`` behind the commands that take a configuration."""
 
+import inspect
+import os
 import sys
-from collections.abc import Sequence
+from argparse import SUPPRESS
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,25 +16,18 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.plugins import CheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_info
 
+from trm.callbacks.checkpoints import Checkpoints
 from trm.callbacks.progress import Progress
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint
 from trm.checkpoints.finetune import start_from
 from trm.cli.commands.bench import bench, trainer_arguments
+from trm.cli.configuration import Parser, SaveFitConfig, quiet
+from trm.cli.parser import ENV_PREFIX, spelled_out
+from trm.data import PuzzleData
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.reproduce.ledger import check_ledger, rows, write
 from trm.training.compatibility import refuse_other_network
-
-
-class SaveFitConfig(SaveConfigCallback):
-    """Saves the configuration of a training run, and leaves it alone when that run is evaluated later."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Do nothing yet: the checkpoint of another run may still be refused."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save ``config.yaml`` beside the log."""
-        super().setup(trainer, pl_module, "fit")
 
 
 class TRMTrainer(Trainer):
@@ -40,7 +37,7 @@ class TRMTrainer(Trainer):
     """How the evaluation was asked for."""
 
     def fit(self, model: LightningModule, *args: Any, weights: str = "", **kwargs: Any) -> None:
-        """Run the full optimization routine.
+        """Train a network, or go on with its training.
 
         Args:
             model: the module.
@@ -58,7 +55,7 @@ class TRMTrainer(Trainer):
         super().fit(model, *args, **kwargs)
 
     def test(self, *args: Any, ledger: str = "", claim: str = "", **kwargs: Any) -> Any:
-        """Run one evaluation epoch over the test set.
+        """Evaluate a checkpoint on the test split.
 
         Args:
             *args: as Lightning's.
@@ -86,7 +83,8 @@ class TRMTrainer(Trainer):
         datamodule: LightningDataModule | None = None,
         what: Literal["train", "solve", "data", "all"] = "all",
         repeats: int = 5,
-        json: str = "",
+        output: str = "",
+        json: bool = False,
         ckpt_path: str | None = None,
     ) -> None:
         """Measure how fast a configuration trains, solves and reads its data here; nothing of a run is written.
@@ -95,20 +93,58 @@ class TRMTrainer(Trainer):
             model: the module.
             datamodule: the family of puzzles.
             what: what to measure.
-            repeats: measurements of each kind, of which the median and the range are told. One of training takes a
-                batch in Lightning and one in a bare loop, one of solving a batch of evaluation.
-            json: file to write the results to as well.
-            ckpt_path: weights to solve with. Without, or with "last" as the configurations have it for training, they
-                are random, and every puzzle takes all steps.
+            repeats: measurements of each kind, whose median and range are printed. One of training takes a batch in
+                Lightning and one in a bare loop, one of solving a batch of evaluation.
+            output: JSON file to write the results to, -o for short.
+            json: print one JSON object.
+            ckpt_path: parameters to solve with. Without, or with "last" as the configurations have it for training,
+                they are random, and every puzzle takes all steps.
 
         Raises:
             InputError: if an argument or the checkpoint cannot be used.
         """
-        bench(self, model, datamodule, what, repeats, json, ckpt_path)
+        bench(self, model, datamodule, what, repeats, output, json, ckpt_path)
 
 
 class TRMCLI(LightningCLI):
-    """LightningCLI with the links from data to model, and checkpoints that are checked before anything is built."""
+    """LightningCLI with the links from data to model, and checkpoints that are checked before anything is built.
+
+    ``TRMCLI(TRMModule, PuzzleData)`` is the whole of a script that trains. All arguments are those of LightningCLI,
+    with the defaults below; a ``trainer_class`` is a subclass of ``TRMTrainer``.
+
+    Settings are also read from environment variables: ``TRM_FIT__DATA__SLOTS=64`` for ``fit --data.slots 64``, or
+    ``TRM_DATA__SLOTS`` with ``run=False``. A configuration and the command line win over them.
+    """
+
+    def __init__(
+        self,
+        model_class: type[LightningModule] | Callable[..., LightningModule] = TRMModule,
+        datamodule_class: type[LightningDataModule] | Callable[..., LightningDataModule] = PuzzleData,
+        *,
+        trainer_class: type[TRMTrainer] = TRMTrainer,
+        trainer_defaults: dict[str, Any] | None = None,
+        save_config_callback: type[SaveConfigCallback] | None = SaveFitConfig,
+        save_config_kwargs: dict[str, Any] | None = None,
+        parser_class: type[LightningArgumentParser] = Parser,
+        seed_everything_default: bool | int = 0,
+        subclass_mode_data: bool = True,
+        auto_configure_optimizers: bool = False,
+        **options: Any,
+    ) -> None:
+        quiet()
+        super().__init__(
+            model_class,
+            datamodule_class,
+            trainer_class=trainer_class,
+            trainer_defaults={"enable_model_summary": False, **(trainer_defaults or {})},
+            save_config_callback=save_config_callback,
+            save_config_kwargs={"overwrite": True, **(save_config_kwargs or {})},
+            parser_class=parser_class,
+            seed_everything_default=seed_everything_default,
+            subclass_mode_data=subclass_mode_data,
+            auto_configure_optimizers=auto_configure_optimizers,
+            **options,
+        )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -120,21 +156,45 @@ class TRMCLI(LightningCLI):
         for name in ("vocab_size", "seq_len", "num_puzzles"):
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
 
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        """Let the configuration of one command be read by all: what only another takes is left aside."""
+        super()._add_subcommands(parser, **kwargs)
+        taken = self._subcommand_method_arguments
+        self._foreign = {name: {*chain(*taken.values())} - {*own} for name, own in taken.items()}
+        for name, foreign in self._foreign.items():
+            for argument in sorted(foreign):
+                self._subcommand_parsers[name].add_argument(f"--{argument}", default=SUPPRESS, help=SUPPRESS)
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Refuse a checkpoint that is missing or broken while nothing has been done yet."""
-        super().parse_arguments(parser, args)
-        self._argv = sys.argv[1:] if args is None else list(args)
-        subcommand = self.config.subcommand
-        seed = self.config[subcommand].get("seed_everything")
-        if not isinstance(seed, bool):
-            check_range(subcommand, 0, 2**32 - 1, seed_everything=seed)
-        checkpoint = self.config[subcommand].get("ckpt_path")
+        if args is None or isinstance(args, list | tuple):
+            self._argv = sys.argv[1:] if args is None else list(args)
+            signature = inspect.signature(TRMTrainer.bench).parameters.values() if "bench" in self._argv[:1] else ()
+            self.config = parser.parse_args(spelled_out(self._argv, signature))
+        else:
+            self._argv = []
+            super().parse_arguments(parser, args)
+        subcommand = self.config.get("subcommand")
+        settings = self.config if subcommand is None else self.config[subcommand]
+        self._refuse_foreign(subcommand or "")
+        seed = settings.get("seed_everything")
+        if seed is not None and not isinstance(seed, bool):
+            check_range(subcommand or "cli", 0, 2**32 - 1, seed_everything=seed)
+        checkpoint = settings.get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
             content = read_checkpoint(checkpoint)
             if subcommand == "fit" and "optimizer_states" not in content:
                 raise InputError(
                     f"{checkpoint} holds weights alone, so no training can go on from it; --weights starts from them"
                 )
+
+    def _refuse_foreign(self, subcommand: str) -> None:
+        """Refuse an option of another command on the command line."""
+        given = {argument.partition("=")[0].removeprefix("--") for argument in self._argv if argument[:2] == "--"}
+        for name in sorted(given & getattr(self, "_foreign", {}).get(subcommand, set())):
+            takers = [f"trm {other}" for other, own in self._subcommand_method_arguments.items() if name in own]
+            instead = "; --ckpt_path names the checkpoint to use" if name == "weights" else ""
+            raise InputError(f"--{name} is an option of {' and '.join(takers)}, not of trm {subcommand}{instead}")
 
     def _parse_ckpt_path(self) -> None:
         """Keep what the user configured: Lightning would put a checkpoint's hyper-parameters over the command line.
@@ -158,8 +218,19 @@ class TRMCLI(LightningCLI):
             kwargs |= trainer_arguments(settings)
         trainer = super().instantiate_trainer(**{"plugins": plugins, "callbacks": callbacks, **kwargs})
         assert isinstance(trainer, TRMTrainer)
-        trainer.command = ["trm", *self._argv]
+        trainer.command = [*self._environment(), "trm", *self._argv]
         return trainer
+
+    def instantiate_classes(self) -> None:
+        """Note the seed, which has been set right before the parameters are drawn."""
+        super().instantiate_classes()
+        seed = self._get(self.config, "seed_everything")
+        self.model.seed = None if seed is None or isinstance(seed, bool) else seed
+
+    def _environment(self) -> list[str]:
+        """Return the settings that come from the environment, as a shell takes them in front of a command."""
+        prefix = f"{ENV_PREFIX}_{str(self.subcommand).upper()}__"
+        return [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(prefix)]
 
     def before_fit(self) -> None:
         """Refuse weights that do not fit, tell what is trained, and read the data."""
@@ -196,12 +267,13 @@ class TRMCLI(LightningCLI):
             raise InputError(
                 f"trm {subcommand} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, or 'last'"
             )
-        if checkpoint == "last":
-            callbacks = (c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint))
-            inside = Path(self.trainer.log_dir or "", "checkpoints")  # where Lightning puts what has no place
-            folders = [Path(callback.dirpath or inside) for callback in callbacks]
-            if not any(path for folder in folders for path in folder.glob("last*.ckpt")):
-                raise InputError(f"there is no last checkpoint in {', '.join(map(str, folders))}; run trm fit first")
+        if checkpoint in ("best", "last"):
+            callbacks = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+            folders = [str(c.recall(self.trainer)) for c in callbacks if isinstance(c, Checkpoints)]
+            others = checkpoint == "last" and any(c._find_last_checkpoints(self.trainer) for c in callbacks)
+            if not others and not any(getattr(c, f"{checkpoint}_model_path") for c in callbacks):
+                places = ", ".join(folders) or str(self.trainer.log_dir)
+                raise InputError(f"there is no {checkpoint} checkpoint in {places}; run trm fit first")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,172 +1,146 @@
-"""The command line: ``trm fit | validate | test | predict`` on a configuration, ``trm solve`` on a checkpoint."""
+"""The ``trm`` command: one table of commands, each imported when it is used.
 
-import inspect
-import logging
-import os
+Settings come from defaults, from environment variables (``TRM_FIT__DATA__SLOTS=64``), from configurations and from
+the command line, the later over the earlier.
+"""
+
+import difflib
+import importlib
 import sys
-import warnings
-from argparse import RawDescriptionHelpFormatter
-from collections.abc import Sequence
-from typing import Any
-
-import torch.distributed as dist
-from jsonargparse import DefaultHelpFormatter, auto_cli
-from lightning_utilities.core.rank_zero import rank_zero_only
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import trm
-from trm.analysis.calibration import calibrate
-from trm.analysis.halting import curve
-from trm.analysis.robustness import probe
-from trm.analysis.scaling import scale
-from trm.callbacks.checkpoints import Checkpoints  # noqa: F401 - a short name in a configuration
-from trm.callbacks.curriculum import DepthCurriculum  # noqa: F401 - short names in a configuration
-from trm.callbacks.ema import StepEMA  # noqa: F401 - short names in a configuration
-from trm.callbacks.speed import Speed  # noqa: F401 - short names in a configuration
-from trm.callbacks.writers import Pictures, PredictionWriter, SubmissionWriter  # noqa: F401 - likewise
-from trm.checkpoints.files import CheckpointFiles, read_checkpoint  # noqa: F401 - a short name in a configuration
-from trm.cli.commands.data_check import check
-from trm.cli.commands.export import export
-from trm.cli.commands.import_ import import_
-from trm.cli.commands.info import info
-from trm.cli.commands.reproduce import reproduce
-from trm.cli.commands.solve import solve
-from trm.cli.commands.trace import trace
-from trm.cli.commands.zoo import zoo
-from trm.cli.lightning import TRMCLI, SaveFitConfig, TRMTrainer
-from trm.cli.messages import Parser
-from trm.data import PuzzleData
-from trm.errors import DivergedError, InputError, Stopped
-from trm.module import TRMModule
+from trm.cli.failures import report
+from trm.errors import InputError
 
-FUNCTIONS: dict[str, Any] = {
-    "solve": solve,
-    "curve": curve,
-    "calibrate": calibrate,
-    "scale": scale,
-    "trace": trace,
-    "probe": probe,
-    "info": info,
-    "import": import_,
-    "export": export,
+
+class Command(NamedTuple):
+    """A line of the table."""
+
+    help: str
+    where: str
+    """Module and function."""
+
+
+TRAINER = "trm.cli.lightning:TRMTrainer"
+COMMANDS = {
+    "fit": Command("train a network, or go on with its training", f"{TRAINER}.fit"),
+    "validate": Command("evaluate a checkpoint on the validation split", f"{TRAINER}.validate"),
+    "test": Command("evaluate a checkpoint on the test split", f"{TRAINER}.test"),
+    "predict": Command("write the answers to the test split", f"{TRAINER}.predict"),
+    "bench": Command("measure how fast a configuration trains, solves and reads data here", f"{TRAINER}.bench"),
+    "solve": Command("solve puzzles", "trm.cli.commands.solve:solve"),
+    "trace": Command("show how an answer develops: a page, an animation, the terminal", "trm.cli.commands.trace:trace"),
+    "info": Command("describe a checkpoint", "trm.cli.commands.info:info"),
+    "export": Command("write a model to share, or its weights for other programs", "trm.cli.commands.export:export"),
+    "import": Command("convert a checkpoint of the official code", "trm.cli.commands.import_:import_"),
+    "analyze halting": Command(
+        "measure what early exit costs in puzzles solved and saves in steps", "trm.cli.commands.analyze:halting"
+    ),
+    "analyze scaling": Command(
+        "measure what test-time scaling brings: depth, breadth, noise, symmetries", "trm.cli.commands.analyze:scaling"
+    ),
+    "analyze calibration": Command(
+        "measure calibration error and selective prediction", "trm.cli.commands.analyze:calibration"
+    ),
+    "analyze robustness": Command("measure robustness to corrupted inputs", "trm.cli.commands.analyze:robustness"),
+    "zoo": Command("list the trained models that come with the package", "trm.cli.commands.zoo:zoo"),
+    "reproduce": Command("plan or run an experiment of the paper", "trm.cli.commands.reproduce:reproduce"),
+    "data check": Command(
+        "look for duplicates, leaks between splits and wrong answers", "trm.cli.commands.data_check:data_check"
+    ),
 }
-"""Commands that need a checkpoint and no configuration."""
+"""Name, line of help, and where the code is. A command of TRMTrainer takes a configuration."""
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
 
 Solve with a trained model that comes along:
   trm solve sudoku-9x9 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
-Train your own: trm fit --config configs/quickstart.yaml"""
+Train your own:
+  trm fit --config configs/quickstart.yaml"""
+EPILOG = """trm COMMAND --help lists what a command takes. Every setting can also come from the environment, as in
+TRM_FIT__DATA__SLOTS=64 trm fit ... or TRM_SOLVE__DEPTH=8 trm solve ...; the command line wins."""
+HELP = ("-h", "--help")
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the ``trm`` command and return its exit status.
 
-    0 is success, 1 an answer that breaks the rules or a run that diverged, 2 bad input, and 128 + n a run that signal
-    n stopped after it had saved its state.
+    0 is success, 1 an answer that breaks the rules or a run that diverged, 2 bad input, 141 output that nobody reads to
+    its end, and 128 + n a command that signal n ended (a training run saves its state first).
     """
-    _quiet()
+    argv = sys.argv[1:] if args is None else list(args)
     if "" not in sys.path:
         sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
-    argv = sys.argv[1:] if args is None else list(args)
     try:
-        if argv and argv[0] in FUNCTIONS:
-            options: dict[str, Any] = {"prog": "trm", "parser_class": Parser, "formatter_class": _Help}
-            return int(auto_cli(FUNCTIONS, args=_spelled_out(argv), **options))
-        if argv[:2] == ["data", "check"]:
-            return check(argv[2:])
-        if argv[:1] == ["reproduce"]:
-            return reproduce(argv[1:])
-        if argv[:1] == ["zoo"]:
-            return zoo(argv[1:])
-        others = {**FUNCTIONS, "zoo": zoo, "reproduce": reproduce, "data check": check}
-        if argv and argv[0][:1] != "-" and argv[0] not in TRMCLI.subcommands():
-            raise InputError(f"there is no command {argv[0]!r}, but {', '.join([*TRMCLI.subcommands(), *others])}")
-        lines = (f"    {name:<20}{(f.__doc__ or '').splitlines()[0]}" for name, f in others.items())
-        TRMCLI(
-            TRMModule,
-            PuzzleData,
-            trainer_class=TRMTrainer,
-            trainer_defaults={"enable_model_summary": False},
-            parser_class=Parser,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            seed_everything_default=0,
-            save_config_callback=SaveFitConfig,
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={
-                "prog": "trm",
-                "description": DESCRIPTION,
-                "epilog": "\n".join(["other commands:", *lines]),
-                "formatter_class": _Help,
-                "version": trm.__version__,
-            },
-            args=None if args is None else argv,
-        )
-    except Stopped as stopped:
-        if rank_zero_only.rank:  # type: ignore[attr-defined]
-            return 0  # Lightning kills the first process as soon as another fails, and with it the report
-        print(f"trm: {stopped}", file=sys.stderr)
-        return stopped.exit_status
-    except DivergedError as error:
-        print(f"trm: error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if error.filename is None:
+        try:
+            return _run(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a closed pipe can be told from a fault
+    except BaseException as error:
+        status = report(error)
+        if status is None:
             raise
-        print(f"trm: error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        if (bad_input := _bad_input(error)) is None:
-            raise
-        if _speaks():
-            print(f"trm: error: {bad_input}", file=sys.stderr)
-        return 2
+        return status
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Find the command and run it; without one, or for help, list all."""
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], *HELP[1:]]
+    if not argv or argv[0] in HELP:
+        print(overview())
+        return 0
+    if argv[0] == "--version":
+        print(f"trm {trm.__version__}")
+        return 0
+    name = " ".join(argv[:2]) if " ".join(argv[:2]) in COMMANDS else argv[0]
+    begun = [command for command in COMMANDS if command.startswith(f"{name} ")]
+    if begun and (len(argv) == 1 or argv[1] in HELP):
+        print("\n".join(_lines(begun)))
+        return 0
+    if name not in COMMANDS and name[:1] != "-":
+        raise InputError(_unknown(" ".join(argv[:2]) if begun else name))
+    if name[:1] == "-" or COMMANDS[name].where.startswith(TRAINER):
+        return _configured(argv)
+    from trm.cli.parser import call
+
+    return call(locate(COMMANDS[name].where), name, argv[len(name.split()) :])
+
+
+def locate(where: str) -> Callable[..., Any]:
+    """Import a command."""
+    module, _, path = where.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return]
+
+
+def _configured(argv: Sequence[str]) -> int:
+    """Run a command that takes a configuration."""
+    from trm.cli.lightning import TRMCLI
+    from trm.data import PuzzleData
+    from trm.module import TRMModule
+
+    TRMCLI(TRMModule, PuzzleData, parser_kwargs={"prog": "trm", "description": DESCRIPTION}, args=list(argv))
     return 0
 
 
-class _Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Keeps the lines of the list of commands."""
+def overview() -> str:
+    """Return the help of ``trm`` itself: every command with its line."""
+    configured = [name for name, command in COMMANDS.items() if command.where.startswith(TRAINER)]
+    others = [name for name in COMMANDS if name not in configured]
+    parts = [DESCRIPTION, "\ncommands that take --config FILE:", *_lines(configured)]
+    return "\n".join(["usage: trm COMMAND ...\n", *parts, "\nother commands:", *_lines(others), "", EPILOG])
 
 
-def _spelled_out(argv: list[str]) -> list[str]:
-    """Let boolean options stand without a value, as ``--json`` for ``--json=true``, and ``-o`` for ``--output``."""
-    parameters = inspect.signature(FUNCTIONS[argv[0]]).parameters.values()
-    longer = {
-        f"--{parameter.name}": f"--{parameter.name}=true" for parameter in parameters if parameter.annotation is bool
-    }
-    longer["-o"] = "--output"
-    return [longer.get(argument, argument) for argument in argv]
+def _lines(names: Sequence[str]) -> list[str]:
+    return [f"    {name:<20} {COMMANDS[name].help}" for name in names]
 
 
-def _bad_input(error: BaseException | None) -> InputError | None:
-    """Find what was wrong with the input behind an error of the parser, which wraps what constructors raise."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
-def _speaks() -> bool:
-    """Tell whether this rank reports what was refused: the first to fail, for the others mostly fail alike."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return os.environ.get("LOCAL_RANK", "0") == "0"
-    try:
-        return bool(dist.distributed_c10d._get_default_store().add("refused", 1) == 1)
-    except dist.DistError:  # the store has ended with rank 0, which has said why
-        return False
-
-
-def _quiet() -> None:
-    """Silence what Lightning says about choices made here on purpose."""
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated")
-    warnings.filterwarnings("ignore", message=".*there is no last checkpoint available")
-    warnings.filterwarnings("ignore", message="The number of training batches")  # logging counts beyond an epoch
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-    warnings.filterwarnings("ignore", message="It is recommended to use .self.log.*sync_dist")  # the metrics are synced
-    warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")  # no validation rows
-    warnings.filterwarnings("ignore", message="Couldn't infer the batch indices")
-    warnings.filterwarnings("ignore", message=".*does not have many workers")
-    warnings.filterwarnings("ignore", message=".*WeightAveraging state cannot be restored")
-    unwanted = ("litlogger", "TPU available")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: not any(words in str(record.msg) for words in unwanted)
-    )
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"there is no command {name!r}; {f'did you mean {near[0]}?' if near else 'trm --help lists them'}"

@@ -1,22 +1,16 @@
-"""The parser of the command line and of configurations, which says in one sentence what it refuses."""
+"""Refusals of jsonargparse in one sentence: its words, without what else might have stood there, and a near match."""
 
 import difflib
 import importlib
 import inspect
 import itertools
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
-
-from lightning.pytorch.cli import LightningArgumentParser
-
-from trm.data import PuzzleData
 
 NOISE = (
     r"^Does not validate against any of the Union subtypes$",
-    r"^(Subtypes|Errors|Given value type|Given value): ?.*$",
+    r"^(Subtypes|Errors|Given value type): ?.*$",
     r"^Expected a <class 'NoneType'>$",
     r"^Expected a path but .* either not accessible or invalid$",
     r"^Problem with given class_path 'lightning\.Callback':$",
@@ -24,35 +18,11 @@ NOISE = (
 """Lines of jsonargparse's messages about what else might have stood there."""
 WORDS = (
     (r'Parser key "([^"]*)":', r"\1:"),
-    (r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:"),
-    (r"Expected a <class '([\w.]+)'>\. Got value: (.*)", r"is \2, but must be of type \1"),
-    (r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)", r"is \2, but must be one of \1"),
     (r"Expected a dot import path string: (.*)", r"there is no class \1"),
-    (r"Option '([^']*)' is not accepted", r"there is no setting \1"),
-    (r"Subcommand '\w+' does not accept option '([^']*)'", r"there is no setting \1"),
-    (r"File does not exist: '(.*)'", r"there is no file \1"),
-    (r"unrecognized arguments: -*([^\s=]+).*", r"there is no setting \1"),
     (r"the following arguments are required: fit\.data", "fit needs --config FILE, such as configs/quickstart.yaml"),
 )
-"""What jsonargparse says, and what is said here."""
-UNKNOWN = re.compile(r"there is no setting ([\w.]+)")
-
-
-class Parser(LightningArgumentParser):
-    """Lightning's parser, which refuses with one sentence and exit status 2."""
-
-    def parse_args(self, args: Any = None, *others: Any, **options: Any) -> Any:
-        """Parse the command line, and remember it to tell where a setting came from."""
-        self._given = list(sys.argv[1:] if args is None else args)
-        return super().parse_args(args, *others, **options)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the sentence, and end."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        parser = getattr(ex, "subcommand_parser", None) or self
-        known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
-        self.exit(2, f"trm: error: {sentence(message, known, getattr(self, '_given', []))}\n")
+"""What jsonargparse says as only its authors understand, and what is said here."""
+UNKNOWN = re.compile(r"(?:Option '|does not accept option '|unrecognized arguments: -*)([\w.]+)")
 
 
 def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
@@ -60,22 +30,25 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
 
     Args:
         message: its words.
-        known: settings of the command.
-        given: the command line, whose configurations are looked through for a setting that is refused.
+        known: options of the command.
+        given: the command line, whose configurations are looked through for an option that is refused.
     """
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     lines = [line for line in lines if line and not any(re.match(noise, line) for noise in NOISE)]
     for pattern, words in WORDS:
         lines = [re.sub(pattern, words, line) for line in lines]
-    text = " ".join(dict.fromkeys(lines)).replace(": is ", " is ")
+    lines = list(dict.fromkeys(lines))
+    value = lines[-1].removeprefix("Given value: ")
+    if value != lines[-1] and (value.startswith(("NestedArg", "{")) or any(value in line for line in lines[:-1])):
+        lines.pop()  # it is a whole class, or has been named
+    text = "; ".join(lines).replace(":; ", ": ")
     if "there is no class" in text and text.startswith("data:"):
-        families = sorted(kind.__name__ for kind in PuzzleData.__subclasses__() if kind.__module__.startswith("trm."))
-        text += f"; there are {', '.join(families)}, and your own as module.Class"
+        text += f"; there are {', '.join(_families())}, and your own as module.Class"
     if text.startswith("Problems parsing config:"):
         text = f"{' or '.join(_configs(given))} is no YAML: {text.partition(': ')[2]}"
     if unknown := UNKNOWN.search(text):
         name = unknown[1]
-        kind = re.search(r"Problem with given class_path '([\w.]+)'", message)
+        kind = re.search(r"Problem with given class_path '([\w.]+)'", text)
         names = _arguments(kind[1]) if kind else list(known)
         near = difflib.get_close_matches(name, names, n=1)
         end = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(names))}" if kind else ""
@@ -83,8 +56,15 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
     return text
 
 
+def _families() -> list[str]:
+    """Return the names of the families that come with the package."""
+    from trm.data import PuzzleData
+
+    return sorted(kind.__name__ for kind in PuzzleData.__subclasses__() if kind.__module__.startswith("trm."))
+
+
 def _arguments(class_path: str) -> list[str]:
-    """Return what a class can be given, also by the classes it is made from."""
+    """Return the arguments of a class, those of its bases included."""
     module, _, name = class_path.rpartition(".")
     bases = getattr(importlib.import_module(module), name).__mro__
     found = [inspect.signature(base.__init__).parameters.values() for base in bases if base is not object]

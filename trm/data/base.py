@@ -175,9 +175,9 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
 
     def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
-        """Tell which tokens ``trm probe`` may put into which cells to change questions in a way, (N, L, V).
+        """Return which tokens may replace which cells to corrupt questions in a way, (N, L, V).
 
-        By default it is told by the tokens of questions and answers alone; see ``trm.data.corruption``.
+        By default it follows from the tokens of questions and answers alone; see ``trm.data.corruption``.
         """
         return changes(kind, rows.inputs, rows.labels, self.vocab_size)
 

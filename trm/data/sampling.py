@@ -13,6 +13,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from trm.batch import Batch
 from trm.data.samples import Samples, to_batch
+from trm.data.splitmix import GAMMA, mix
 
 
 class TrainBatches(Dataset[Batch]):
@@ -149,10 +150,7 @@ class DrawGenerator:
 
     def uniforms(self, size: int) -> NDArray[np.float64]:
         """Return numbers of [0, 1), (count, size): one word per draw, made into as many as it takes by SplitMix64."""
-        mixed = self._take(1) + np.uint64(0x9E3779B97F4A7C15) * np.arange(1, size + 1, dtype=np.uint64)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        mixed ^= mixed >> np.uint64(31)
+        mixed = mix(self._take(1) + GAMMA * np.arange(1, size + 1, dtype=np.uint64))
         return np.asarray((mixed >> np.uint64(11)) * 2.0**-53)
 
     def _take(self, words: int) -> NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""Ranking the answers that views and rollouts of a puzzle came to: ballots for the same answer are added up.
+"""Voting: ballots for the same answer to a puzzle are added up, and its answers are ranked. Used by ARC and the solver.
 
 Letters in shape comments: N ballots, V distinct answers.
 """
@@ -38,11 +38,19 @@ def rank(puzzles: Numbers, hashes: Numbers, weights: Numbers, votes: Numbers, co
         votes: how many ballots each entry stands for, (N,).
         confidences: their sum over those, (N,). Sums of integers do not depend on the order.
     """
+    first, (weight, count, sums) = add_up(puzzles, hashes, weights, votes, confidences)
+    means = sums / count
+    best = np.lexsort((hashes[first], -means, -weight, puzzles[first]))
+    return Ranking(puzzles[first][best], hashes[first][best], weight[best], count[best], means[best], first[best])
+
+
+def add_up(puzzles: Numbers, hashes: Numbers, *values: Numbers) -> tuple[NDArray[np.intp], list[Numbers]]:
+    """Add up values of the ballots for the same answer to the same puzzle, all (N,).
+
+    Returns:
+        The first ballot of each distinct answer, (V,), ordered by puzzle and hash, and a sum of each value, (V,).
+    """
     order = np.lexsort((hashes, puzzles))  # stable: the first ballot of an answer leads its others
     same = (puzzles[order][1:] == puzzles[order][:-1]) & (hashes[order][1:] == hashes[order][:-1])
     begins = np.flatnonzero(~np.concatenate([np.zeros(min(1, len(order)), dtype=np.bool_), same]))
-    sums = [np.add.reduceat(values[order], begins) for values in (weights, votes, confidences)]
-    weight, count, means = sums[0], sums[1], sums[2] / sums[1]
-    first = order[begins]
-    best = np.lexsort((hashes[first], -means, -weight, puzzles[first]))
-    return Ranking(puzzles[first][best], hashes[first][best], weight[best], count[best], means[best], first[best])
+    return order[begins], [np.add.reduceat(value[order], begins) for value in values]

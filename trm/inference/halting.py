@@ -1,50 +1,48 @@
-"""When to stop thinking about a puzzle before its last supervision step.
+"""Early exit: rules by which a puzzle halts before its last supervision step.
 
-Letters in shape comments: B puzzles still being thought about, L grid cells, V vocabulary.
+Letters in shape comments: B puzzles that have not halted, L grid cells, V vocabulary.
 """
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trm.choices import EarlyExit
 from trm.data import PuzzleData
 from trm.errors import InputError, check_choice
 from trm.nn import State, StepOutput
 
-RuleName = Literal["never", "head", "stable", "rules"]
-RULES: tuple[RuleName, ...] = ("never", "head", "stable", "rules")
-
 
 class HaltingContext(NamedTuple):
-    """Where the puzzles of a batch stand after a supervision step."""
+    """What a halting rule decides by: the puzzles of a batch after a supervision step."""
 
     inputs: Tensor
     """Tokens of the questions, (B, L)."""
     output: StepOutput
-    """What the step returned."""
+    """Output of the step."""
     tokens: Tensor
     """The most likely token of each cell, (B, L)."""
     unchanged: Tensor
-    """For how many supervision steps all tokens have stayed the same, (B,)."""
+    """Number of supervision steps in a row that changed no token, (B,)."""
     before: State
-    """The state that the step began with, 2 x (B, S, D)."""
+    """State before the step, 2 x (B, S, D)."""
     rows: Tensor
-    """Which rows of the batch that was asked these puzzles are, (B,)."""
+    """Index of each puzzle in the batch that was passed to ``think``, (B,)."""
 
 
 HaltingRule = Callable[[HaltingContext], Tensor]
-"""Tells which puzzles to stop thinking about, (B,) bool; it is asked after every supervision step."""
+"""Returns which puzzles halt, (B,) bool; called after every supervision step."""
 
 
 def head(threshold: float = 0.5) -> HaltingRule:
-    """Stop where the halting head gives stopping more than this probability.
+    """Halt where the halting probability is above a threshold; at 0.5, as slots halt in training.
 
-    That is the probability that the answer is right; with a continue loss, of stopping rather than going on. At 0.5
-    it is how slots halt in training.
+    The halting head predicts the probability that the answer is right; with a continue loss, that halting is worth more
+    than going on.
 
     Raises:
         InputError: if the threshold is not between 0 and 1.
@@ -56,12 +54,12 @@ def head(threshold: float = 0.5) -> HaltingRule:
 
 
 def stable(steps: int = 1) -> HaltingRule:
-    """Stop where the answer has stayed the same for so many supervision steps."""
+    """Halt where this many supervision steps in a row have not changed the answer."""
     return lambda context: context.unchanged >= steps
 
 
 def rules(data: PuzzleData) -> HaltingRule:
-    """Stop where the answer obeys the rules of the family, which must have some."""
+    """Halt where the answer is valid by the rules of the family, which must have some."""
 
     def obeyed(context: HaltingContext) -> Tensor:
         valid = obeys(data, context.inputs, context.tokens)
@@ -71,18 +69,20 @@ def rules(data: PuzzleData) -> HaltingRule:
     return obeyed
 
 
-def halting_rule(name: RuleName, threshold: float, data: object) -> HaltingRule | None:
+def halting_rule(name: EarlyExit, threshold: float, data: object, auto: EarlyExit = "head") -> HaltingRule | None:
     """Return a rule by its name; None for "never".
 
     Args:
-        name: one of ``RULES``.
-        threshold: of "head".
-        data: the family whose rules "rules" asks.
+        name: of the rule.
+        threshold: halting probability for "head".
+        data: the family whose rules "rules" checks.
+        auto: the rule that "auto" stands for.
 
     Raises:
-        InputError: if there is no such rule, or "rules" is asked of a family without any.
+        InputError: if there is no such rule, or the name is "rules" and the family has none.
     """
-    check_choice("halting", RULES, rule=name)
+    check_choice("halting", get_args(EarlyExit), rule=name)
+    name = auto if name == "auto" else name
     if name == "rules":
         if not (isinstance(data, PuzzleData) and has_rules(data)):
             raise InputError(
@@ -94,9 +94,9 @@ def halting_rule(name: RuleName, threshold: float, data: object) -> HaltingRule 
 
 
 def obeys(data: PuzzleData, inputs: Tensor, tokens: Tensor) -> Tensor | None:
-    """Let a family check answers by its rules, 2 x (B, L) to (B,) bool; None if it has none.
+    """Return which answers are valid by the rules of a family, 2 x (B, L) to (B,) bool; None if it has no rules.
 
-    Rows of padding, whose question is empty, are not shown to it and obey nothing.
+    Padding, samples whose question is empty, is not valid, and the family does not see it.
     """
     real = inputs.any(-1)
     questions, answers = (part[real].to(torch.uint8).cpu().numpy() for part in (inputs, tokens))
@@ -105,6 +105,6 @@ def obeys(data: PuzzleData, inputs: Tensor, tokens: Tensor) -> Tensor | None:
 
 
 def has_rules(data: PuzzleData) -> bool:
-    """Tell whether a family can check answers by rules."""
+    """Return whether a family can check answers by rules."""
     nothing = np.zeros((0, data.seq_len), dtype=np.uint8)
     return data.valid(nothing, nothing) is not None

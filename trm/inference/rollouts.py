@@ -32,6 +32,11 @@ class Rollouts(NamedTuple):
     steps: NDArray[np.int64]
     """Supervision steps taken, (R,)."""
 
+    @property
+    def confidences(self) -> NDArray[np.float64]:
+        """Halting probability of the last supervision step, (R,)."""
+        return np.asarray(1 / (1 + np.exp(-self.halt)))
+
     @classmethod
     def join(cls, parts: Sequence["Rollouts"]) -> "Rollouts":
         """Put rollouts behind each other."""

@@ -1,1 +1,1 @@
-"""Showing how a model thinks about one puzzle: as a page, as an animation, as pictures during training."""
+"""A model's answer to one puzzle, update by update: as a page, as an animation, as pictures during training."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from trm.data import PuzzleData
 from trm.data.samples import Tokens
 from trm.trace.record import Recording
-from trm.trace.theme import broken, look
+from trm.trace.theme import ANSWER, CHANGED, SKY, WRONG, broken, look
 
 LEVELS = 64
-"""Of confidence: as many as there are letters of one byte."""
+"""Levels of confidence, a letter for each."""
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" + "".join(map(chr, range(192, 384)))
 """A letter for each token and each level of confidence."""
 
@@ -31,6 +31,8 @@ def page(data: PuzzleData, recording: Recording, question: Tokens, label: Tokens
         about: what stands beside it.
     """
     template = files("trm.trace").joinpath("page.html").read_text(encoding="utf-8")
+    for name, colour in {"ANSWER": ANSWER, "WRONG": WRONG, "CHANGED": CHANGED, "SKY": SKY}.items():
+        template = template.replace(f"__{name}__", colour)
     content = json.dumps(_content(data, recording, question, label, title, about), separators=(",", ":"))
     return template.replace("__DATA__", content.replace("<", "\\u003c"))
 
@@ -39,7 +41,7 @@ def _content(
     data: PuzzleData, recording: Recording, question: Tokens, label: Tokens | None, title: str, about: str
 ) -> dict[str, Any]:
     seen = look(data)
-    # Where a known answer ends, what the model says beyond it was never asked of it.
+    # The model was never trained on the cells beyond a known answer.
     shown = [question, *((frame.answer for frame in recording.steps) if label is None else [label])]
     rows, columns = used(shown, seen.rows, seen.columns) if seen.apart else (seen.rows, seen.columns)
 

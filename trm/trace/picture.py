@@ -7,9 +7,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from trm.data import PuzzleData
 from trm.data.samples import Tokens
 from trm.trace.page import used
-from trm.trace.theme import Theme, look
-
-PAPER, INK, FILLED, GIVEN, LINE, WRONG = "#ffffff", "#1c2330", "#2563eb", "#eceef2", "#c8ccd4", "#dc2626"
+from trm.trace.theme import ANSWER, GIVEN, INK, LINE, PAPER, WRONG, Theme, look
 
 
 def picture(
@@ -20,7 +18,7 @@ def picture(
     confidence: NDArray[np.float32] | None = None,
     side: int = 240,
 ) -> Image.Image:
-    """Draw a board: givens on grey, what is sure in strong colours, wrong cells with a red corner.
+    """Draw a board: givens on grey, the more probable a token the stronger its colour, wrong cells with a red corner.
 
     Args:
         data: the family.
@@ -44,7 +42,7 @@ def picture(
         colour = seen.colours[token]
         background = _mixed(colour, PAPER, 0.25 + 0.75 * sure) if colour else GIVEN if given[cell] else PAPER
         draw.rectangle((left, top, left + size, top + size), fill=background, outline=LINE if size > 6 else None)
-        ink = PAPER if colour else INK if given[cell] else _mixed(FILLED, PAPER, 0.25 + 0.75 * sure)
+        ink = PAPER if colour else INK if given[cell] else _mixed(ANSWER, PAPER, 0.25 + 0.75 * sure)
         draw.text((left + size / 2, top + size / 2), seen.symbols[token], fill=ink, font=font, anchor="mm")
         if label is not None and label[cell] and label[cell] != token:
             corner = max(2, size // 4)

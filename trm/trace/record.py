@@ -1,4 +1,4 @@
-"""Recording all that a model does to its answer and its latent while it thinks about one puzzle.
+"""Records every update of the answer and the latent of one puzzle.
 
 Letters in shape comments: F frames, L grid cells, P puzzle tokens, S = P + L, D hidden size, n latent steps, T cycles.
 """
@@ -21,7 +21,7 @@ INSPECTED = (TRM, TwoNetworks, HRM)
 
 
 class Frame(NamedTuple):
-    """How things stand after an update of the latent or of the answer."""
+    """The state of a puzzle after an update of the latent or of the answer."""
 
     step: int
     """Supervision step, from 1."""
@@ -36,11 +36,11 @@ class Frame(NamedTuple):
     halting: float
     """Halting probability that goes with the answer."""
     stops: bool
-    """Whether the halting head would stop there; it is asked at the end of a supervision step alone."""
+    """Whether early exit by the halting head at 0.5 would stop here; it can at the end of a supervision step only."""
     change: float
-    """By how much the update changed what it updated, relative to its norm."""
+    """Norm of the update relative to the norm of what it changed."""
     drift: tuple[float, float]
-    """The latent among all of the recording, along its two directions of greatest variance."""
+    """The latent along the two directions of greatest variance of all latents of the recording."""
 
 
 class Recording(NamedTuple):
@@ -58,7 +58,7 @@ class Recording(NamedTuple):
 
 
 class _Moment(NamedTuple):
-    """What a frame is made of, before it is known where it lies among the others."""
+    """A frame before its place among the others is computed."""
 
     place: tuple[int, int, int]
     y: Tensor
@@ -68,10 +68,10 @@ class _Moment(NamedTuple):
 
 @torch.no_grad()
 def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Recording:
-    """Think about a puzzle for a number of supervision steps, and record every update.
+    """Take supervision steps with a puzzle, and record every update.
 
-    The network runs as it always does; its updates are listened to, and the answers that a latent would lead to are
-    computed afterwards.
+    The network runs as always and its updates are intercepted; the answers that a latent would lead to are computed
+    afterwards.
 
     Args:
         module: the model, in evaluation mode.
@@ -115,7 +115,7 @@ def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Reco
 
 
 def probabilities(logits: Tensor, loss: str) -> Tensor:
-    """Return the probability of each token, (..., V), as the loss of the answer has them."""
+    """Return the probability of each token, (..., V), by the loss that the model was trained with."""
     return LOG_PROBABILITIES[loss](logits).exp()
 
 
@@ -132,7 +132,7 @@ def principal_directions(points: Tensor) -> tuple[Tensor, float]:
 
 
 class _Listener:
-    """Hears what every application of a network's blocks returns, while it is entered."""
+    """Context manager that collects what each application of a network's blocks returns."""
 
     def __init__(self, core: TRM) -> None:
         self.core = core
@@ -152,7 +152,7 @@ class _Listener:
 
 
 def _inspect(core: TRM, step: int, before: State, updates: list[Tensor]) -> list[_Moment]:
-    """Tell apart the updates of a supervision step, and find the answer that each latent would lead to."""
+    """Return a moment for each update of a supervision step, with the answer that each latent would lead to."""
     y, z = before
     blocks = core.answer_blocks if isinstance(core, TwoNetworks) else core.blocks
     moments, heard = [], iter(updates)

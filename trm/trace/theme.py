@@ -1,4 +1,4 @@
-"""How the puzzles of each family look: the grid, and a symbol and a colour for every token."""
+"""How pictures look: the colours of all of them, and the grid and the symbols of each family's puzzles."""
 
 import math
 from typing import NamedTuple
@@ -24,7 +24,12 @@ ARC_COLOURS = (
     "#870c25",
 )
 """Of the cells 0 to 9, as arcprize.org shows them."""
-WALL, ENDS, WAY = "#4a5568", "#dd8a00", "#3b82f6"
+PAPER, INK, SOFT, LINE, GIVEN = "#ffffff", "#1c2330", "#5b6472", "#d9dbe0", "#eceef2"
+BLUE, VERMILLION, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"
+"""Told apart with any colour vision (Okabe and Ito, jfly.uni-koeln.de/color)."""
+ANSWER, WRONG, CHANGED = BLUE, VERMILLION, ORANGE
+"""Of what a model predicts, of what is wrong in it, and of what changed since the frame before."""
+WALL, ENDS, WAY = "#4a5568", ORANGE, BLUE
 
 
 class Theme(NamedTuple):
@@ -33,7 +38,7 @@ class Theme(NamedTuple):
     rows: int
     columns: int
     box: tuple[int, int]
-    """Samples and columns of a box with a frame of its own."""
+    """Rows and columns of a box with a frame of its own."""
     symbols: list[str]
     """Of each token, (V,)."""
     colours: list[str]
@@ -43,7 +48,7 @@ class Theme(NamedTuple):
 
 
 def look(data: PuzzleData) -> Theme:
-    """Return the look of a family; one that is not known here is a grid as close to a square as there is."""
+    """Return the look of a family; one that has none here is a grid as close to a square as there is."""
     if isinstance(data, Sudoku):
         geometry = data.geometry
         symbols = ["", "", *SYMBOLS[: data.size]]
@@ -60,7 +65,7 @@ def look(data: PuzzleData) -> Theme:
 
 
 def broken(data: PuzzleData, question: Tokens, answer: Tokens) -> NDArray[np.bool_]:
-    """Tell which cells of an answer break a rule, (L,); none where a family knows rules for the whole board alone."""
+    """Return which cells of an answer break a rule, (L,); none where a family has rules for the whole board alone."""
     given = data.givens(question)
     marked = given & (question != answer)
     if isinstance(data, Sudoku):

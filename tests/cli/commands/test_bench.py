@@ -37,7 +37,7 @@ def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_windows")
 def test_bench_prints_a_table_and_writes_all_it_measured(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*QUICK, "--repeats=2", "--json=bench.json"]) == 0
+    assert main([*QUICK, "--repeats=2", "-o", "bench.json"]) == 0
     result = json.loads((here / "bench.json").read_text())
     assert list(result) == ["machine", "configuration", "train", "solve", "data"]
     train = result["train"]
@@ -57,7 +57,7 @@ def test_bench_prints_a_table_and_writes_all_it_measured(here: Path, capsys: pyt
 
 def test_bench_measures_whatever_length_of_run_is_configured(here: Path) -> None:
     lengths = ["--trainer.max_steps=1", "--trainer.limit_train_batches=1", "--trainer.fast_dev_run=true"]
-    assert main([*QUICK, "--what=train", "--repeats=3", "--json=bench.json", *lengths]) == 0
+    assert main([*QUICK, "--what=train", "--repeats=3", "-o", "bench.json", *lengths]) == 0
     assert json.loads(Path("bench.json").read_text())["train"]["seconds_per_step"]["least"] > 0
 
 
@@ -106,7 +106,7 @@ def test_solving_takes_the_weights_of_a_checkpoint(here: Path) -> None:
     assert main([*fit, "--trainer.enable_model_summary=false", "--trainer.limit_val_batches=0"]) == 0
     path = "runs/quickstart/checkpoints/last.ckpt"
     before = Path(path).read_bytes()
-    assert main([*QUICK, "--what=solve", "--repeats=1", f"--ckpt_path={path}", "--json=bench.json"]) == 0
+    assert main([*QUICK, "--what=solve", "--repeats=1", f"--ckpt_path={path}", "-o", "bench.json"]) == 0
     assert json.loads(Path("bench.json").read_text())["solve"]["weights"] == path
     assert Path(path).read_bytes() == before
 
@@ -115,7 +115,7 @@ def test_solving_takes_the_weights_of_a_checkpoint(here: Path) -> None:
     ("arguments", "told"),
     [
         (["--repeats=0"], "bench.repeats is 0, but must be at least 1"),
-        (["--json=nowhere/bench.json"], "--json is nowhere/bench.json, but there is no folder nowhere"),
+        (["-o", "configs/quickstart.yaml/bench.json"], "quickstart.yaml is not a folder that can be written to"),
         (["--trainer.devices=2"], "trm bench measures one device, not 2: pass --trainer.devices 1"),
         (["--ckpt_path=none.ckpt"], "none.ckpt"),
     ],

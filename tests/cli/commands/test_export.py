@@ -18,6 +18,7 @@ from trm.checkpoints.sharing import to_give_away
 from trm.checkpoints.summary import describe
 from trm.cli.main import main
 from trm.data import ARC, Maze, Sudoku
+from trm.data.samples import to_batch
 from trm.module import TRMModule
 from trm.training.compatibility import ARCHITECTURE
 
@@ -84,8 +85,8 @@ def test_a_model_to_give_away_answers_as_the_checkpoint_and_is_no_more_than_that
     assert after["global_step"] == 6
     assert describe("given.ckpt")["averaged"]
     assert not any(name.startswith("_") for name in after["hyper_parameters"])
-    module, data = load_checkpoint(last)
-    batch = next(labelled(data, 0, 8, module.device))
+    _, data = load_checkpoint(last)
+    batch = to_batch(next(labelled(data, 0, 8)))
     logits = [load_checkpoint(path)[0].solve(batch.inputs, batch.puzzle_ids).logits for path in (last, "given.ckpt")]
     assert torch.equal(*logits)
     capsys.readouterr()

@@ -242,8 +242,8 @@ def test_rows_of_concept_arc_are_left_out_where_its_tasks_are_not_known(
 ) -> None:
     names = IDENTIFIERS["identifiers"]
     kept = min(names.index(task) for task in IDENTIFIERS["subsets"]["concept"])
-    monkeypatch.setattr("trm.cli.commands.import_.OFFICIAL_ROWS", {len(names): ("training", "evaluation", "concept")})
-    monkeypatch.setattr("trm.cli.commands.import_.CONCEPT_ROWS", len(names) - kept)
+    monkeypatch.setattr("trm.checkpoints.conversion.OFFICIAL_ROWS", {len(names): ("training", "evaluation", "concept")})
+    monkeypatch.setattr("trm.checkpoints.conversion.CONCEPT_ROWS", len(names) - kept)
     assert main(["import", *arc, *official_tasks(here, "training,evaluation")]) == 0
     assert f"left out: the last {len(names) - kept} rows" in capsys.readouterr().out
     checkpoint = read_checkpoint("out.ckpt")

@@ -176,4 +176,4 @@ def test_bad_requests_are_refused(
     assert "there is no configs/maze.yaml" in refused(capsys, ["reproduce", "maze"])
     assert "--devices is 7" in refused(capsys, ["reproduce", "maze", f"--configs={CONFIGS}", "--devices=7"])
     assert "reproduce.tries is 0" in refused(capsys, ["reproduce", "maze", f"--configs={CONFIGS}", "--tries=0"])
-    assert "invalid choice: 'chess'" in refused(capsys, ["reproduce", "chess"])
+    assert "there is no experiment 'mase'; did you mean maze?" in refused(capsys, ["reproduce", "mase"])

@@ -1,6 +1,6 @@
 """The command ``trm bench``: how fast a configuration trains, solves and reads its data on this machine."""
 
-import json as json_
+import json as json_format
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from trm.bench.measure import Spread, data_rate, solving, training
 from trm.checkpoints.files import read_checkpoint
 from trm.data import PuzzleData
+from trm.data.atomic import atomic_write, check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.provenance import machine
@@ -25,7 +26,8 @@ def bench(
     datamodule: LightningDataModule | None = None,
     what: Literal["train", "solve", "data", "all"] = "all",
     repeats: int = 5,
-    json: str = "",
+    output: str = "",
+    json: bool = False,
     ckpt_path: str | None = None,
 ) -> None:
     """Measure how fast a configuration trains, solves and reads its data here; nothing of a run is written.
@@ -35,9 +37,10 @@ def bench(
         model: the module.
         datamodule: the family of puzzles.
         what: what to measure.
-        repeats: measurements of each kind, of which the median and the range are told. One of training takes a
+        repeats: measurements of each kind, whose median and range are printed. One of training takes a
             batch in Lightning and one in a bare loop, one of solving a batch of evaluation.
-        json: file to write the results to as well.
+        output: JSON file to write the results to.
+        json: print one JSON object.
         ckpt_path: weights to solve with. Without, or with "last" as the configurations have it for training, they
             are random, and every puzzle takes all steps.
 
@@ -46,8 +49,8 @@ def bench(
     """
     assert isinstance(model, TRMModule) and isinstance(datamodule, PuzzleData)
     check_range("bench", 1, repeats=repeats)
-    if json and not Path(json).parent.is_dir():
-        raise InputError(f"--json is {json}, but there is no folder {Path(json).parent}")
+    if output:
+        check_writable(Path(output))
     if trainer.world_size > 1:
         raise InputError(f"trm bench measures one device, not {trainer.world_size}: pass --trainer.devices 1")
     weights = None if ckpt_path in (None, "last") else str(ckpt_path)
@@ -64,9 +67,10 @@ def bench(
         result["solve"] = {"weights": weights or "random", **solving(trainer, model, datamodule, repeats)}
     if what in ("data", "all"):
         result["data"] = {f"rows_per_second_{n}_workers": data_rate(datamodule, n, repeats) for n in WORKERS}
-    print(table(result))
-    if json:
-        Path(json).write_text(json_.dumps(_plain(result), indent=1) + "\n", encoding="utf-8")
+    print(json_format.dumps(_plain(result)) if json else table(result))
+    if output:
+        with atomic_write(Path(output), "w") as file:
+            file.write(json_format.dumps(_plain(result), indent=1) + "\n")
 
 
 def trainer_arguments(configured: dict[str, Any]) -> dict[str, Any]:

@@ -1,35 +1,38 @@
 """The command ``trm data check``."""
 
-import argparse
-import json
+import json as json_format
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
-from jsonargparse import ArgumentParser
 
-from trm.data import PuzzleData
-from trm.data.integrity import Report, check_data
+from trm.cli.parser import ENV_PREFIX, OneSentence
 from trm.errors import InputError
 
+if TYPE_CHECKING:
+    from trm.data.integrity import Report
 
-def check(argv: list[str]) -> int:
-    """Theme for duplicates, leaks between splits, and wrong or ambiguous answers in a set of puzzles.
 
-    Takes the configurations and ``--data`` options that ``trm fit`` takes; the rest of a configuration is ignored.
+def data_check(*options: str, config: list[str] = [], json: bool = False) -> int:  # noqa: B006 - never changed
+    """Look for duplicates, leaks between splits, and wrong or ambiguous answers in a set of puzzles.
+
+    Args:
+        *options: the ``--data`` options of ``trm fit``, such as --data Sudoku --data.size 4.
+        config: configuration whose data part is checked, -c for short; several go on top of each other. Its other parts
+            are ignored.
+        json: print one JSON object.
 
     Returns:
         0 if nothing is wrong, else 1.
     """
-    parser = ArgumentParser(prog="trm data check", description=(check.__doc__ or "").splitlines()[0])
-    parser.add_argument("-c", "--config", metavar="FILE", help="configuration whose data part is checked")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    from trm.data import PuzzleData
+    from trm.data.integrity import check_data
+
+    parser = OneSentence(prog="trm data check", env_prefix=f"{ENV_PREFIX}_DATA_CHECK_")
     parser.add_subclass_arguments(PuzzleData, "data", required=True)
-    configs = argparse.ArgumentParser(prog=parser.prog, usage="%(prog)s --help", add_help=False, allow_abbrev=False)
-    configs.add_argument("-c", "--config", action="append", default=[])
-    given, others = configs.parse_known_args(argv)
-    arguments = parser.parse_args([*_data_arguments(given.config), *others])
-    report = check_data(parser.instantiate_classes(arguments).data)
-    print(json.dumps(report._asdict()) if arguments.json else _for_people(report))
+    arguments = parser.parse_args([*_data_arguments(config), *options])
+    report = check_data(parser.instantiate(arguments).data)
+    print(json_format.dumps(report._asdict()) if json else _for_people(report))
     return 0 if report.clean else 1
 
 
@@ -49,11 +52,11 @@ def _data_arguments(files: list[str]) -> list[str]:
         if "class_path" in data:
             options.append(f"--data={data['class_path']}")
         for name, value in (data.get("init_args") or {}).items():
-            options.append(f"--data.{name}={value if isinstance(value, str) else json.dumps(value)}")
+            options.append(f"--data.{name}={value if isinstance(value, str) else json_format.dumps(value)}")
     return options
 
 
-def _for_people(report: Report) -> str:
+def _for_people(report: "Report") -> str:
     lines = [f"{split:>6}: {count:,} rows" for split, count in report.rows.items()]
     lines += [f"{count:>9,}  {fault}" for fault, count in report.faults.items()]
     return "\n".join([*lines, "nothing is wrong" if report.clean else "something is wrong: see the counts above"])

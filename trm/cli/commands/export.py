@@ -2,12 +2,6 @@
 
 from typing import Literal
 
-import torch
-
-from trm.checkpoints.files import CheckpointFiles, read_checkpoint, refuse_overwriting
-from trm.checkpoints.load import load_checkpoint
-from trm.checkpoints.official import MULTIPLES, official_options, to_official
-from trm.checkpoints.sharing import to_give_away
 from trm.errors import InputError
 
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
@@ -42,11 +36,17 @@ def export(
     """
     if format == "trm" and uncompiled:
         raise InputError("uncompiled is true, but goes with the format official: the format trm has its own names")
+    from trm.checkpoints.files import refuse_overwriting
+
     refuse_overwriting(output, force)
     return _for_people(checkpoint, output, family) if format == "trm" else _official(checkpoint, output, uncompiled)
 
 
 def _for_people(checkpoint: str, output: str, family: str) -> int:
+    from trm.checkpoints.files import CheckpointFiles, read_checkpoint
+    from trm.checkpoints.load import load_checkpoint
+    from trm.checkpoints.sharing import to_give_away
+
     data = load_checkpoint(checkpoint, family)[1]  # refuses what nobody could use
     content = read_checkpoint(checkpoint)
     model = to_give_away(content, data)
@@ -61,6 +61,11 @@ def _for_people(checkpoint: str, output: str, family: str) -> int:
 
 
 def _official(checkpoint: str, output: str, uncompiled: bool) -> int:
+    import torch
+
+    from trm.checkpoints.files import CheckpointFiles, read_checkpoint
+    from trm.checkpoints.official import MULTIPLES, official_options, to_official
+
     content = read_checkpoint(checkpoint)
     prefix = PLAIN if uncompiled else COMPILED
     state = {name.removeprefix("core."): tensor for name, tensor in content["state_dict"].items()}

@@ -3,16 +3,16 @@
 import json as json_format
 from typing import Any
 
-from trm.checkpoints.summary import describe
-
 
 def info(checkpoint: str, json: bool = False) -> int:
-    """Tell what a checkpoint is: family, step, metrics, configuration and sizes.
+    """Describe a checkpoint: family, step, metrics, configuration and sizes.
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         json: print one JSON object.
     """
+    from trm.checkpoints.summary import describe
+
     facts = describe(checkpoint)
     print(json_format.dumps(facts) if json else _for_people(facts))
     return 0

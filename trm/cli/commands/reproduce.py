@@ -1,6 +1,7 @@
 """The command ``trm reproduce``: the plan of an experiment of the paper, what it takes to run it, and its run."""
 
-import argparse
+import difflib
+import os
 import shlex
 import signal
 import subprocess
@@ -12,10 +13,9 @@ from typing import Any
 
 import yaml
 
-from trm.checkpoints.files import read_pickle
+from trm.cli.parser import ENV_PREFIX
 from trm.errors import InputError, check_range
 from trm.reproduce.experiments import EXPERIMENTS, PAPER, Experiment
-from trm.reproduce.ledger import check_ledger
 
 SLOTS = 768  # over all devices, as published
 SAME = (
@@ -27,8 +27,30 @@ SAME = (
 FINAL = (0, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # done, refused, stopped by its user
 
 
-def reproduce(argv: list[str]) -> int:
+def reproduce(
+    experiment: str = "",
+    /,
+    *options: str,
+    devices: int = 1,
+    configs: str = "configs",
+    run: bool = False,
+    tries: int = 10,
+    ledger: str = "benchmarks/ledger.csv",
+    claim: str = "",
+    launch: str = "",
+) -> int:
     """List the experiments of the paper, print the plan of one and, with --run, carry it out.
+
+    Args:
+        experiment: its name; without it, all are listed.
+        *options: those of trm fit and trm test, such as --data.source FOLDER; they go to both.
+        devices: GPUs, which share the 768 slots.
+        configs: folder of the configurations.
+        run: train and test; the same command again continues.
+        tries: starts of a command that crashes.
+        ledger: CSV file for the results.
+        claim: name of the results there; by default that of the experiment.
+        launch: command that starts the processes of trm fit and trm test, such as srun.
 
     Returns:
         The exit status of the last command that ran, 0 without ``--run``.
@@ -36,56 +58,36 @@ def reproduce(argv: list[str]) -> int:
     Raises:
         InputError: if the configurations are not at hand, the slots cannot be shared out, or the ledger cannot be kept.
     """
-    arguments, others = _parser().parse_known_args(argv)
-    if arguments.experiment is None:
+    if not experiment:
         print(_list())
         return 0
-    experiment = EXPERIMENTS[arguments.experiment]
-    config = arguments.configs / f"{experiment.config}.yaml"
+    if experiment not in EXPERIMENTS:
+        near = difflib.get_close_matches(experiment, EXPERIMENTS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "trm reproduce lists all"
+        raise InputError(f"there is no experiment {experiment!r}; {hint}")
+    chosen = EXPERIMENTS[experiment]
+    config = Path(configs, f"{chosen.config}.yaml")
     if not config.is_file():
         raise InputError(f"there is no {config}: run this in a clone of the project, or pass --configs FOLDER")
-    if arguments.devices < 1 or SLOTS % arguments.devices:
-        raise InputError(f"--devices is {arguments.devices}, but must be a divisor of the {SLOTS} slots")
-    check_range("reproduce", 1, tries=arguments.tries)
-    folder = f"runs/{arguments.experiment}"
-    options = [
-        f"--config={config}",
-        *_devices(arguments.devices),
-        *experiment.arguments,
-        f"--trainer.logger.save_dir={folder}",
-        *others,
-    ]
-    changed, other = _values(options), _differing(_values(others))
-    name = arguments.claim or ("other/" * bool(other) + arguments.experiment)
-    claim = [f"--ledger={arguments.ledger}", f"--claim={name}"]
-    commands = [["trm", "fit", *options], ["trm", "test", *options, *claim]]
-    print(_plan(experiment, yaml.safe_load(config.read_text(encoding="utf-8")), changed, other, commands))
-    if not arguments.run:
+    if devices < 1 or SLOTS % devices:
+        raise InputError(f"--devices is {devices}, but must be a divisor of the {SLOTS} slots")
+    check_range("reproduce", 1, tries=tries)
+    folder = f"--trainer.logger.save_dir=runs/{experiment}"
+    settings = [f"--config={config}", *_devices(devices), *chosen.arguments, folder, *options]
+    changed, other = _values(settings), _differing(_values(options))
+    name = claim or ("other/" * bool(other) + experiment)
+    commands = [["trm", "fit", *settings], ["trm", "test", *settings, f"--ledger={ledger}", f"--claim={name}"]]
+    print(_plan(chosen, yaml.safe_load(config.read_text(encoding="utf-8")), changed, other, commands))
+    if not run:
         return 0
-    check_ledger(arguments.ledger)
+    from trm.reproduce.ledger import check_ledger
+
+    check_ledger(Path(ledger))
     last = Path(changed["trainer.logger.save_dir"], "checkpoints", "last.ckpt")
     for command in commands:
-        if status := _carry_out(command, shlex.split(arguments.launch), arguments.tries, last):
+        if status := _carry_out(command, shlex.split(launch), tries, last):
             return status
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="trm reproduce",
-        description=(reproduce.__doc__ or "").splitlines()[0],
-        epilog="Any other option goes to trm fit and trm test, such as --data.source FOLDER.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("experiment", nargs="?", choices=EXPERIMENTS, metavar="NAME", help="without it, all are listed")
-    parser.add_argument("--devices", type=int, default=1, help=f"GPUs, which share the {SLOTS} slots (default: 1)")
-    parser.add_argument("--configs", type=Path, default=Path("configs"), help="folder of the configurations")
-    parser.add_argument("--run", action="store_true", help="train and test; the same command again continues")
-    parser.add_argument("--tries", type=int, default=10, help="starts of a command that crashes (default: 10)")
-    parser.add_argument("--ledger", type=Path, default=Path("benchmarks/ledger.csv"), help="where the results go")
-    parser.add_argument("--claim", default="", help="their name there (default: NAME)")
-    parser.add_argument("--launch", default="", help="what starts the processes of a command, such as srun")
-    return parser
 
 
 def _list() -> str:
@@ -104,7 +106,7 @@ def _devices(count: int) -> list[str]:
     return [] if count == 1 else [f"--trainer.devices={count}"]
 
 
-def _values(options: list[str]) -> dict[str, str]:
+def _values(options: Sequence[str]) -> dict[str, str]:
     """Return the values that options set, by their names; of two for the same name the last counts."""
     values = {}
     for option, after in zip(options, [*options, ""][1:], strict=True):
@@ -165,6 +167,8 @@ def _carry_out(command: list[str], launch: list[str], tries: int, last: Path) ->
     An error that comes twice with the run at the same step, such as a divergence, would come a third time: it is final,
     as is a refusal and a stop by the user.
     """
+    from trm.checkpoints.files import read_pickle
+
     status, step, failed_at = 0, 0, -1
     for start in range(tries):
         if start:
@@ -186,7 +190,9 @@ def _run(command: list[str]) -> int:
     Returns:
         Its exit status, 128 + n if signal n has ended it.
     """
-    process = subprocess.Popen(command)
+    foreign = tuple(f"{ENV_PREFIX}_{name}__" for name in ("FIT", "TEST"))  # settings that the plan does not name
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    process = subprocess.Popen(command, env=environment)
     handlers = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
         signal.SIGTERM: signal.signal(signal.SIGTERM, lambda signum, _: process.send_signal(signum)),

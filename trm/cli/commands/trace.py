@@ -4,21 +4,15 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from trm.checkpoints.files import refuse_overwriting
-from trm.checkpoints.load import load_checkpoint
-from trm.data import ARC, PuzzleData
-from trm.data.arc.ask import ask, refuse_changed_tasks
-from trm.data.arc.sources import read_task
-from trm.data.atomic import atomic_write
-from trm.data.samples import Tokens
 from trm.errors import InputError, check_range
-from trm.module import TRMModule
-from trm.trace.page import page
-from trm.trace.picture import beside, picture
-from trm.trace.record import Recording, record
+
+if TYPE_CHECKING:
+    from trm.data import PuzzleData
+    from trm.data.samples import Tokens
+    from trm.module import TRMModule
+    from trm.trace.record import Recording
 
 FRAME = 700  # milliseconds a supervision step is shown for in an animated picture
 
@@ -35,7 +29,7 @@ def trace(
     force: bool = False,
     family: str = "",
 ) -> int:
-    """Show a model thinking about one puzzle, update by update.
+    """Show how the answer to one puzzle develops, update by update.
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
@@ -50,6 +44,13 @@ def trace(
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
     """
+    from trm.checkpoints.files import refuse_overwriting
+    from trm.checkpoints.load import load_checkpoint
+    from trm.data.atomic import atomic_write
+    from trm.trace.page import page
+    from trm.trace.picture import beside, picture
+    from trm.trace.record import record
+
     check_range("trace", 0, depth=depth, delay=delay)
     if not (output or gif or terminal):
         raise InputError("nothing to show the trace in: pass -o trace.html, --gif trace.gif or --terminal")
@@ -79,12 +80,16 @@ def trace(
     return 0
 
 
-def find(module: TRMModule, data: PuzzleData, puzzle: str) -> tuple[Tokens, Tokens | None, int]:
+def find(module: "TRMModule", data: "PuzzleData", puzzle: str) -> "tuple[Tokens, Tokens | None, int]":
     """Return the tokens of a question, (L,), those of its answer if it is known, and its puzzle id.
 
     Raises:
         InputError: if there is no such puzzle, or the model's puzzle embedding stands for others.
     """
+    from trm.data import ARC
+    from trm.data.arc.ask import ask, refuse_changed_tasks
+    from trm.data.arc.sources import read_task
+
     if isinstance(data, ARC):
         refuse_changed_tasks(data, module.hparams["num_puzzles"])
     if puzzle.startswith("test:"):
@@ -99,10 +104,10 @@ def find(module: TRMModule, data: PuzzleData, puzzle: str) -> tuple[Tokens, Toke
     return data.parse(puzzle), None, 0
 
 
-def _animate(data: PuzzleData, recording: Recording, question: Tokens, delay: float) -> None:
+def _animate(data: "PuzzleData", recording: "Recording", question: "Tokens", delay: float) -> None:
     """Draw the answer of each supervision step, in a terminal each over the one before."""
     live = sys.stdout.isatty()
-    changes = ["", *(f", {int(np.sum(a.answer != b.answer))} cells changed" for a, b in pairwise(recording.steps))]
+    changes = ["", *(f", {int((a.answer != b.answer).sum())} cells changed" for a, b in pairwise(recording.steps))]
     height = 0
     for frame, change in zip(recording.steps, changes, strict=True):
         rules = data.verify(question, frame.answer).in_words

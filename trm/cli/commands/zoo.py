@@ -1,31 +1,27 @@
 """The command ``trm zoo``: the trained models that come with the package."""
 
-import argparse
-from collections.abc import Sequence
+import json as json_format
 
 from trm.zoo import card, names
 
 
-def zoo(argv: Sequence[str]) -> int:
+def zoo(name: str = "", /, *, json: bool = False) -> int:
     """List the trained models that come with the package, or print the card of one.
 
-    Args:
-        argv: arguments of the command line.
+    A name stands wherever a checkpoint is asked for, as in: trm solve NAME BOARD
 
-    Raises:
-        InputError: if there is no such model.
+    Args:
+        name: model whose card to print; without it, all are listed.
+        json: print one JSON object, of names and their lines, or of the name and its card.
     """
-    parser = argparse.ArgumentParser(
-        prog="trm zoo",
-        description=(zoo.__doc__ or "").splitlines()[0],
-        epilog="A name stands wherever a checkpoint is asked for, as in: trm solve NAME BOARD",
-    )
-    parser.add_argument("name", nargs="?", help="the model whose card to print; all are listed without it")
-    name = parser.parse_args(argv).name
-    if name is not None:
-        print(card(name), end="")
+    if name:
+        found = {name: card(name)}
+        print(json_format.dumps(found) if json else found[name], end="\n" if json else "")
         return 0
-    width = max(map(len, names()))
-    for name in names():
-        print(f"{name:<{width}}  {card(name).splitlines()[2]}")
+    lines = {name: card(name).splitlines()[2] for name in names()}
+    if json:
+        print(json_format.dumps(lines))
+        return 0
+    width = max(map(len, lines))
+    print("\n".join(f"{name:<{width}}  {line}" for name, line in lines.items()))
     return 0

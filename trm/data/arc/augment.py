@@ -27,6 +27,7 @@ from trm.data.arc.grids import (
     Integers,
 )
 from trm.data.arc.tasks import Puzzle
+from trm.data.splitmix import mix
 
 TRIALS = 5
 """Candidates per wanted augmentation before a task goes without the rest."""
@@ -113,7 +114,7 @@ def image_keys(sums: Hashes, transforms: Integers, colours: Integers) -> Hashes:
     """
     weights = TOKEN_WEIGHTS[colours + FIRST_COLOUR]  # (C, 10)
     inputs, outputs = np.einsum("iect,ct->iec", sums[:, :, transforms], weights)  # (E, C) each
-    return np.asarray(_mix(inputs + _mix(outputs)).sum(axis=0, dtype=np.uint64))
+    return np.asarray(mix(inputs + mix(outputs)).sum(axis=0, dtype=np.uint64))
 
 
 def _choose(sums: Hashes, wanted: int, words: np.random.Philox) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -145,10 +146,3 @@ def _words(name: str, seed: int) -> np.random.Philox:
     """Return the source of random words that belongs to a task's name."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return np.random.Philox(key=int.from_bytes(digest[:16], "little"))
-
-
-def _mix(values: Hashes) -> Hashes:
-    """Scatter 64-bit numbers (the finalizer of splitmix64), so that their sums tell little of them."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

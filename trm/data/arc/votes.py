@@ -18,7 +18,8 @@ from trm.data.arc.augment import Augmentations
 from trm.data.arc.grids import FIRST_COLOUR, Grid, Grids, Hashes, Integers, crop
 from trm.data.arc.submission import ATTEMPTS, Submission, to_attempts
 from trm.data.arc.tasks import Puzzle, Solutions
-from trm.data.voting import rank
+from trm.data.splitmix import GAMMA
+from trm.data.voting import add_up, rank
 
 KS = (1, 2, 5, 10, 100, 1000)
 CONFIDENCE = 2**50
@@ -98,13 +99,10 @@ class Votes(Metric):
         known = self.keys[boxes] == keys
         answers = self.augmentations.undo(crop(tokens.to(torch.uint8).cpu().numpy()[known]), ids[known])
         confidence = (halt.cpu().double().sigmoid().numpy()[known] * CONFIDENCE).astype(np.int64)
-        cast = np.stack([boxes[known], answers.hashes().view(np.int64)], axis=1)
-        distinct, first, voted = np.unique(cast, axis=0, return_index=True, return_inverse=True)
-        votes, sums = (np.zeros(len(distinct), dtype=np.int64) for _ in range(2))
-        np.add.at(votes, voted, 1)
-        np.add.at(sums, voted, confidence)
+        boxes, hashes = boxes[known], answers.hashes().view(np.int64)
+        first, (votes, sums) = add_up(boxes, hashes, np.ones_like(confidence), confidence)
         answers = answers.take(first)
-        ballots = np.column_stack([distinct, votes, sums, answers.heights, answers.widths])  # (N, 6)
+        ballots = np.column_stack([boxes[first], hashes[first], votes, sums, answers.heights, answers.widths])  # (N, 6)
         self.ballots.append(torch.from_numpy(ballots).to(self.device))
         self.cells.append(torch.from_numpy(answers.cells[answers.cells >= FIRST_COLOUR]).to(self.device))
 
@@ -197,5 +195,5 @@ class _Tally(NamedTuple):
 
 
 def _keys(tasks: Integers, hashes: Hashes) -> Hashes:
-    """Return 64 bits that tell the test inputs of all tasks apart."""
-    return hashes ^ (tasks.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    """Return a 64-bit key for each test input, distinct over all tasks."""
+    return hashes ^ (tasks.astype(np.uint64) * GAMMA)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.data.splitmix import GAMMA, mix
 from trm.data.sudoku.solver import (
     Bools,
     Digits,
@@ -260,8 +261,5 @@ def _first_colours(answers: Digits, geo: Geometry) -> Hashes:
 
 
 def _mix(values: Hashes) -> Hashes:
-    """Scramble 64 bits, as the last step of splitmix64 does."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return values ^ values >> np.uint64(31)
+    """Scramble 64-bit numbers, zero included."""
+    return mix(values + GAMMA)

@@ -1,0 +1,114 @@
+"""A typed function as a command: positional arguments, switches, repeated options, what is left for others."""
+
+from typing import Any
+
+import pytest
+
+from trm.cli.parser import call
+
+seen: dict[str, Any] = {}
+
+
+def sample(
+    name: str = "",
+    /,
+    *rest: str,
+    output: str = "",
+    config: list[str] = [],  # noqa: B006 - never changed
+    count: int = 1,
+    json: bool = False,
+) -> int:
+    """Do something.
+
+    More about it.
+
+    Args:
+        name: what to do it to.
+        *rest: settings of others.
+        output: file to write.
+        config: files to read.
+        count: how often.
+        json: print one JSON object.
+    """
+    seen.update(locals())
+    return 7
+
+
+def plain(board: str, *, depth: int = 0) -> int:
+    """Solve.
+
+    Args:
+        board: the puzzle.
+        depth: steps.
+    """
+    seen.update(locals())
+    return 0
+
+
+def test_arguments_reach_the_function() -> None:
+    argv = ["one", "--json", "-o", "x.json", "-c", "a.yaml", "--config=b.yaml", "--count", "3"]
+    assert call(sample, "data sample", argv) == 7
+    assert seen == {
+        "name": "one",
+        "rest": (),
+        "output": "x.json",
+        "config": ["a.yaml", "b.yaml"],
+        "count": 3,
+        "json": True,
+    }
+    assert call(sample, "data sample", []) == 7
+    assert (seen["name"], seen["json"], seen["config"]) == ("", False, [])
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["one", "--model.size", "3", "--data.seed=1", "--count=2"],
+        ["--model.size", "3", "--count=2", "one", "--data.seed=1"],
+        ["--count", "2", "one", "--model.size", "3", "--data.seed=1"],
+    ],
+)
+def test_what_no_parameter_is_named_after_is_handed_on(argv: list[str]) -> None:
+    call(sample, "sample", argv)
+    assert (seen["name"], seen["count"], seen["rest"]) == ("one", 2, ("--model.size", "3", "--data.seed=1"))
+
+
+def test_help_tells_what_the_docstring_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call(sample, "sample", ["--help"])
+    printed = capsys.readouterr().out
+    for words in ("usage: trm sample", "Do something.\n\nMore about it.", "what to do it to", "settings of others"):
+        assert words in printed
+    assert "Args:" not in printed
+    assert "TRM_" not in printed
+
+
+def test_settings_come_from_the_environment_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRM_PLAIN__DEPTH", "5")
+    monkeypatch.setenv("TRM_OTHER__DEPTH", "9")
+    call(plain, "plain", ["board"])
+    assert seen["depth"] == 5
+    call(plain, "plain", ["board", "--depth=2"])
+    assert seen["depth"] == 2
+    monkeypatch.setenv("TRM_PLAIN__DEPTH", "deep")
+    with pytest.raises(SystemExit) as stop:
+        call(plain, "plain", ["board"])
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["board", "--dep=3"], "unrecognized arguments: --dep=3; did you mean depth?"),  # no abbreviations
+        (["board", "--depth=deep"], "depth"),
+        ([], "required: board"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(argv: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        call(plain, "plain", argv)
+    assert stop.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("trm: error: ")
+    assert printed.count("\n") == 1
+    assert told in printed

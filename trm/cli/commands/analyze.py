@@ -1,0 +1,202 @@
+"""The commands ``trm analyze halting | scaling | calibration | robustness``: what a model does on its test puzzles."""
+
+import json as json_format
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from trm.analysis import calibration as calibration_analysis
+from trm.analysis import halting as halting_analysis
+from trm.analysis import robustness as robustness_analysis
+from trm.analysis import scaling as scaling_analysis
+from trm.analysis.plots import svg
+from trm.analysis.report import Facts, load, publish, reserve
+from trm.choices import EarlyExit
+from trm.data import PuzzleData
+from trm.errors import check_range
+from trm.module import TRMModule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def halting(
+    checkpoint: str,
+    *,
+    output: str = "",
+    json: bool = False,
+    puzzles: int = 0,
+    batch_size: int = 256,
+    force: bool = False,
+    family: str = "",
+) -> int:
+    """Measure early exit: what each rule and threshold saves in supervision steps and loses in accuracy.
+
+    Each test puzzle takes all supervision steps once, and it is noted at which of them each rule would have exited.
+
+    Args:
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
+        json: print the JSON instead of a table.
+        puzzles: only this many of the test split, from its beginning; 0 for all.
+        batch_size: puzzles in a forward pass.
+        force: overwrite files that exist.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+    """
+    check_range("analyze", 0, puzzles=puzzles)
+    check_range("analyze", 1, batch_size=batch_size)
+
+    def measure(module: TRMModule, data: PuzzleData) -> Facts:
+        return halting_analysis.measure(module, data, puzzles, batch_size)
+
+    return _run(measure, halting_analysis.tabulate, halting_analysis.draw, checkpoint, output, json, force, family)
+
+
+def scaling(
+    checkpoint: str,
+    *,
+    output: str = "",
+    json: bool = False,
+    depths: list[int] | None = None,
+    breadths: list[int] | None = None,
+    noises: list[float] | None = None,
+    views: int = 8,
+    halt: EarlyExit = "never",
+    puzzles: int = 200,
+    batch_size: int = 256,
+    seed: int = 0,
+    force: bool = False,
+    family: str = "",
+) -> int:
+    """Measure test-time scaling: what more supervision steps, noisy rollouts and symmetry views gain, by selection.
+
+    Every depth is run with one rollout; the depth of training also with noisy rollouts and with views, at every breadth
+    and with every selection. Each run is reported on standard error when it ends.
+
+    Args:
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
+        json: print the JSON instead of a table.
+        depths: most supervision steps of a rollout; null for powers of two up to four times those of training.
+        breadths: rollouts of a puzzle; null for 1, 2, 4, 8 and 16.
+        noises: standard deviations of the noise on the latent; null for 0.1, 0.3 and 1.
+        views: most symmetric forms of a puzzle, without noise, where the family has some; 0 for none.
+        halt: early-exit rule of a rollout: never, head, stable or rules; auto is head.
+        puzzles: only this many of the test split, from its beginning; 0 for all.
+        batch_size: rollouts in a forward pass.
+        seed: seed of views and noise.
+        force: overwrite files that exist.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+    """
+    check_range("analyze", 0, puzzles=puzzles, views=views)
+    check_range("analyze", 1, batch_size=batch_size)
+    check_range("analyze", 0, 2**32 - 1, seed=seed)
+    for name, values in (("depths", depths), ("breadths", breadths)):
+        for value in values or []:
+            check_range("analyze", 1, **{name: value})
+    for noise in noises or []:
+        check_range("analyze", 0, noises=noise)
+
+    def watch(points: list[scaling_analysis.Point]) -> None:
+        shares = "  ".join(f"{point.select} {point.solved:.1%}" for point in points)
+        depth, breadth, noise = points[0][:3]
+        print(f"depth {depth}, breadth {breadth}, noise {noise:g}: {shares}", file=sys.stderr, flush=True)
+
+    def measure(module: TRMModule, data: PuzzleData) -> Facts:
+        return scaling_analysis.measure(
+            module, data, puzzles, batch_size, depths, breadths, noises, views, halt, seed, watch
+        )
+
+    return _run(measure, scaling_analysis.tabulate, scaling_analysis.draw, checkpoint, output, json, force, family)
+
+
+def calibration(
+    checkpoint: str,
+    *,
+    output: str = "",
+    json: bool = False,
+    puzzles: int = 0,
+    batch_size: int = 256,
+    force: bool = False,
+    family: str = "",
+) -> int:
+    """Measure calibration and selective prediction: whether the halting probability tells right from wrong answers.
+
+    Each test puzzle takes all supervision steps. The picture shows a reliability diagram and a risk-coverage curve.
+
+    Args:
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
+        json: print the JSON instead of a table.
+        puzzles: only this many of the test split, from its beginning; 0 for all.
+        batch_size: puzzles in a forward pass.
+        force: overwrite files that exist.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+    """
+    check_range("analyze", 0, puzzles=puzzles)
+    check_range("analyze", 1, batch_size=batch_size)
+
+    def measure(module: TRMModule, data: PuzzleData) -> Facts:
+        return calibration_analysis.measure(module, data, puzzles, batch_size)
+
+    tabulate, draw = calibration_analysis.tabulate, calibration_analysis.draw
+    return _run(measure, tabulate, draw, checkpoint, output, json, force, family)
+
+
+def robustness(
+    checkpoint: str,
+    *,
+    output: str = "",
+    json: bool = False,
+    puzzles: int = 256,
+    batch_size: int = 256,
+    seed: int = 0,
+    force: bool = False,
+    family: str = "",
+) -> int:
+    """Measure robustness to corrupted inputs: what is answered, and whether the confidence drops.
+
+    Test puzzles are corrupted in 1, 2, 4, 8 and 16 cells: givens that are wrong, missing, taken from the answer or
+    against the rules, and tokens that no question has. A corruption is measured if at least half of the puzzles have
+    room for it. Early exit is by the halting head at 0.5.
+
+    Args:
+        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
+        json: print the JSON instead of a table.
+        puzzles: only this many of the test split, from its beginning; 0 for all.
+        batch_size: puzzles in a forward pass.
+        seed: seed of the corruptions.
+        force: overwrite files that exist.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+    """
+    check_range("analyze", 0, puzzles=puzzles)
+    check_range("analyze", 0, 2**32 - 1, seed=seed)
+    check_range("analyze", 1, batch_size=batch_size)
+
+    def measure(module: TRMModule, data: PuzzleData) -> Facts:
+        return robustness_analysis.measure(module, data, puzzles, batch_size, seed)
+
+    tabulate, draw = robustness_analysis.tabulate, robustness_analysis.draw
+    return _run(measure, tabulate, draw, checkpoint, output, json, force, family)
+
+
+def _run(
+    measure: Callable[[TRMModule, PuzzleData], Facts],
+    tabulate: Callable[[Facts], str],
+    draw: Callable[[Facts], "Figure"],
+    checkpoint: str,
+    output: str,
+    json: bool,
+    force: bool,
+    family: str,
+) -> int:
+    """Measure a checkpoint, print the numbers, and then write them and their picture, if a file is named."""
+    path = reserve(output, force) if output else None
+    module, data = load(checkpoint, family)
+    facts = {"checkpoint": checkpoint, "family": data.family["class_path"], **measure(module, data)}
+    print(json_format.dumps(facts, indent=1) if json else tabulate(facts), flush=True)  # a full disk loses no number
+    if path:
+        publish(path, facts, svg(draw(facts)))
+        print(f"written: {path}, {path.with_suffix('.svg')}", file=sys.stderr)
+    return 0

@@ -1,0 +1,99 @@
+"""``trm solve`` on an ARC task: its test inputs are asked under many symmetries, and the answers vote."""
+
+import json as json_format
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trm.data import ARC
+from trm.data.arc.ask import Question, ask, refuse_changed_tasks
+from trm.data.arc.consistency import consistent
+from trm.data.arc.grids import Grid
+from trm.data.arc.sources import read_task
+from trm.data.arc.tasks import Task
+from trm.data.arc.text import draw_grids
+from trm.data.arc.votes import Elected
+from trm.data.samples import to_batch
+from trm.errors import InputError
+from trm.solver import Solver
+
+TASK_VIEWS = 64  # symmetries of a task that vote on its answers
+
+
+def solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
+    """Ask all test inputs of a task under its symmetries, let the answers vote, and print two attempts each.
+
+    Args:
+        solver: with the model.
+        path: the file of the task.
+        views: symmetries; 0 for ``TASK_VIEWS``.
+        json: print one JSON object.
+
+    Returns:
+        0 if every attempt is a grid, else 1.
+
+    Raises:
+        InputError: if the task cannot be read, or the model's puzzle embedding stands for other tasks.
+    """
+    module, data = solver.module, solver.data
+    assert isinstance(data, ARC)
+    if solver.select not in ("halting", "vote"):
+        raise InputError(f"select is {solver.select!r}, but the attempts at an ARC task are elected by vote")
+    task = read_task(path)
+    refuse_changed_tasks(data, module.hparams["num_puzzles"])
+    question = ask(data, task, views or TASK_VIEWS)
+    if not question.known:
+        print(f"{path}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
+    rollouts = solver.roll_out(question.rows.inputs, question.rows.puzzle_ids)
+    batch = to_batch(question.rows.take(rollouts.puzzles))._replace(
+        puzzle_ids=torch.from_numpy(question.ids[rollouts.puzzles])
+    )
+    question.votes.update(torch.from_numpy(rollouts.answers), torch.from_numpy(rollouts.halt), batch)
+    elected = question.votes.elected()
+    print(_task_as_json(task, question, elected) if json else _task_for_people(task, question, elected))
+    return 0 if all(best and all(answer.grid.size for answer in best) for best in elected) else 1
+
+
+def _task_as_json(task: Task, question: Question, elected: list[list[Elected]]) -> str:
+    """Return the attempts in Kaggle's form, and beside them what is known of them."""
+    submission, unanswered = question.votes.submission()
+    return json_format.dumps(
+        {
+            **submission,
+            "votes": [[answer.votes for answer in best] for best in elected],
+            "confidence": [[round(answer.confidence, 4) for answer in best] for best in elected],
+            "consistent": [
+                [consistent(task, pair.input, answer.grid).valid for answer in best]
+                for pair, best in zip(task.test, elected, strict=True)
+            ],
+            "known": question.known,
+            "unanswered": unanswered,
+            "scores": {name: round(float(share), 4) for name, share in question.votes.compute().items()},
+        }
+    )
+
+
+def _task_for_people(task: Task, question: Question, elected: list[list[Elected]]) -> str:
+    """Return each test input beside its attempts, a line about each attempt, and the scores."""
+    submission, _ = question.votes.submission()
+    lines = []
+    for number, (pair, attempts, best) in enumerate(zip(task.test, submission[task.name], elected, strict=True), 1):
+        grids = [pair.input, *(np.array(attempts[name], dtype=np.uint8) for name in sorted(attempts))]
+        lines.append(f"test input {number} and two attempts\n{draw_grids(grids, sys.stdout.isatty())}")
+        for place, answer in enumerate(best, 1):
+            verdict = consistent(task, pair.input, answer.grid)
+            doubt = "" if verdict.valid else f"; the train pairs speak against it: {verdict.reason}"
+            lines.append(f"attempt {place}: {_describe(answer, pair.output)}{doubt}")
+    scores = question.votes.compute()
+    shown = [name for name in ("unanimous", "pass@1", "pass@2") if name in scores]
+    return "\n".join([*lines, ", ".join(f"{name} {float(scores[name]):.0%}" for name in shown)])
+
+
+def _describe(answer: Elected, solution: Grid | None) -> str:
+    """Say how an answer was elected and, if the solution is known, whether it is right."""
+    form = "" if answer.grid.size else "no grid, "
+    mark = "" if solution is None else ", right" if np.array_equal(answer.grid, solution) else ", wrong"
+    votes = f"{answer.votes} vote{'s' if answer.votes > 1 else ''}"
+    return f"{form}{votes}, confidence {answer.confidence:.1%}{mark}"

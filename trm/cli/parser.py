@@ -1,0 +1,149 @@
+"""A typed function becomes a command: its parameters are the arguments, its docstring is the help.
+
+Nothing here imports torch or Lightning, so the help of a command is printed at once.
+"""
+
+import inspect
+import re
+import sys
+import textwrap
+from argparse import HelpFormatter
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NoReturn
+
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+from trm.cli.arrange import in_short
+from trm.cli.messages import sentence
+
+ENV_PREFIX = "TRM"
+"""Settings are also read from variables such as TRM_FIT__DATA__SLOTS and TRM_SOLVE__DEPTH."""
+
+Parameter = inspect.Parameter
+
+
+class Help(DefaultHelpFormatter):
+    """Lays the help out: filled paragraphs, and of an option neither its variable nor its subclasses."""
+
+    def _format_action_invocation(self, action: Any) -> str:
+        return HelpFormatter._format_action_invocation(self, action)
+
+    def _get_help_string(self, action: Any) -> str:
+        text = re.sub(r", known subclasses: [^)]*|type: Literal\[[^]]*\], ", "", super()._get_help_string(action))
+        return text.replace(action.help, in_short(action.dest, action.help)) if action.help else text
+
+    def _expand_help(self, action: Any) -> str:
+        return super()._expand_help(action).replace(", default: )", ")")  # nothing by default
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = [part if part.startswith("  ") else textwrap.fill(part, width) for part in text.split("\n\n")]
+        return textwrap.indent("\n\n".join(parts), indent)
+
+
+class OneSentence(ArgumentParser):
+    """A parser that refuses with one sentence and exit status 2, and accepts no abbreviated options."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        defaults = {
+            "formatter_class": Help,
+            "default_env": True,
+            "env_prefix": ENV_PREFIX,
+            "allow_abbrev": False,
+        }
+        super().__init__(*args, **{**defaults, **options})
+
+    def parse_args(self, args: Any = None, *others: Any, **options: Any) -> Any:
+        """Parse the command line, and remember it to tell where a setting came from."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_args(args, *others, **options)
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse would not tell that nobody reads it."""
+        print(self.format_help(), end="", file=file)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the sentence, and end."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
+        told = sentence(message, known, getattr(self, "_given", []))
+        self.exit(2, f"{self.prog.split()[0]}: error: {told}\n")
+
+
+def call(function: Callable[..., int], name: str, argv: Sequence[str]) -> int:
+    """Call a command's function with the arguments of a command line, and return its exit status.
+
+    A parameter without a default is a positional argument, unless it is keyword-only. A positional-only parameter with
+    a default is a positional argument that may be left out; ``*options`` takes what no parameter is named after. All
+    others are options. A ``bool`` needs no value, a ``list[str]`` may be given several times, and the parameters
+    ``output`` and ``config`` are also called -o and -c.
+
+    Args:
+        function: the command.
+        name: its name, such as "data check".
+        argv: the arguments behind the name.
+    """
+    signature = inspect.signature(function, eval_str=True).parameters.values()
+    optional = [p for p in signature if p.kind is Parameter.POSITIONAL_ONLY and p.default is not Parameter.empty]
+    rest = next((p.name for p in signature if p.kind is Parameter.VAR_POSITIONAL), "")
+    parser = _parser(function, name, optional, rest)
+    mine = spelled_out(argv, signature)
+    others: list[str] = []
+    if rest:
+        mine, others = _divided(mine, {option for action in parser._actions for option in action.option_strings})
+    arguments = parser.instantiate(parser.parse_args(mine))
+    positional = [getattr(arguments, parameter.name) for parameter in optional]
+    names = [p.name for p in signature if p not in optional and p.name != rest]
+    return function(*positional, *others, **{name: getattr(arguments, name) for name in names})
+
+
+def _parser(function: Callable[..., int], name: str, optional: Sequence[Parameter], rest: str) -> OneSentence:
+    """Build the parser of a command."""
+    documented = {param.arg_name.lstrip("*"): param.description for param in parse_docstring(function.__doc__).params}
+    description = re.split(r"\n\n(?:Args|Returns|Raises):", inspect.getdoc(function) or "")[0]
+    parser = OneSentence(prog=f"trm {name}", description=description, env_prefix=_prefix(name))
+    if rest:
+        parser.epilog = f"other options: {documented[rest]}"
+    if not (optional or rest):
+        parser.add_argument("--config", action="config", help="file with these settings, YAML")
+    for parameter in optional:
+        text, default = documented[parameter.name], parameter.default
+        parser.add_argument(parameter.name, nargs="?", type=parameter.annotation, default=default, help=text)
+    skip: set[str | int] = {rest, *(parameter.name for parameter in optional)}
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skip, sub_configs=True)
+    for action in parser._actions:
+        if action.metavar == "{true,false}":
+            action.metavar = "[{true,false}]"  # a switch needs no value
+    return parser
+
+
+def _prefix(name: str) -> str:
+    return f"{ENV_PREFIX}_{name.replace(' ', '_')}_".upper()
+
+
+def spelled_out(argv: Sequence[str], parameters: Collection[Parameter]) -> list[str]:
+    """Return a command line as jsonargparse reads it: values for switches, long names for -o and -c, lists added to."""
+    longer = {f"--{p.name}": f"--{p.name}=true" for p in parameters if p.annotation is bool}
+    longer |= {f"-{p.name[0]}": f"--{p.name}" for p in parameters if p.name in ("output", "config")}
+    repeated = {f"--{p.name}" for p in parameters if p.annotation == list[str]}
+    found = []
+    for argument in argv:
+        option, equals, value = longer.get(argument, argument).partition("=")
+        found.append(f"{option}{'+' * (option in repeated)}{equals}{value}")
+    return found
+
+
+def _divided(argv: Sequence[str], known: Collection[str]) -> tuple[list[str], list[str]]:
+    """Divide a command line into the options that are known, with their values and what precedes all, and the rest."""
+    mine: list[str] = []
+    others: list[str] = []
+    target = mine
+    for argument in argv:
+        if argument.startswith("-"):
+            target = mine if argument.partition("=")[0] in known else others
+        target.append(argument)
+        if argument.startswith("-") and "=" in argument:
+            target = mine  # an option that has its value claims nothing further
+    return mine, others
