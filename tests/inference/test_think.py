@@ -160,7 +160,7 @@ def test_two_ranks_that_stop_early_evaluate_as_one(halt: str, one_thread: None) 
         module = small_module(halt=halt)
         module.hparams["halt_threshold"] = halt_at(module.eval(), 0.3)
         with forked(ranks) as where:
-            found += quiet_trainer(**where).test(module, Guess(size=7, eval_batch_size=2), verbose=False)
+            found += quiet_trainer(**where).test(module, Guess(size=7, eval_batch_size=2 * ranks), verbose=False)
     one, two = found
     assert 1 < one["test/supervision_steps"] < MAX_STEPS
     assert two == pytest.approx(one, rel=1e-14)
