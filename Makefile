@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 GREETING := sudoku-9x9 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
 BOARD := .3...2.1...4....
-CHECKPOINT := runs/quickstart/checkpoints/last.ckpt
+QUESTIONS := $(patsubst benchmarks/%/measure.py,%,$(wildcard benchmarks/*/measure.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-gpu scaling halting equality kills memory zoo study tables notebooks clean
+.PHONY: help install demo test lint format notebooks tables clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  questions: $(QUESTIONS)" | fold -sw 110
 
 install: .venv/installed ## Make .venv with the trm command
 
@@ -36,40 +37,15 @@ format: install ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-equality: install ## Compare every number with the official code's and write benchmarks/equality.md
-	$(BIN)/python benchmarks/equality.py
-
-bench: install ## Measure training, solving and reading data on this CPU (4 minutes)
-	$(BIN)/python benchmarks/bench.py
-
-bench-gpu: install ## Measure the paper's configurations on this GPU, eager and compiled (10 minutes)
-	$(BIN)/python benchmarks/bench.py --gpu
-
-scaling: install ## Estimate the paper's runs on 1 to 64 H100s, on paper
-	$(BIN)/python benchmarks/scaling.py
-
-kills: install ## Kill a run 60 times at random moments and see that nothing is lost (10 minutes)
-	$(BIN)/python benchmarks/kills.py
-
-memory: install ## Measure the peak memory of a training step, with and without gradient checkpointing (10 minutes)
-	$(BIN)/python benchmarks/memory.py
-
-tables: install ## Write the README's tables from results/ledger.csv, and check the numbers in its text by results/quotes.csv
-	$(BIN)/python benchmarks/readme.py
-	$(BIN)/python benchmarks/quotes.py
-
-halting: install ## Measure the speed of each halting rule on a checkpoint: make halting CHECKPOINT=FILE
-	$(BIN)/python benchmarks/halting.py $(CHECKPOINT) 256
-
-zoo: install ## Put a trained model into the zoo: make zoo NAME=sudoku-4x4 CHECKPOINT=FILE; without NAME write all cards
-	$(BIN)/python benchmarks/zoo.py $(if $(NAME),$(NAME) $(CHECKPOINT) $(OPTIONS))
-
-study: install ## Compare training recipes at equal cost, for hours; make study SUDOKU=FOLDER takes real 9x9 boards
-	$(BIN)/python benchmarks/study.py $(if $(SUDOKU),--sudoku $(SUDOKU))
-
 notebooks: install ## Run the notebooks again, from scratch and at full size (15 minutes)
 	rm -rf notebooks/runs
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+
+tables: install ## Fill the tables of README.md, docs and benchmarks from the committed results
+	$(BIN)/python benchmarks/fill_tables.py
+
+bench-%: install ## Measure a question of benchmarks anew: make bench-QUESTION, with options in ARGS='--help'
+	$(BIN)/python benchmarks/$*/measure.py $(ARGS)
 
 clean: ## Delete the environment and caches; data and runs stay
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -57,10 +57,14 @@ def _git(project: Path, *arguments: str) -> str:
 
 
 def machine(trainer: Trainer) -> dict[str, Any]:
-    """Return what measurements here depend on: device, cores, threads, versions and the date."""
-    device = trainer.strategy.root_device
+    """Return what the measurements of a trainer depend on, see ``environment``."""
+    return environment(trainer.strategy.root_device)
+
+
+def environment(device: torch.device | None = None) -> dict[str, Any]:
+    """Return what measurements on a device (by default the CPU) depend on: its name, cores, threads, versions, date."""
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "device": torch.cuda.get_device_name(device) if device and device.type == "cuda" else processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "date": time.strftime("%F"),

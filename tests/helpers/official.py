@@ -136,7 +136,7 @@ class Pair:
     """What this project and the official code make of one quantity, and how far apart that may be.
 
     At most atol + rtol * |official|: nothing unless it is said. Numbers come as tensors, or in lists as JSON has them.
-    The tests assert it, and ``benchmarks/equality.py`` tells how far apart it is.
+    The tests assert it, and ``benchmarks/parity/measure.py`` measures how far apart it is.
     """
 
     quantity: str

@@ -19,9 +19,9 @@ TEST = ["test", "--config", "configs/quickstart.yaml", *FOUR, "--trainer.limit_t
 
 def test_an_evaluation_is_written_down(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(trained)
-    command = [*TEST, f"--ckpt_path={trained / CHECKPOINT}", "--ledger", "results/ledger.csv", "--seed_everything=5"]
+    command = [*TEST, f"--ckpt_path={trained / CHECKPOINT}", "--ledger", "benchmarks/ledger.csv", "--seed_everything=5"]
     assert main(command) == 0
-    solved, valid = rows = read(Path("results/ledger.csv"))
+    solved, valid = rows = read(Path("benchmarks/ledger.csv"))
     assert (solved.metric, valid.metric) == ("solved", "valid")
     for row in rows:
         low, high = wilson(float(row.value), 8)  # two batches of four, of ten boards
@@ -34,7 +34,7 @@ def test_an_evaluation_is_written_down(trained: Path, monkeypatch: pytest.Monkey
             "6",
         )
         assert row.command.startswith("trm test --config configs/quickstart.yaml --trainer.accelerator=cpu ")
-        assert row.command.endswith("--ckpt_path=FOLDER/last.ckpt --ledger results/ledger.csv --seed_everything=5")
+        assert row.command.endswith("--ckpt_path=FOLDER/last.ckpt --ledger benchmarks/ledger.csv --seed_everything=5")
         assert (row.trm, row.published, row.published_source, row.repeated) == (trm.__version__, "", "", "")
         assert len(row.data) == len(row.weights) == 16
         assert row.machine.endswith(" cores")

@@ -27,7 +27,7 @@ def test_intervals_are_the_known_ones(share: float, count: int, low: float, high
 
 
 def test_a_claim_is_replaced_where_it_stands(tmp_path: Path) -> None:
-    path = tmp_path / "results" / "ledger.csv"
+    path = tmp_path / "benchmarks" / "ledger.csv"
     assert read(path) == []
     one, other = [row("a", "solved", "0.5"), row("a", "valid", "0.6")], [row("b", "solved", 'with "quotes", a comma')]
     write(path, one)

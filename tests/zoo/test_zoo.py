@@ -2,28 +2,20 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import card as card_of_model
 import pytest
 import torch
-import zoo
-from card import percent, render
+from card import render
 from paths import REPO
-from training import quiet_trainer
 
-import trm.zoo
 from trm.analysis.report import labelled
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.summary import describe
 from trm.cli.main import main
-from trm.data import Samples, Sudoku
 from trm.data.samples import to_batch
-from trm.errors import InputError
-from trm.module import TRMModule
 from trm.nn import solved
 from trm.solver import Solver
 from trm.zoo import FOLDER, card, names
@@ -135,58 +127,3 @@ def test_what_help_and_the_demo_solve_is_solved(capsys: pytest.CaptureFixture[st
     for found in (helpful, greeting):
         assert found
         assert main(["solve", *found[1].split()]) == 0
-
-
-def test_a_model_is_put_into_the_zoo_with_its_card(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = Sudoku(4, "generate", 20, 0, 8, (8, 8), slots=4, steps_per_batch=1, workers=0)
-    module = TRMModule(6, 16, 1, 24, num_heads=2, multiple_of=8, mixer="mlp", positions="none", puzzle_tokens=0)
-    module.seed = 7
-    trainer = quiet_trainer(max_steps=1, max_epochs=1, limit_train_batches=1)
-    trainer.fit(module, data)
-    trainer.save_checkpoint("last.ckpt")
-    for owner in (zoo, card_of_model, trm.zoo):
-        monkeypatch.setattr(owner, "FOLDER", elsewhere)
-    monkeypatch.setattr(zoo, "RESULTS", elsewhere)
-    monkeypatch.setattr(zoo, "commit", lambda _: "0123456789")
-    monkeypatch.setattr(zoo, "DEPTHS", (1, 2))
-    told = ["--what=Tiny", "--command=trm fit", "--puzzles=4", "--scaled=2", "--probed=2"]
-    monkeypatch.setattr(sys, "argv", ["zoo.py", "tiny", "last.ckpt", *told])
-    zoo.main()
-    measured = json.loads(Path("tiny.json").read_text())
-    assert measured["training_puzzles"] == 20
-    assert measured["test"]["puzzles"] == 4
-    assert [point["depth"] for point in measured["scaling"]["points"][:2]] == [1, 2]
-    text = card("tiny")
-    assert text.startswith("# tiny\n\nTiny: solves ")
-    assert f"| test split | all | 4 | {percent(4 * measured['test']['solved'], 4)} |" in text
-    assert describe("tiny")["step"] == 1
-    assert "| training | 1 steps, core hours: not counted; seeds: weights 7, data 0, exploration 0 |" in text
-    assert "| the first 4 of 8, SHA-256 " in text
-    measured["started_from"] = {"checkpoint": "a.ckpt", "step": None, "training_puzzles": None, "weights": "0123"}
-    assert "| started from | `a.ckpt`, steps unknown, puzzles unknown; weights 0123 |" in render(measured)
-    Path("tiny.md").write_text("old")
-    monkeypatch.setattr(sys, "argv", ["zoo.py"])
-    zoo.main()
-    assert card("tiny") == text
-
-
-def test_a_model_is_not_measured_on_what_it_was_trained_on(elsewhere: Path) -> None:
-    module, _ = load_checkpoint("sudoku-4x4")
-    data = Sudoku(4, train_size=0, val_size=0, test_size=4, clues=(8, 8))
-    with pytest.raises(InputError, match="4 of 4 test puzzles, or symmetric ones, were trained on"):
-        zoo.tested(module, data, 4, data.symmetry_keys(data.rows("test")))
-
-
-def test_solved_boards_are_counted_by_clues_and_guesses() -> None:
-    data = Sudoku(4, train_size=0, val_size=0, test_size=0)
-    solution = data.parse("1234341221434321")
-    questions = solution * 1
-    rows = Samples(questions[None].repeat(3, 0), solution[None].repeat(3, 0), torch.zeros(3, dtype=torch.int32).numpy())
-    rows.inputs[1, :2] = 1
-    rows.inputs[2, :2] = 1
-    counted = zoo.groups(data, rows, torch.tensor([True, True, False]).numpy())
-    assert counted == {
-        "all": (2, 3),
-        "clues 14": (1, 2),
-        "clues 16": (1, 1),
-    }

@@ -75,7 +75,7 @@ class BareLoop:
     def _replace_lightning(self, trainer: Trainer) -> None:
         module = self.module
         stand_in: Any = SimpleNamespace(global_step=0, max_steps=-1, world_size=1, global_rank=0, training=True)
-        stand_in.precision = trainer.precision
+        stand_in.precision, stand_in.state = trainer.precision, SimpleNamespace(fn="fit")
         module._trainer = stand_in
         configured: Any = module.configure_optimizers()
         optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]

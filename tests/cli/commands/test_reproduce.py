@@ -32,7 +32,7 @@ def test_the_plan_tells_commands_expectation_and_differences(name: str, capsys: 
         assert f"trm {command} --config={CONFIGS / EXPERIMENTS[name].config}.yaml --trainer.devices=4" in printed
     assert printed.count("--data.slots=192") == 2
     assert printed.count(f"--trainer.logger.save_dir=runs/{name} --data.seed=1") == 2
-    assert f"--ledger=results/ledger.csv --claim={name}" in printed
+    assert f"--ledger=benchmarks/ledger.csv --claim={name}" in printed
     assert "published" in printed
     assert max(len(line) for line in printed.splitlines() if "trm " not in line) < 150
 
@@ -100,7 +100,7 @@ def test_a_run_that_is_killed_goes_on_by_itself_and_writes_the_ledger(
     assert "trm: status 137 at step 4; started again, 2 of 10" in printed.err
     assert (printed.out.count(" trm fit "), printed.out.count(" trm test ")) == (3, 2)  # in the plan, and each start
     assert read_checkpoint("runs/sudoku-t2-n2/checkpoints/last.ckpt")["global_step"] == 6
-    solved, valid = read(Path("results/ledger.csv"))
+    solved, valid = read(Path("benchmarks/ledger.csv"))
     assert (solved.claim, solved.steps, solved.training_puzzles) == ("other/sudoku-t2-n2", "6", "20")
     assert (solved.metric, valid.metric, solved.published) == ("solved", "valid", "")
     assert f"{tmp_path}" not in solved.command

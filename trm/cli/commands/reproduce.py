@@ -35,7 +35,7 @@ def reproduce(
     configs: str = "configs",
     run: bool = False,
     tries: int = 10,
-    ledger: str = "results/ledger.csv",
+    ledger: str = "benchmarks/ledger.csv",
     claim: str = "",
     launch: str = "",
 ) -> int:

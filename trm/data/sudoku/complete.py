@@ -23,7 +23,7 @@ def surest_cell(masks: Masks, logs: Floats) -> tuple[int, list[int]]:
     """Branch where the network is surest, and try its likeliest digits first.
 
     How sure it is counts among the candidates that are left, so that a network that knows nothing leads to the cell
-    with the fewest. Compared in ``benchmarks/hybrid.md``: the better the network, the more guesses this saves.
+    with the fewest. Compared in ``benchmarks/exact-solver``: the better the network, the more guesses this saves.
     """
     size = logs.shape[1]
     possible = (masks[:, None] >> np.arange(size) & 1).astype(np.bool_)

@@ -1,0 +1,116 @@
+"""All benchmarks run: --help of each as a script, and those that nothing else runs on a small model and few puzzles."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import models
+import pytest
+from fill_tables import HERE, questions
+from fill_tables import measure as script
+from paths import REPO
+from training import BOARDS, SMALL
+
+SCRIPTS = [
+    *(HERE / question / "measure.py" for question in questions()),
+    HERE / "speed/compare.py",
+    HERE / "fill_tables.py",
+]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(HERE)))
+def test_every_script_explains_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tests = {str(REPO / folder) for folder in ("tests/helpers", "benchmarks", "benchmarks/recipes", "benchmarks/zoo")}
+    monkeypatch.setattr(sys, "path", [str(path.parent), *(place for place in sys.path if place not in tests)])
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    for name in ("models", "card", "recipes", "report", "verdicts"):  # as in a fresh process
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(path), run_name="__main__")
+    assert not exit.value.code
+    assert "usage: " in capsys.readouterr().out
+
+
+def test_a_script_runs_by_its_path_from_any_folder(tmp_path: Path) -> None:
+    command = [sys.executable, str(HERE / "calibration/measure.py"), "--models=sudoku-4x4", "--checkpoint=sudoku-4x4"]
+    subprocess.run([*command, "--puzzles=4", f"--into={tmp_path}"], cwd=tmp_path, check=True, capture_output=True)
+    facts = json.loads((tmp_path / "sudoku-4x4.json").read_text())
+    assert facts["puzzles"] == 4
+    assert facts["machine"]["cores"] >= 1
+    assert list(tmp_path.glob("sudoku-4x4*.svg"))
+
+
+@pytest.mark.parametrize(
+    ("question", "options"),
+    [
+        ("calibration", ["--models=sudoku-4x4", "--puzzles=4"]),
+        ("robustness", ["--models=sudoku-4x4", "--puzzles=4"]),
+        ("test-time-scaling", ["--puzzles=4", "--depths=[1,2]", "--breadths=[1,8]", "--noises=[0.1]"]),
+    ],
+)
+def test_an_analysis_keeps_data_that_its_tables_read(
+    question: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    benchmark = script(question)
+    assert benchmark.main([*options, "--checkpoint=sudoku-4x4", f"--into={tmp_path}"]) == 0
+    (path,) = tmp_path.glob("*.json")
+    assert json.loads(path.read_text())["commit"] is not None
+    monkeypatch.setattr(benchmark, "HERE", tmp_path)
+    if question != "test-time-scaling":
+        monkeypatch.setattr(benchmark, "MODELS", {"sudoku-4x4": ""})
+    assert all(text.count("\n") > 2 for text in benchmark.tables().values())
+
+
+def test_early_exit_is_drawn_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    benchmark = script("early-exit")
+    assert benchmark.main(["--checkpoint=sudoku-4x4", "--rounds=1", f"--into={tmp_path}"]) == 0
+    timed = json.loads((tmp_path / "rules.json").read_text())
+    assert list(timed["rows"]) == list(benchmark.RULES)
+    assert timed["rows"]["never"]["solved"] == 1
+    monkeypatch.setattr(benchmark, "HERE", tmp_path)
+    assert "| never: all supervision steps | 100.0% | 16.00 | 1.0 |" in benchmark.tables()["rules"]
+
+
+def test_memory_is_measured_in_processes_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = script("memory")
+    assert benchmark.main(["--latent-steps=1", "--slots=1", f"--into={tmp_path}"]) == 0
+    rows = json.loads((tmp_path / "data.json").read_text())["rows"]
+    assert [row["gradient_checkpointing"] for row in rows] == [False, True]
+    assert all(row["megabytes"] > 0 for row in rows), "whatever memory the parent process has had"
+    monkeypatch.setattr(benchmark, "HERE", tmp_path)
+    assert benchmark.tables()["memory"].splitlines()[2].startswith("| 1 | ")
+
+
+def test_two_runs_that_nobody_kills_end_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = script("kills")
+    assert benchmark.main(["--kills=0", "--steps=8", f"--into={tmp_path}"]) == 0
+    facts = json.loads((tmp_path / "data.json").read_text())
+    assert (facts["kills"], all(facts["equal to a run without kills"].values())) == (0, True)
+    monkeypatch.setattr(benchmark, "HERE", tmp_path)
+    assert "| parts of the last checkpoint equal to a run without kills | 6 of 6 |" in benchmark.tables()["kills"]
+
+
+def test_a_trace_is_made_of_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ["--pages=sudoku-4x4", "--checkpoint=sudoku-4x4", "--puzzle=.3...2.1...4....", f"--into={tmp_path}"]
+    assert script("traces").main(options) == 0
+    assert "<html" in (tmp_path / "sudoku-4x4.html").read_text()
+
+
+def test_a_model_is_trained_once_and_then_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny = [*SMALL, *BOARDS, "--trainer.max_steps=2", "--trainer.enable_progress_bar=false"]
+    monkeypatch.setitem(models.MODELS, "sudoku-4x4", " ".join(["--config configs/quickstart.yaml", *tiny]))
+    path = Path(models.trained("sudoku-4x4"))
+    before = path.read_bytes()
+    assert models.trained("sudoku-4x4") == str(path)
+    assert path.read_bytes() == before
+    monkeypatch.setitem(models.MODELS, "sudoku-4x4", "--config configs/quickstart.yaml --data.size=5")
+    with pytest.raises(SystemExit):
+        models.trained("sudoku-4x4")

@@ -1,0 +1,78 @@
+"""``make bench-zoo``: a model is exported, measured on unseen puzzles and documented."""
+
+import json
+from pathlib import Path
+
+import card as card_module
+import pytest
+import torch
+from card import percent, render
+from fill_tables import measure as script
+from training import quiet_trainer
+
+import trm.zoo
+from trm.checkpoints.load import load_checkpoint
+from trm.checkpoints.summary import describe
+from trm.data import Samples, Sudoku
+from trm.errors import InputError
+from trm.module import TRMModule
+from trm.zoo import card
+
+zoo = script("zoo")
+
+
+def test_a_model_is_put_into_the_zoo_with_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = Sudoku(4, "generate", 20, 0, 8, (8, 8), slots=4, steps_per_batch=1, workers=0)
+    module = TRMModule(6, 16, 1, 24, num_heads=2, multiple_of=8, mixer="mlp", positions="none", puzzle_tokens=0)
+    module.seed = 7
+    trainer = quiet_trainer(max_steps=1, max_epochs=1, limit_train_batches=1)
+    trainer.fit(module, data)
+    trainer.save_checkpoint("last.ckpt")
+    for owner in (zoo, card_module, trm.zoo):
+        monkeypatch.setattr(owner, "FOLDER", tmp_path)
+    monkeypatch.setattr(zoo, "HERE", tmp_path)
+    monkeypatch.setattr(zoo, "commit", lambda _: "0123456789")
+    monkeypatch.setattr(zoo, "DEPTHS", (1, 2))
+    told = ["--what=Tiny", "--command=trm fit", "--puzzles=4", "--scaled=2", "--probed=2"]
+    assert zoo.main(["tiny", "last.ckpt", *told]) == 0
+    measured = json.loads(Path("tiny.json").read_text())
+    assert measured["training_puzzles"] == 20
+    assert measured["test"]["puzzles"] == 4
+    assert [point["depth"] for point in measured["scaling"]["points"][:2]] == [1, 2]
+    text = card("tiny")
+    assert text.startswith("# tiny\n\nTiny: solves ")
+    assert f"| test split | all | 4 | {percent(4 * measured['test']['solved'], 4)} |" in text
+    assert describe("tiny")["step"] == 1
+    assert "| training | 1 steps, core hours: not counted; seeds: initial parameters 7, data 0, exploration 0 |" in text
+    assert "| the first 4 of 8, SHA-256 " in text
+    measured["started_from"] = {"checkpoint": "a.ckpt", "step": None, "training_puzzles": None, "weights": "0123"}
+    assert "| started from | `a.ckpt`, steps unknown, puzzles unknown; SHA-256 of its parameters 0123 |" in render(
+        measured
+    )
+    Path("tiny.md").write_text("old")
+    assert zoo.main([]) == 0
+    assert card("tiny") == text
+
+
+def test_a_model_is_not_measured_on_what_it_was_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module, _ = load_checkpoint("sudoku-4x4")
+    data = Sudoku(4, train_size=0, val_size=0, test_size=4, clues=(8, 8))
+    with pytest.raises(InputError, match="4 of 4 test puzzles, or symmetric ones, were trained on"):
+        zoo.tested(module, data, 4, data.symmetry_keys(data.rows("test")))
+
+
+def test_solved_boards_are_counted_by_clues_and_guesses() -> None:
+    data = Sudoku(4, train_size=0, val_size=0, test_size=0)
+    solution = data.parse("1234341221434321")
+    questions = solution * 1
+    rows = Samples(questions[None].repeat(3, 0), solution[None].repeat(3, 0), torch.zeros(3, dtype=torch.int32).numpy())
+    rows.inputs[1, :2] = 1
+    rows.inputs[2, :2] = 1
+    counted = zoo.groups(data, rows, torch.tensor([True, True, False]).numpy())
+    assert counted == {
+        "all": (2, 3),
+        "clues 14": (1, 2),
+        "clues 16": (1, 1),
+    }
