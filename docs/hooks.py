@@ -1,4 +1,4 @@
-"""MkDocs hook: what the pages link to outside docs/ is shown in the site, if it is a picture, and else in the repository."""
+"""MkDocs hook: what pages link to outside docs/ is part of the site if it is a picture, else in the repository."""
 
 import re
 from pathlib import Path

