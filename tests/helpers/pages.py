@@ -13,7 +13,7 @@ PROSE = [*PAGES, REPO / "CONTRIBUTING.md", REPO / "configs" / "README.md"]
 LINKED = [*PROSE, REPO / "CHANGELOG.md", *sorted((REPO / "benchmarks").glob("**/README.md"))]
 
 FENCED = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-GENERATED = re.compile(r"<!-- ([\w-]+): [\w-]+ -->.*?<!-- end -->", flags=re.DOTALL)
+GENERATED = re.compile(r"<!-- table: [\w/-]+ -->.*?<!-- end -->", flags=re.DOTALL)
 INDENTED = re.compile(r"^    .*$", flags=re.MULTILINE)
 
 
