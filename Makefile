@@ -6,7 +6,7 @@ BOARD := .3...2.1...4....
 QUESTIONS := $(patsubst benchmarks/%/measure.py,%,$(wildcard benchmarks/*/measure.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format notebooks tables clean
+.PHONY: help install demo test lint format docs notebooks tables clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: install ## Check style and types
 format: install ## Put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install ## Build the site of docs/ in build/site, without a warning
+	$(BIN)/mkdocs build --strict
 
 notebooks: install ## Run the notebooks again, from scratch and at full size (15 minutes)
 	rm -rf notebooks/runs

@@ -17,6 +17,7 @@ from types import ModuleType
 from trm.analysis.report import table
 from trm.reproduce.experiments import EXPERIMENTS
 from trm.reproduce.ledger import Row, read
+from trm.zoo import card
 
 HERE = Path(__file__).parent
 REPO, LEDGER = HERE.parent, HERE / "ledger.csv"
@@ -70,6 +71,35 @@ def zoo(rows: Sequence[Row]) -> list[list[str]]:
     return claims(sorted(mine, key=lambda row: row.claim))  # sorted() keeps the order of the metrics
 
 
+def models(rows: Sequence[Row]) -> list[list[str]]:
+    """Return, for the front page, what the models that come with the package solve."""
+    lines = [["model", "puzzles", "solved, %", "test puzzles", "training puzzles", "core-hours"]]
+    for row in sorted(rows, key=lambda row: row.claim):
+        name, _, boards = row.claim.removeprefix("zoo/").partition("/")
+        if not row.claim.startswith("zoo/") or row.metric not in ("solved", "tasks_solved"):
+            continue
+        puzzles = f"boards of {boards}" if boards else card(name).splitlines()[2].partition(": solves")[0]
+        sizes = [f"{int(size):,}" if size else "" for size in (row.puzzles, row.training_puzzles)]
+        hours = f"{float(row.core_hours):.2g}" if row.core_hours else ""
+        lines.append([f"`{name}`", puzzles, result(row), *sizes, hours])
+    return lines
+
+
+def paper(rows: Sequence[Row]) -> list[list[str]]:
+    """Return, for the front page, the models of the paper that have a configuration: cost, published, measured."""
+    lines = [["model", "command", "hardware and time, published", "published", "measured here"]]
+    for name, experiment in EXPERIMENTS.items():
+        if experiment.options:
+            continue  # one of the variants that "experiments" lists
+        protocol = experiment.protocol
+        here = [result(row) for row in rows if row.claim == name and row.metric == protocol.metric]
+        command = f"`trm fit --config configs/{experiment.config}.yaml`"
+        published = f"{experiment.published} % of {protocol.test}"
+        cost = protocol.cost.partition(";")[0]
+        lines.append([experiment.title, command, cost, published, "; ".join(here) or "not run on a GPU yet"])
+    return lines
+
+
 def others(rows: Sequence[Row]) -> list[list[str]]:
     """Return the claims that are neither of the zoo nor experiments of the paper."""
     return claims([row for row in rows if row.claim.partition("/")[0] not in ("zoo", *EXPERIMENTS)])
@@ -102,6 +132,8 @@ def result(row: Row) -> str:
 
 LEDGER_TABLES: dict[str, Callable[[Sequence[Row]], list[list[str]]]] = {
     "experiments": experiments,
+    "models": models,
+    "paper": paper,
     "zoo": zoo,
     "others": others,
 }
