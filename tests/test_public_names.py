@@ -59,6 +59,7 @@ def test_what_a_family_writes_is_escaped_in_a_notebook() -> None:
         def write(self, tokens: Tokens) -> str:
             return '"><script>'
 
-    html = solution._replace(data=Hostile(4, train_size=1, clues=(8, 8)))._repr_html_()
+    solver = trm.Solver((solution.solver.module, Hostile(4, train_size=1, clues=(8, 8))))
+    html = solution._replace(solver=solver)._repr_html_()
     assert "<script>" not in html
     assert "&quot;&gt;&lt;script&gt;" in html

@@ -50,8 +50,8 @@ class Candidate(NamedTuple):
 class Solution(NamedTuple):
     """What the solver found for one puzzle; printed, the board and a sentence about it."""
 
-    data: PuzzleData
-    """The family."""
+    solver: "Solver"
+    """The solver that found it, with the model and its family."""
     question: Tokens
     """(L,)."""
     candidates: list[Candidate]
@@ -60,12 +60,20 @@ class Solution(NamedTuple):
     """Of the rules, on the elected answer."""
     steps: int
     """Supervision steps spent, over all rollouts."""
-    gflop: float
-    """Billions of floating-point operations spent."""
     abstains: bool
     """Whether the confidence is below what was asked for."""
     completion: Completion | None = None
     """What an exact solver found where the elected answer breaks the rules and ``complete`` was asked for."""
+
+    @property
+    def data(self) -> PuzzleData:
+        """The family."""
+        return self.solver.data
+
+    @property
+    def gflop(self) -> float:
+        """Billions of floating-point operations spent; counting those of a step takes a while, at the first call."""
+        return self.steps * self.solver.gflop_per_step
 
     @property
     def answer(self) -> Tokens:
@@ -246,12 +254,11 @@ class Solver:
         spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
         solutions = [
             Solution(
-                self.data,
+                self,
                 question,
                 candidates,
                 self.data.verify(question, candidates[0].answer),
                 int(steps),
-                float(steps * self.gflop_per_step),
                 candidates[0].confidence < self.abstain,
             )
             for question, candidates, steps in zip(questions, elect(rollouts, self.select), spent, strict=True)
@@ -296,7 +303,7 @@ class Solver:
                     verdict = self.data.verify(solution.question, completion.answer)
                     solutions[number] = solution._replace(verdict=verdict, completion=completion)
                 more = solutions[number].steps + steps
-                solutions[number] = solutions[number]._replace(steps=more, gflop=more * self.gflop_per_step)
+                solutions[number] = solutions[number]._replace(steps=more)
         return solutions
 
     def _waves(self) -> Iterator[tuple[int, int]]:

@@ -48,7 +48,7 @@ def quiet() -> None:
     for message in (
         ".*isinstance.treespec, LeafSpec.. is deprecated",
         ".*there is no last checkpoint available",
-        ".*your dataloader is not resumable",  # the data resumes by global_step
+        "The number of training batches",  # logging counts beyond an epoch
         "Checkpoint directory .* exists and is not empty",
         "It is recommended to use .self.log.*sync_dist",  # the metrics are synced
         "Total length of `list` across ranks is zero",  # no validation rows
