@@ -8,7 +8,17 @@ from torch import Tensor
 from trm.errors import InputError
 
 IGNORE = -100
-"""Label of a cell that has no answer: padding inside a row, or a whole row of padding."""
+"""Label of a cell that has no answer, as torch's losses have it: padding inside a row, or a whole row of padding."""
+
+
+def labelled(labels: Tensor) -> Tensor:
+    """Return which cells have an answer, (..., L) bool."""
+    return labels != IGNORE
+
+
+def exact_match(tokens: Tensor, labels: Tensor) -> Tensor:
+    """Return for each row whether all its labelled cells are right, 2 x (..., L) to (...); a row without labels is."""
+    return ((tokens == labels) | ~labelled(labels)).all(-1)
 
 
 class Batch(NamedTuple):
@@ -17,7 +27,7 @@ class Batch(NamedTuple):
     inputs: Tensor
     """Tokens of the questions, (..., B, L) int32."""
     labels: Tensor
-    """Tokens of the answers or ``IGNORE``, (..., B, L) int32."""
+    """Tokens of the answers, ``IGNORE`` where there is none, (..., B, L) int32."""
     puzzle_ids: Tensor
     """Puzzle ids, (..., B) int32."""
 

@@ -18,17 +18,31 @@ from torchmetrics import Metric
 import trm
 from trm.batch import Batch, as_batch
 from trm.choices import EarlyExit
+from trm.classes import RecordsArguments, class_path, defaults_of
 from trm.data import PuzzleData
 from trm.errors import DivergedError, InputError, check_choice, check_range
-from trm.inference import Answers, HaltingRule, halting_rule, think
+from trm.inference import Answers, HaltingRule, Prediction, halting_rule, think
 from trm.inference.halting import head, obeys
 from trm.inference.think import check_questions
-from trm.nn import NETWORKS, State, StepOutput, continue_loss, supervision_loss
+from trm.nn import (
+    TRM,
+    Losses,
+    State,
+    StepOutput,
+    answer_loss,
+    build_network,
+    continue_loss,
+    halting_loss,
+    network_name,
+)
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
-from trm.nn.network import HALT_BIAS
-from trm.nn.variants import NetworkName
 from trm.training.calibration import HaltingCalibration
-from trm.training.compatibility import refuse_other_network, refuse_other_puzzles, report_differences
+from trm.training.compatibility import (
+    refuse_other_module,
+    refuse_other_network,
+    refuse_other_puzzles,
+    report_differences,
+)
 from trm.training.compilation import compile_in_place
 from trm.training.metrics import PuzzleMetrics
 from trm.training.optim import AdamATan2, MuonATan2, warmup_cosine
@@ -40,45 +54,26 @@ AS_IN_TRAINING = head()
 """Early exit at a halting probability of 0.5, by which slots halt in training."""
 
 
-class TRMModule(LightningModule):
+class TRMModule(RecordsArguments, LightningModule):
     """A Tiny Recursive Model and how it is trained. The defaults are those of the official ARC recipe.
 
     A batch holds K chunks of B puzzles. Each chunk is offered to the slots that have halted; then all slots take one
     supervision step, followed by one optimizer step. So ``trainer.global_step`` counts supervision steps, and all
     else that progresses (data position, learning rate, exploration) is a function of it.
 
+    Two things can be replaced without touching this package: the network, by ``network``, and the loss of the answer,
+    by a subclass that overrides ``answer_loss``. ``hparams`` holds all arguments, those of the network among them;
+    ``init_args`` those that the very class was given.
+
     Args:
         vocab_size: number of tokens, from the data.
         seq_len: number of grid cells, from the data.
         num_puzzles: puzzle ids, from the data.
-        hidden_size: channels of the answer y and the latent z.
-        num_layers: layers of the one network.
-        num_heads: attention heads of hidden_size // num_heads channels each; unused by the mlp mixer.
-        expansion: width of the SwiGLUs relative to their input (times 2/3).
-        multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 suits GPUs, 8 a tiny model on a CPU.
-        mixer: how cells see each other: by attention, or by an MLP across the cells.
-        positions: how attention knows where a cell is.
-        cycles: T, cycles per supervision step; only the last is differentiated.
-        latent_steps: n, updates of the latent per cycle.
-        puzzle_tokens: tokens in front of the grid that hold the puzzle's vector; 0 for no puzzle embedding.
-        puzzle_size: length of a puzzle's vector; 0 for the hidden size.
-        network: the Tiny Recursive Model or what it is compared with, see ``trm/nn/variants.py``.
+        network: trm, the Tiny Recursive Model, or what it is compared with: single_z, multi_scale, two_networks, hrm,
+            direct (see ``trm/nn/variants.py``); or a subclass of ``trm.nn.TRM`` of your own, such as my_nets.Gated.
+        network_args: arguments of a network of your own beyond those of ``TRM``.
         loss: what turns logits into probabilities in the loss of the answer.
-        continue_loss: teach the halting head what going on is worth too, by one more step without gradient, and halt
-            when stopping is worth more, as in HRM.
-        gradient_steps: latent updates of the last cycle that are differentiated, counted from its end; 0 for all, 1 for
-            the 1-step gradient of the paper's table 1.
-        conv: width of a depthwise convolution in the SwiGLUs across channels (URM, arXiv 2512.14693: 2); 0 for none.
-        halt_bias: bias that the halting head starts with; the higher, the sooner slots halt at first.
         supervision_steps: most supervision steps per puzzle (N_sup).
-        step_decay: factor on the loss of each further supervision step about a puzzle (CGAR, arXiv 2511.08653: 0.7).
-        start_noise: standard deviation of what is added, in training, to the state that a puzzle starts from (EqR,
-            arXiv 2605.21488: random initial states).
-        noise: that of what is added, in training, to the latent before every supervision step (EqR: path noise).
-        halt: early-exit rule in evaluation: never (as the official code), head (halting probability above a threshold),
-            stable (answer unchanged by a step) or rules (answer is valid). auto is never in validate and test, and
-            head in predict.
-        halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
         explore: probability that a slot must think for a random number of steps before it may halt.
         explore_seed: seed of that exploration, and of noise in training.
         optimizer: AdamATan2, or Muon for the matrices of the blocks and AdamATan2 for the rest.
@@ -90,40 +85,32 @@ class TRMModule(LightningModule):
         min_lr_ratio: share of the learning rate that a cosine leaves at ``max_steps``; 1 keeps it constant.
         gradient_clip_val: greatest norm of the gradients of all parameters before an optimizer step; larger ones are
             scaled down to it. None for no clipping, as in the official code.
-        check_finite: how often to look for weights that are no longer finite numbers, which ends the run: after every
-            batch, or before every step, which costs a GPU a synchronisation but saves the state that leads there.
-        gradient_checkpointing: keep less for the backward pass and compute it again there: memory for time.
+        check_finite: how often to look for parameters that are no longer finite numbers, which ends the run: after
+            every batch, or before every step, which costs a GPU a synchronisation but saves the state that leads there.
         compile: compile the network with ``torch.compile``, where there is a compiler.
+        halt: early-exit rule in evaluation: never (as the official code), head (halting probability above a threshold),
+            stable (answer unchanged by a step) or rules (answer is valid). auto is never in validate and test, and
+            head in predict.
+        halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
+        step_decay: factor on the loss of each further supervision step about a puzzle (CGAR, arXiv 2511.08653: 0.7).
+        start_noise: standard deviation of what is added, in training, to the state that a puzzle starts from (EqR,
+            arXiv 2605.21488: random initial states).
+        noise: that of what is added, in training, to the latent before every supervision step (EqR: path noise).
+        architecture: arguments of ``trm.nn.TRM``.
     """
+
+    predict_logits = False
+    """Whether ``predict_step`` returns logits too; (B, L, V) of every batch soon fill the memory."""
 
     def __init__(
         self,
         vocab_size: int,
         seq_len: int,
         num_puzzles: int = 0,
-        hidden_size: int = 512,
-        num_layers: int = 2,
-        num_heads: int = 8,
-        expansion: float = 4.0,
-        multiple_of: int = 256,
-        mixer: Literal["attention", "mlp"] = "attention",
-        positions: Literal["rotary", "learned", "none"] = "rotary",
-        cycles: int = 3,
-        latent_steps: int = 4,
-        puzzle_tokens: int = 16,
-        puzzle_size: int = 0,
-        network: NetworkName = "trm",
+        network: str | type[TRM] = "trm",
+        network_args: dict[str, Any] | None = None,
         loss: Literal["stablemax", "softmax"] = "stablemax",
-        continue_loss: bool = False,
-        gradient_steps: int = 0,
-        conv: int = 0,
-        halt_bias: float = HALT_BIAS,
         supervision_steps: int = 16,
-        step_decay: float = 1.0,
-        start_noise: float = 0.0,
-        noise: float = 0.0,
-        halt: EarlyExit = "auto",
-        halt_threshold: float = 0.5,
         explore: float = 0.1,
         explore_seed: int = 0,
         optimizer: Literal["adam_atan2", "muon"] = "adam_atan2",
@@ -135,9 +122,16 @@ class TRMModule(LightningModule):
         min_lr_ratio: float = 1.0,
         gradient_clip_val: float | None = None,
         check_finite: Literal["batch", "step", "never"] = "batch",
-        gradient_checkpointing: bool = False,
         compile: bool = False,
+        halt: EarlyExit = "auto",
+        halt_threshold: float = 0.5,
+        step_decay: float = 1.0,
+        start_noise: float = 0.0,
+        noise: float = 0.0,
+        **architecture: Any,
     ) -> None:
+        settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        settings |= defaults_of(TRM) | settings.pop("architecture") | {"num_puzzles": num_puzzles}
         super().__init__()
         check_range("model", 1, supervision_steps=supervision_steps)
         check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
@@ -146,34 +140,23 @@ class TRMModule(LightningModule):
         check_range("model", 0, 1, step_decay=step_decay)
         check_choice("model", ("adam_atan2", "muon"), optimizer=optimizer)
         check_range("model", 0, 2**32 - 1, explore_seed=explore_seed)
-        check_choice("model", NETWORKS, network=network)
         check_choice("model", CELL_LOSSES, loss=loss)
         check_choice("model", get_args(EarlyExit), halt=halt)
         check_range("model", 0, gradient_clip_val=gradient_clip_val or 0)
         head(halt_threshold)  # refuses nonsense
         self.automatic_optimization = False
-        self.save_hyperparameters()
-        self.core = NETWORKS[network](
+        self.core = build_network(
+            network,
+            network_args or {},
             vocab_size=vocab_size,
             seq_len=seq_len,
-            num_puzzles=num_puzzles if puzzle_tokens else 0,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            expansion=expansion,
-            multiple_of=multiple_of,
-            mixer=mixer,
-            positions=positions,
-            cycles=cycles,
-            latent_steps=latent_steps,
-            puzzle_tokens=puzzle_tokens,
-            puzzle_size=puzzle_size,
-            gradient_steps=gradient_steps,
-            conv=conv,
-            halt_bias=halt_bias,
-            gradient_checkpointing=gradient_checkpointing,
-            continue_loss=continue_loss,
+            num_puzzles=num_puzzles,
+            **architecture,
         )
+        settings |= {"network": network_name(type(self.core)), "network_args": network_args or {}}
+        self.save_hyperparameters(self.init_args | settings)
+        if not compile:  # a summary that calls the network with one puzzle would have it compiled for one
+            self.example_input_array = torch.ones(1, seq_len, dtype=torch.int32)
         self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
         self.calibration = HaltingCalibration()  # of the split that is evaluated
         self.scorer: Metric | None = None  # the family's own, for the split that a stage evaluates
@@ -187,6 +170,35 @@ class TRMModule(LightningModule):
         self._saved_slots: list[dict[str, Tensor]] = []
         # The table is the same on all ranks by its own update: DDP need not send it at every step.
         self._ddp_params_and_buffers_to_ignore = ["core.puzzle_embedding.weights"]
+
+    def forward(self, inputs: Tensor, puzzle_ids: Tensor | None = None) -> Tensor:
+        """Return the answer's logits after all supervision steps, without gradient.
+
+        Args:
+            inputs: tokens of the questions, (B, L) integers.
+            puzzle_ids: puzzle ids, (B,); zeros by default.
+
+        Returns:
+            Logits, (B, L, V).
+        """
+        if puzzle_ids is None:
+            puzzle_ids = inputs.new_zeros(inputs.shape[0])
+        return think(self.core, inputs, puzzle_ids, self.hparams["supervision_steps"]).logits
+
+    def answer_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of each answer; a loss of one's own overrides this.
+
+        Args:
+            logits: answer logits, (B, L, V).
+            labels: tokens of the answers, ``trm.batch.IGNORE`` where there is none, (B, L).
+
+        Returns:
+            One value per row, (B,); zero for a row without labels.
+        """
+        return answer_loss(logits, labels, self.hparams["loss"])
+
+    def _losses(self, logits: Tensor, halt: Tensor, labels: Tensor) -> Losses:
+        return Losses(self.answer_loss(logits, labels), halting_loss(halt, logits, labels))
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -277,7 +289,7 @@ class TRMModule(LightningModule):
         slots = self._refilled(fresh)
         rows = None if self.core.puzzle_embedding is None else self.core.puzzle_embedding(slots.batch.puzzle_ids)
         output = self.core(slots.state, slots.batch.inputs, rows)
-        losses = supervision_loss(output.logits, output.halt, slots.batch.labels, self.hparams["loss"])
+        losses = self._losses(output.logits, output.halt, slots.batch.labels)
         decay = self.hparams["step_decay"]
         total = losses.total(step_weights(slots.steps, decay, self.hparams["supervision_steps"]) if decay < 1 else None)
         if self.hparams["continue_loss"]:
@@ -341,7 +353,7 @@ class TRMModule(LightningModule):
         return slots
 
     def _continue_loss(self, slots: Slots, output: StepOutput, rows: Tensor | None) -> Tensor:
-        """Theme one supervision step ahead, also where slots halt now; return the mean loss of going on."""
+        """Look one supervision step ahead, also where slots halt now; return the mean loss of going on."""
         with torch.no_grad():
             later = self.core(output.state, slots.batch.inputs, rows)
         last = slots.steps + 1 >= self.hparams["supervision_steps"]
@@ -373,10 +385,16 @@ class TRMModule(LightningModule):
         """Think for all supervision steps, or as ``halt`` says, and count what the last one answers."""
         self._evaluate(self.test_metrics, batch)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Answers:
-        """Think about each puzzle until its halting head says so, or as ``halt`` says."""
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        """Think about each puzzle until its halting head says so, or as ``halt`` says.
+
+        Returns:
+            Tokens, halting logits and steps; the answer's logits too where ``predict_logits`` is true.
+        """
         batch = self._as_batch(batch)
-        return self.solve(batch.inputs, batch.puzzle_ids, self._halting("head"))
+        answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("head"))
+        tokens = answers.tokens.to(batch.inputs.dtype)
+        return Prediction(tokens, answers.halt, answers.steps, answers.logits if self.predict_logits else None)
 
     def solve(self, inputs: Tensor, puzzles: Tensor, halting: HaltingRule | None = AS_IN_TRAINING) -> Answers:
         """Solve puzzles with at most ``supervision_steps`` steps each; see ``trm.inference.think``.
@@ -410,7 +428,7 @@ class TRMModule(LightningModule):
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
         batch = self._as_batch(batch)
         answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("never"))
-        losses = supervision_loss(answers.logits, answers.halt, batch.labels, self.hparams["loss"])
+        losses = self._losses(answers.logits, answers.halt, batch.labels)
         everyone = torch.ones_like(answers.halt, dtype=torch.bool)
         data = self._data()
         valid = obeys(data, batch.inputs, answers.tokens) if data else None
@@ -450,6 +468,8 @@ class TRMModule(LightningModule):
         After a crash under DDP the ranks are not in step, so nothing can be gathered; the slots then start afresh.
         """
         checkpoint["trm_version"] = trm.__version__
+        if type(self) is not TRMModule:
+            checkpoint["module"] = {"class_path": class_path(type(self)), "init_args": self.init_args}
         checkpoint["metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         if data := self._data():
             checkpoint["family"] = data.family
@@ -483,6 +503,7 @@ class TRMModule(LightningModule):
         Raises:
             InputError: if the checkpoint does not fit.
         """
+        refuse_other_module(self, checkpoint, TRMModule)
         refuse_other_network(self, checkpoint.get("hyper_parameters", {}))
         report_differences(self, checkpoint.get("hyper_parameters", {}))
         if data := self._data():

@@ -9,11 +9,11 @@ from functools import cached_property
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trm.checkpoints.load import load_checkpoint
@@ -24,12 +24,14 @@ from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
 from trm.inference import HaltingContext, halting_rule, think
 from trm.inference.halting import has_rules
+from trm.inference.questions import read_questions
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
 from trm.inference.selection import SELECTIONS
 from trm.inference.think import check_questions
 from trm.module import TRMModule
 from trm.nn.flops import count_flops
 from trm.nn.losses import LOG_PROBABILITIES
+from trm.training.compatibility import refuse_other_sizes
 
 
 class Candidate(NamedTuple):
@@ -164,10 +166,12 @@ class Solver:
     * ``residual``: the answer of the rollout whose state changed least in its last step (EqR, arXiv 2605.21488).
     * ``verifier``: the first answer that obeys the rules, with no further rollouts; without one, the vote.
 
-    DrawGenerator and views depend on the seed and the puzzle, not on what else is asked with it.
+    Noise and views depend on the seed and the puzzle, not on what else is asked with it.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo; or a module and its family.
+        model: a file written by ``trm fit``, or the name of a model of the zoo; or a module, or the pair of a module
+            and its family.
+        data: the family; a module needs it, a checkpoint on plain data loaders too.
         depth: most supervision steps of a rollout; 0 for as many as in training.
         breadth: rollouts in each view.
         noise: standard deviation of what is added to the latent before each supervision step.
@@ -185,6 +189,7 @@ class Solver:
         seed: seed of views and noise.
         batch_size: rollouts that are thought about together.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        module: your own classes of the module and its network, by commas; see ``load_checkpoint``.
 
     Raises:
         InputError: if an argument is out of its range or the checkpoint cannot be used.
@@ -192,7 +197,9 @@ class Solver:
 
     def __init__(
         self,
-        checkpoint: str | Path | tuple[TRMModule, PuzzleData],
+        model: str | Path | TRMModule | tuple[TRMModule, PuzzleData],
+        data: PuzzleData | None = None,
+        *,
         depth: int = 0,
         breadth: int = 1,
         noise: float = 0.0,
@@ -207,6 +214,7 @@ class Solver:
         seed: int = 0,
         batch_size: int = 256,
         family: str = "",
+        module: str = "",
     ) -> None:
         check_range("solver", 0, depth=depth, budget=budget, noise=noise, start_noise=start_noise)
         check_range("solver", 1, breadth=breadth, views=views, batch_size=batch_size)
@@ -219,11 +227,7 @@ class Solver:
                 f"breadth is {breadth}, but without noise all rollouts of a view are the same; "
                 "pass a noise or a start_noise greater than 0"
             )
-        if isinstance(checkpoint, tuple):
-            self.module, self.data = checkpoint
-        else:
-            self.module, self.data = load_checkpoint(checkpoint, family)
-            self.module.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.module, self.data = _loaded(model, data, family, module)
         steps = depth or self.module.hparams["supervision_steps"]
         self.depth = min(steps, budget) if budget else steps
         self.breadth, self.noise, self.start_noise, self.seed = breadth, noise, start_noise, seed
@@ -238,18 +242,40 @@ class Solver:
             raise InputError(f"select is 'verifier', but {type(self.data).__name__} has no rules to check answers by")
         self.halting = halting_rule(halt, halt_threshold, self.data, auto)
 
-    def solve(self, questions: Tokens | Sequence[str], puzzles: NDArray[np.integer] | None = None) -> list[Solution]:
-        """Solve puzzles.
+    @overload
+    def solve(self, questions: str) -> Solution: ...
+
+    @overload
+    def solve(
+        self, questions: Tokens | Tensor | Sequence[Any], puzzles: ArrayLike | None = None
+    ) -> Solution | list[Solution]: ...
+
+    def solve(
+        self, questions: str | Tokens | Tensor | Sequence[Any], puzzles: ArrayLike | None = None
+    ) -> Solution | list[Solution]:
+        """Solve one puzzle or several.
 
         Args:
-            questions: as people write them, or tokens, (N, L).
-            puzzles: puzzle ids, (N,); zeros by default.
+            questions: one puzzle or a list of them, each as people write it (a string), or as the family's tokens
+                (numpy, torch or nested lists of integers): (L,) or a grid (h, w) for one, (N, L) or (N, h, w) for
+                several.
+            puzzles: puzzle ids, (N,) or one number; zeros by default.
+
+        Returns:
+            A solution for one puzzle, a list of them for several.
 
         Raises:
             InputError: if a question is none of the family.
         """
-        if not isinstance(questions, np.ndarray):
-            questions = np.stack([self.data.parse(text) for text in questions])
+        boards, single = read_questions(questions, self.data)
+        ids = np.zeros(len(boards), dtype=np.int32) if puzzles is None else np.asarray(puzzles).reshape(-1)
+        if len(ids) != len(boards) or ids.dtype.kind not in "iu":
+            raise InputError(f"puzzles has {ids.size} values of type {ids.dtype}, but must have {len(boards)} integers")
+        solutions = self.solve_all(boards, ids)
+        return solutions[0] if single else solutions
+
+    def solve_all(self, questions: Tokens, puzzles: NDArray[np.integer] | None = None) -> list[Solution]:
+        """Solve puzzles given as tokens, (N, L), with puzzle ids (N,); zeros by default."""
         rollouts = self.roll_out(questions, puzzles)
         spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
         solutions = [
@@ -361,18 +387,36 @@ class Solver:
         return [None if bare else int(seed >> 1) for bare, seed in zip(first_round, hash_bytes(names), strict=True)]
 
 
-def load(checkpoint: str | Path, family: str = "", **options: Any) -> Solver:
-    """Load a trained model to solve puzzles with, as in ``print(trm.load("sudoku-4x4").solve([board])[0])``.
+def load(checkpoint: str | Path, family: str = "", module: str = "", **options: Any) -> Solver:
+    """Load a trained model to solve puzzles with, as in ``print(trm.load("sudoku-4x4").solve(board))``.
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        module: your own classes of the module and its network, by commas, such as my_nets.Gated.
         **options: those of ``Solver``: depth, breadth, select and so on.
 
     Raises:
         InputError: if an argument is out of its range or the checkpoint cannot be used.
     """
-    return Solver(checkpoint, family=family, **options)
+    return Solver(checkpoint, family=family, module=module, **options)
+
+
+def _loaded(model: Any, data: PuzzleData | None, family: str, classes: str) -> tuple[TRMModule, PuzzleData]:
+    """Return the module and the family that a solver was asked for; a file is loaded onto a GPU if there is one."""
+    if isinstance(model, tuple) and len(model) == 2:
+        model, data = model
+    if isinstance(model, str | Path):
+        module, data = load_checkpoint(model, family, classes, data)
+        return module.to("cuda" if torch.cuda.is_available() else "cpu"), data
+    if not isinstance(model, TRMModule):
+        raise InputError(
+            f"the model is a {type(model).__name__}, but must be a checkpoint, a name of the zoo, or a TRMModule"
+        )
+    if not isinstance(data, PuzzleData):
+        raise InputError(f"data is a {type(data).__name__}, but a module needs its family, such as Sudoku(size=9)")
+    refuse_other_sizes(data, dict(model.hparams), "the module")
+    return model, data
 
 
 def elect(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:

@@ -17,7 +17,7 @@ from trm.batch import IGNORE, Batch
 from trm.callbacks.ema import StepEMA
 from trm.callbacks.writers import Pictures, PredictionWriter
 from trm.data import Sudoku
-from trm.inference import Answers
+from trm.inference import Prediction
 from trm.module import TRMModule
 from trm.trace.picture import picture
 from trm.trace.record import Recording, record
@@ -29,8 +29,7 @@ def test_puzzles_without_a_label_are_written_and_padding_is_not(tmp_path: Path) 
     answer = torch.tensor(data.parse("1342423131242413").astype("int32"))
     inputs = torch.stack([question, question, torch.zeros_like(question)])
     labels = torch.stack([answer, *[torch.full_like(answer, IGNORE)] * 2])
-    logits = torch.nn.functional.one_hot(torch.stack([answer] * 3).long(), 6).float()
-    prediction = Answers(logits, torch.zeros(3), torch.tensor([1, 2, 3]))
+    prediction = Prediction(torch.stack([answer] * 3), torch.zeros(3), torch.tensor([1, 2, 3]))
     writer = PredictionWriter()
     trainer = SimpleNamespace(global_rank=0, datamodule=data, log_dir=str(tmp_path / "new"))
     writer.on_predict_start(trainer, None)

@@ -15,7 +15,7 @@ from trm.data import ARC
 from trm.data.arc.submission import write_submission
 from trm.data.arc.votes import Votes
 from trm.errors import InputError, check_range
-from trm.inference import Answers
+from trm.inference import Prediction
 from trm.trace.picture import beside, picture
 from trm.trace.record import record
 
@@ -49,7 +49,7 @@ class PredictionWriter(BasePredictionWriter):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: Answers,
+        prediction: Prediction,
         batch_indices: Sequence[int] | None,
         batch: Any,
         batch_idx: int,
@@ -58,7 +58,7 @@ class PredictionWriter(BasePredictionWriter):
         """Write the rows of a batch, without its padding."""
         data = need_data(self, trainer)
         questions, answers = batch.inputs.cpu().numpy(), prediction.tokens.cpu().numpy()
-        labels, confidence = batch.labels.cpu().numpy(), prediction.halt.sigmoid().tolist()
+        labels, confidence = batch.labels.cpu().numpy(), prediction.confidence.tolist()
         for row, steps in enumerate(prediction.steps.tolist()):
             question, answer, given = questions[row].astype("uint8"), answers[row].astype("uint8"), labels[row] >= 0
             if not question.any():

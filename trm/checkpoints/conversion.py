@@ -11,8 +11,8 @@ from torch import Tensor
 
 import trm
 from trm.checkpoints.files import read_pickle
-from trm.checkpoints.load import find_family
 from trm.checkpoints.official import architecture, from_official, refuse_misfits, some
+from trm.classes import find_class
 from trm.data import ARC, PuzzleData
 from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
 from trm.errors import InputError
@@ -143,7 +143,7 @@ def _recipe(family: str, state: Mapping[str, Tensor]) -> Recipe:
 
 def _build(recipe: Recipe, data: dict[str, Any]) -> PuzzleData:
     """Build the family with the arguments given, else those of the recipe."""
-    cls = find_family(recipe.class_path, f"--family is none of {', '.join(RECIPES)} but")
+    cls = find_class(recipe.class_path, PuzzleData, f"--family is none of {', '.join(RECIPES)} but")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls, "data")
     try:

@@ -37,6 +37,9 @@ def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
         for key in ("state_dict", "current_model_state")
         if key in checkpoint
     }
+    parts["hyper_parameters"] = {  # Lightning's command line adds two of its own, which no class accepts
+        name: value for name, value in checkpoint["hyper_parameters"].items() if name[0] != "_"
+    }
     if "slots" in checkpoint:
         parts["slots"] = [
             {"puzzle_ids" if name == "puzzles" else name: tensor for name, tensor in slots.items()}

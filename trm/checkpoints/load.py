@@ -1,34 +1,91 @@
-"""``load_checkpoint``: a trained module and its family from a file."""
+"""``load_checkpoint``: a trained module and its family from a file, and when classes of the user's own are imported.
 
-import importlib
+A checkpoint names classes by their dotted path: the family of puzzles and, where they are the user's own, the module
+and the network. A class is used if it is part of ``trm``, if the Python module it is in has been imported already, or
+if the caller names it. A checkpoint alone never makes Python import anything.
+"""
+
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trm.checkpoints.files import read_checkpoint
+from trm.classes import class_path, find_class
 from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.module import TRMModule
+from trm.nn import NETWORKS, TRM
+from trm.training.compatibility import refuse_other_sizes
+
+Base = TypeVar("Base")
 
 
-def load_checkpoint(path: str | Path, family: str = "") -> tuple[TRMModule, PuzzleData]:
-    """Load a trained model, with the averaged weights, and the family of puzzles it was trained on.
+def load_checkpoint(
+    path: str | Path, family: str = "", module: str = "", data: PuzzleData | None = None
+) -> tuple[TRMModule, PuzzleData]:
+    """Load a trained model, with the averaged parameters, and the family of puzzles it was trained on.
 
     Args:
         path: a file written by ``trm fit``, or the name of a model of the zoo.
-        family: the family's class, such as "my_puzzles.Futoshiki", if it is not one of this package. A checkpoint
-            alone never makes a module be imported.
+        family: the class the checkpoint was trained on if it is your own, such as "my_puzzles.Futoshiki".
+        module: your own classes that the model is made of, by commas: that of the module, such as
+            "my_models.MyTRM", and that of its network, such as "my_nets.Gated".
+        data: the family itself, in place of the one that the checkpoint names. A run on plain data loaders needs it,
+            since its checkpoint names none.
 
     Returns:
         The module in evaluation mode on the CPU, and the data module; no data is read.
 
     Raises:
-        InputError: if the checkpoint cannot be used.
+        InputError: if the checkpoint cannot be used, names a class that is neither part of ``trm`` nor imported nor
+            named here, or does not fit ``data``.
     """
     checkpoint = read_checkpoint(path)
+    built = _module(path, checkpoint, [name.strip() for name in module.split(",") if name.strip()])
+    if data is None:
+        data = _family(path, checkpoint.get("family"), family)
+    elif family and family != class_path(type(data)):
+        raise InputError(f"family is {family}, but data is a {class_path(type(data))}; pass one of the two")
+    refuse_other_sizes(data, checkpoint["hyper_parameters"], path)
+    return built.eval(), data
+
+
+def known_class(path: str, base: type[Base], named: Collection[str], told: str, remedy: str) -> type[Base]:
+    """Return a class that a checkpoint names, by the rule at the top of this file.
+
+    Args:
+        path: its dotted path.
+        base: what it must be a subclass of.
+        named: dotted paths that the user gave.
+        told: how a refusal begins.
+        remedy: how a refusal ends: what to pass.
+
+    Raises:
+        InputError: if the class may not be imported, does not exist, or is no subclass.
+    """
+    module_name = path.rpartition(".")[0]
+    if path not in named and module_name not in sys.modules and module_name.split(".")[0] != "trm":
+        raise InputError(f"{told} {path}, which is not part of trm: pass {remedy}")
+    return find_class(path, base, told)
+
+
+def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> TRMModule:
+    """Build the module, of the classes that the checkpoint names, and give it the trained parameters."""
+    hyper_parameters = checkpoint["hyper_parameters"]
+    own = checkpoint.get("module", {"class_path": class_path(TRMModule), "init_args": hyper_parameters})
+    network = hyper_parameters.get("network", "trm")
+    ours = {class_path(TRMModule), *NETWORKS}
+    used = [name for name in (own["class_path"], network) if name not in ours]
+    if unused := [name for name in named if name not in used]:
+        theirs = " and ".join(used) or "classes of trm alone"
+        raise InputError(f"--module names {unused[0]}, but {path} was trained with {theirs}")
+    told, remedy = f"{path} was trained with", f"--module {','.join(used)}"
+    kind = known_class(own["class_path"], TRMModule, named, told, remedy)
+    if network not in NETWORKS:
+        known_class(network, TRM, named, told, remedy)
     try:
-        arguments = {name: value for name, value in checkpoint["hyper_parameters"].items() if name[0] != "_"}
-        module = TRMModule(**arguments)
+        module = kind(**own["init_args"])
         module.load_state_dict(checkpoint["state_dict"])
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -36,37 +93,20 @@ def load_checkpoint(path: str | Path, family: str = "") -> tuple[TRMModule, Puzz
             f"{path}, written by trm {checkpoint['trm_version']}, does not fit this version of the network: {reason}"
         ) from error
     module.taken_steps, module.seed = checkpoint.get("global_step"), checkpoint.get("seed")
-    return module.eval(), _family(path, checkpoint.get("family"), family)
+    return module
 
 
 def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> PuzzleData:
-    """Build the data module that a checkpoint names: of ``trm``, of an imported module, or named by the user."""
+    """Build the data module that a checkpoint names; without one, what the user names, with its defaults."""
     if family is None:
-        raise InputError(f"{path} does not say what family of puzzles it was trained on")
-    class_path = family["class_path"]
-    module_name = class_path.rpartition(".")[0]
-    if named and named != class_path:
-        raise InputError(f"{path} was trained on {class_path}, not on {named}")
-    if not named and module_name not in sys.modules and module_name.split(".")[0] != "trm":
-        raise InputError(f"{path} was trained on {class_path}, which is not part of trm: pass --family {class_path}")
-    return find_family(class_path, f"{path} was trained on")(**family["init_args"])
-
-
-def find_family(class_path: str, told: str) -> type[PuzzleData]:
-    """Import a family by its class.
-
-    Args:
-        class_path: module and name of the class.
-        told: who says that it is the family; what a refusal begins with.
-
-    Raises:
-        InputError: if there is no such class, or it is not a family.
-    """
-    module_name, _, class_name = class_path.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:  # the last for no module at all
-        raise InputError(f"{told} {class_path}, which does not exist here: {error}") from error
-    if not (isinstance(cls, type) and issubclass(cls, PuzzleData)):
-        raise InputError(f"{told} {class_path}, which is not a PuzzleData")
-    return cls
+        if not named:
+            raise InputError(
+                f"{path} does not say what family of puzzles it was trained on: pass --family module.Class, or in "
+                "Python load_checkpoint(path, data=...)"
+            )
+        return find_class(named, PuzzleData, "--family is")()
+    kind = family["class_path"]
+    if named and named != kind:
+        raise InputError(f"{path} was trained on {kind}, not on {named}")
+    remedy = f"--family {kind}"
+    return known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy)(**family["init_args"])

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from trm.classes import defaults_of
 from trm.data import PuzzleData
-from trm.training.compatibility import default_of
 
 FACTS = (
     "trm_version",
@@ -36,11 +36,12 @@ def to_give_away(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
     arguments = dict(content["family"]["init_args"])
     for name, others in data.folders.items():
         if name in arguments and arguments[name] not in others:
-            arguments[name] = default_of(type(data), name)
+            arguments[name] = defaults_of(type(data))[name]
     type(data)(**arguments)  # refuses what does not go together
     return {
         "state_dict": state,
-        "hyper_parameters": {name: value for name, value in content["hyper_parameters"].items() if name[0] != "_"},
+        "hyper_parameters": content["hyper_parameters"],
+        **{name: content[name] for name in ("module",) if name in content},
         "family": {"class_path": content["family"]["class_path"], "init_args": arguments},
         "averaged": content.get("averaged", "current_model_state" in content),
         **{name: content[name] for name in FACTS if name in content},

@@ -71,7 +71,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "imported_from": checkpoint.get("imported_from"),
         "started_from": checkpoint.get("started_from"),
         "metrics": checkpoint.get("metrics", {}),
-        "model": {name: value for name, value in checkpoint["hyper_parameters"].items() if name[0] != "_"},
+        "model": checkpoint["hyper_parameters"],
         "data": family.get("init_args", {}),
         "bytes": _bytes(checkpoint),
     }

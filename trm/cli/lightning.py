@@ -1,15 +1,16 @@
 """``TRMCLI`` and the one ``Trainer`` behind the commands that take a configuration."""
 
 import inspect
+import itertools
 import os
 import sys
 from argparse import SUPPRESS
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -20,6 +21,7 @@ from trm.callbacks.checkpoints import Checkpoints
 from trm.callbacks.progress import Progress
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint
 from trm.checkpoints.finetune import start_from
+from trm.classes import class_path, find_class
 from trm.cli.commands.bench import bench, trainer_arguments
 from trm.cli.configuration import Parser, SaveFitConfig, quiet
 from trm.cli.parser import ENV_PREFIX, spelled_out
@@ -110,10 +112,15 @@ class TRMCLI(LightningCLI):
     """LightningCLI with the links from data to model, and checkpoints that are checked before anything is built.
 
     ``TRMCLI(TRMModule, PuzzleData)`` is the whole of a script that trains. All arguments are those of LightningCLI,
-    with the defaults below; a ``trainer_class`` is a subclass of ``TRMTrainer``.
+    with the defaults below; a ``trainer_class`` is a subclass of ``TRMTrainer``. Where ``--model my_models.MyTRM`` or a
+    configuration names a class, it is trained in place of ``model_class``, of which it must be a subclass.
 
     Settings are also read from environment variables: ``TRM_FIT__DATA__SLOTS=64`` for ``fit --data.slots 64``, or
     ``TRM_DATA__SLOTS`` with ``run=False``. A configuration and the command line win over them.
+
+    Raises:
+        InputError: if the class named is none, or ``trainer_class`` is no subclass of ``TRMTrainer``, which has the
+            commands.
     """
 
     def __init__(
@@ -127,14 +134,24 @@ class TRMCLI(LightningCLI):
         save_config_kwargs: dict[str, Any] | None = None,
         parser_class: type[LightningArgumentParser] = Parser,
         seed_everything_default: bool | int = 0,
+        subclass_mode_model: bool = False,
         subclass_mode_data: bool = True,
         auto_configure_optimizers: bool = False,
+        args: Any = None,
         **options: Any,
     ) -> None:
         quiet()
+        named = _named_models(sys.argv[1:] if args is None else args)
+        for path in named:
+            if "." in path and isinstance(model_class, type):  # else the parser looks among the imported subclasses
+                find_class(path, model_class, "the model is")
+        if not issubclass(trainer_class, TRMTrainer):
+            raise InputError(f"trainer_class is {trainer_class.__name__}, but must be a subclass of TRMTrainer")
         super().__init__(
             model_class,
             datamodule_class,
+            args=args,
+            subclass_mode_model=bool(named) or subclass_mode_model,
             trainer_class=trainer_class,
             trainer_defaults={"enable_model_summary": False, **(trainer_defaults or {})},
             save_config_callback=save_config_callback,
@@ -152,15 +169,19 @@ class TRMCLI(LightningCLI):
         return {**LightningCLI.subcommands(), "bench": {"model", "datamodule"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Let the data set the dimensions of the model."""
+        """Let the data set the dimensions of the model; where a class is named, its base stays the default."""
+        arguments = "model"
+        if self.subclass_mode_model and isinstance(self._model_class, type):
+            parser.set_defaults({"model": {"class_path": class_path(self._model_class)}})
+            arguments = "model.init_args"
         for name in ("vocab_size", "seq_len", "num_puzzles"):
-            parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
+            parser.link_arguments(f"data.{name}", f"{arguments}.{name}", apply_on="instantiate")
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         """Let the configuration of one command be read by all: what only another takes is left aside."""
         super()._add_subcommands(parser, **kwargs)
         taken = self._subcommand_method_arguments
-        self._foreign = {name: {*chain(*taken.values())} - {*own} for name, own in taken.items()}
+        self._foreign = {name: {*itertools.chain(*taken.values())} - {*own} for name, own in taken.items()}
         for name, foreign in self._foreign.items():
             for argument in sorted(foreign):
                 self._subcommand_parsers[name].add_argument(f"--{argument}", default=SUPPRESS, help=SUPPRESS)
@@ -274,6 +295,29 @@ class TRMCLI(LightningCLI):
             if not others and not any(getattr(c, f"{checkpoint}_model_path") for c in callbacks):
                 places = ", ".join(folders) or str(self.trainer.log_dir)
                 raise InputError(f"there is no {checkpoint} checkpoint in {places}; run trm fit first")
+
+
+def _named_models(args: Any) -> list[str]:
+    """Return the class paths that ``--model`` and the configurations name; most name just arguments of the module."""
+    if isinstance(args, Mapping):
+        return _class_of(args.get("model"))
+    given = [word for argument in args for word in str(argument).split("=", 1)]
+    pairs = list(itertools.pairwise(given))
+    found = [path for before, after in pairs if before == "--model" for path in _class_of(after)]
+    for file in (Path(after) for before, after in pairs if before in ("--config", "-c")):
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            continue  # the parser says what is wrong with it
+        found += _class_of(content.get("model")) if isinstance(content, dict) else []
+    return found
+
+
+def _class_of(model: Any) -> list[str]:
+    """Return the class that a setting of the model names: by a dotted path, or by ``class_path`` in a mapping."""
+    if isinstance(model, Mapping):
+        return [str(model["class_path"])] if "class_path" in model else []
+    return [model] if isinstance(model, str) and not Path(model).is_file() and not model.startswith("{") else []
 
 
 def _listed(value: Any) -> list[Any]:

@@ -3,8 +3,7 @@
 Letters in shape comments: N rows, L grid cells, B slots, K supervision steps per Lightning batch.
 """
 
-import inspect
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ from torch.utils.data.distributed import DistributedSampler
 from torchmetrics import Metric
 
 from trm.batch import Batch
+from trm.classes import RecordsArguments, class_path
 from trm.data.corruption import Kind, changes
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
@@ -31,28 +31,7 @@ SPLITS_OF_STAGE = {
 }
 
 
-class Remembering(type):
-    """Saves the arguments of every family as its hyper-parameters, from which a checkpoint builds it again.
-
-    Lightning would guess them from the frames of all constructors in between, and so take what a family hands to its
-    base for an argument of the family.
-    """
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Build a family and note how."""
-        data = super().__call__(*args, **kwargs)
-        signature = inspect.signature(cls.__init__)  # type: ignore[misc]  # of this very class
-        bound = signature.bind(data, *args, **kwargs)
-        bound.apply_defaults()
-        arguments = dict(list(bound.arguments.items())[1:])  # without self
-        for name, parameter in signature.parameters.items():
-            if parameter.kind is parameter.VAR_KEYWORD:
-                arguments |= arguments.pop(name)
-        data.save_hyperparameters(arguments)
-        return data
-
-
-class PuzzleData(LightningDataModule, metaclass=Remembering):
+class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     """Base of the puzzle families.
 
     Training never repeats a stored batch: draw number d names a row (by a fresh permutation for every pass over the
@@ -75,6 +54,8 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     vocab_size: int
     seq_len: int
     num_puzzles: int
+    padded: ClassVar[bool] = False
+    """Whether questions may hold token 0, padding, since they are smaller than the grid."""
     numbered_by: tuple[str, ...] = ()
     """Arguments that decide which puzzle has which puzzle id, beside the puzzles themselves."""
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -84,6 +65,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
         self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(self.init_args)
         check_range("data", 1, slots=slots, steps_per_batch=steps_per_batch)
         check_range("data", 0, eval_batch_size=eval_batch_size, workers=workers, seed=seed)
         self.slots = slots
@@ -193,7 +175,7 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
     @cached_property
     def training_puzzles(self) -> int:
         """How many different puzzles training draws from, before augmentation."""
-        return len(set(map(bytes, self.rows("train").inputs)))
+        return len(np.unique(hash_bytes(map(bytes, self.rows("train").inputs))))
 
     @property
     def table_hash(self) -> str:
@@ -210,10 +192,8 @@ class PuzzleData(LightningDataModule, metaclass=Remembering):
 
     @property
     def family(self) -> dict[str, Any]:
-        """What a checkpoint stores to find this family again: its class and arguments."""
-        module = type(self).__module__
-        public = "trm.data" if module.startswith("trm.data.") else module
-        return {"class_path": f"{public}.{type(self).__qualname__}", "init_args": dict(self.hparams)}
+        """What a checkpoint stores to build this family again: its class and arguments."""
+        return {"class_path": class_path(type(self)), "init_args": dict(self.init_args)}
 
     # -- Lightning ----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Samples of puzzles, their symmetries, and what the rules say of an answer."""
 
 import hashlib
+import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -72,9 +73,9 @@ class Completion(NamedTuple):
 
 
 def hash_bytes(strings: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Return 64 bits for each string, (N,)."""
+    """Return 64 bits for each string, (N,); nothing but these is held in memory."""
     digests = (hashlib.blake2b(string, digest_size=8).digest() for string in strings)
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+    return np.fromiter((int.from_bytes(digest, sys.byteorder) for digest in digests), dtype=np.uint64)
 
 
 def to_batch(rows: Samples) -> Batch:

@@ -30,6 +30,24 @@ class Answers(NamedTuple):
         return self.logits.argmax(-1)
 
 
+class Prediction(NamedTuple):
+    """What ``Trainer.predict`` returns of a batch: little enough to keep for a whole split."""
+
+    tokens: Tensor
+    """Tokens of the answers, (B, L)."""
+    halt: Tensor
+    """Halting logits, (B,)."""
+    steps: Tensor
+    """Supervision steps taken, (B,)."""
+    logits: Tensor | None = None
+    """Logits of the answers, (B, L, V), where they were asked for."""
+
+    @property
+    def confidence(self) -> Tensor:
+        """Halting probability: how likely the answer is right, as the model has it, (B,)."""
+        return self.halt.sigmoid()
+
+
 StateNoise = Callable[[State, Tensor], State]
 """Returns a changed state, given a state and the indices of its puzzles in the batch, (B,)."""
 
@@ -56,8 +74,8 @@ def think(
         disturb: changes the state before each supervision step.
     """
     rows = None if core.puzzle_embedding is None else core.puzzle_embedding(puzzles)
-    state = State(*(part.contiguous() for part in core.start(len(inputs))))  # as it will be, for the compiler
-    everyone = torch.arange(len(inputs), device=inputs.device)
+    state = State(*(part.contiguous() for part in core.start(inputs.shape[0])))  # as it will be, for the compiler
+    everyone = torch.arange(inputs.shape[0], device=inputs.device)
     if halting is None:
         for _ in range(max_steps):
             output = core(disturb(state, everyone) if disturb else state, inputs, rows)

@@ -42,37 +42,49 @@ def widen(x: Tensor) -> Tensor:
 
 
 def eager_on_cpu(x: Tensor) -> bool:
-    """Tell where each operation is a pass over memory of its own, which a compiler or a GPU's kernels would fuse."""
+    """Return whether each operation passes over memory by itself; a compiler or a GPU's kernels would fuse them."""
     return x.is_cpu and not torch.compiler.is_compiling()
 
 
 class _RMSNorm(torch.autograd.Function):
-    """x / sqrt(mean of x^2 + eps), which keeps what it returns, as the next layer does, and not what it was given.
+    """x / sqrt(mean of x^2 + eps) and the scale 1 / sqrt(...).
 
-    Autograd's own gradient of the same formula takes twice the passes over memory.
+    It keeps what it returns, as the next layer does, and not what it was given. Autograd's own gradient of the same
+    formula takes twice the passes over memory. The scale is an output so that the backward pass can be differentiated.
     """
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dim: int) -> Tensor:
-        wide = widen(x)
-        scale = wide.square().mean(dim, keepdim=True).add_(NORM_EPS).rsqrt_()
-        out = (wide * scale).to(x.dtype)
-        ctx.dim = dim
-        ctx.save_for_backward(out, scale)
-        return out
+    generate_vmap_rule = True
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def forward(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        wide = widen(x)
+        scale = wide.square().mean(dim, keepdim=True).add_(NORM_EPS).rsqrt_()
+        return (wide * scale).to(x.dtype), scale
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, Tensor]) -> None:
+        ctx.dim = inputs[1]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, scale_grad: Tensor | None) -> tuple[Tensor | None, None]:
         out, scale = ctx.saved_tensors
-        wide = widen(grad)
-        along = (wide * out).mean(ctx.dim, keepdim=True)  # the part that would only change the length
-        return torch.addcmul(wide, out, along, value=-1).mul_(scale).to(grad.dtype), None
+        total = None
+        if grad is not None:
+            wide = widen(grad)
+            along = (wide * out).mean(ctx.dim, keepdim=True)  # the part that would only change the length
+            total = torch.addcmul(wide, out, along, value=-1).mul_(scale)
+        if scale_grad is not None:  # in a second derivative alone
+            through_scale = out * (scale_grad * scale.square() / -out.shape[ctx.dim])
+            total = through_scale if total is None else total + through_scale
+        return None if total is None else total.to(out.dtype), None
 
 
 def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
     """Scale an axis to a root mean square of one; no weight, no bias, no centring."""
     if eager_on_cpu(x):
-        out: Tensor = _RMSNorm.apply(x, dim)  # type: ignore[no-untyped-call]
+        out: Tensor = _RMSNorm.apply(x, dim)[0]  # type: ignore[no-untyped-call]
         return out
     if dim == -1:
         return F.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
@@ -89,8 +101,8 @@ def swiglu_width(size: int, expansion: float, multiple_of: int) -> int:
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
-    """Return silu(gate) * up, in the memory of ``gate`` where no gradient needs it."""
-    if torch.is_grad_enabled():
+    """Return silu(gate) * up, in the memory of ``gate`` where no gradient needs it and no graph is exported."""
+    if torch.is_grad_enabled() or torch.compiler.is_exporting():
         return F.silu(gate) * up
     return F.silu(gate, inplace=True).mul_(up)
 
@@ -156,7 +168,7 @@ class TokenSwiGLU(SwiGLU):
 
     @staticmethod
     def _times(weight: Tensor, x: Tensor) -> Tensor:
-        return torch.bmm(weight.expand(len(x), -1, -1), x)
+        return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
 
 
 class Rotary(nn.Module):
@@ -182,7 +194,8 @@ class Rotary(nn.Module):
 class Attention(nn.Module):
     """Full self-attention over puzzle tokens and cells: no mask, padding attends like any other cell.
 
-    Heads have hidden_size // num_heads channels; what the division leaves over has no part in the attention.
+    Heads have hidden_size // num_heads channels; what the division leaves over has no part in the attention. A second
+    derivative needs torch's plain attention: ``with torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``.
     """
 
     def __init__(self, hidden_size: int, num_heads: int, rotary: Rotary | None) -> None:

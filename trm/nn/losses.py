@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trm.batch import IGNORE
+from trm.batch import IGNORE, exact_match, labelled
 
 HALTING_WEIGHT = 0.5
 
@@ -67,8 +67,20 @@ CELL_LOSSES = {"stablemax": stablemax_cross_entropy, "softmax": softmax_cross_en
 
 
 def solved(logits: Tensor, labels: Tensor) -> Tensor:
-    """Tell for each row whether all its labelled cells are right, (B,) bool; a row without labels is."""
-    return ((logits.argmax(-1) == labels) | (labels == IGNORE)).all(-1)
+    """Return for each row whether all its labelled cells are right, (B,) bool; a row without labels is."""
+    return exact_match(logits.argmax(-1), labels)
+
+
+def answer_loss(logits: Tensor, labels: Tensor, loss: str = "stablemax") -> Tensor:
+    """Return the mean cross entropy of each row's labelled cells, (B, L, V), (B, L) to (B,)."""
+    count = labelled(labels).sum(-1).clamp(min=1)  # (B,)
+    return CELL_LOSSES[loss](logits, labels).sum(-1) / count
+
+
+def halting_loss(halt: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the binary cross entropy of each row's halting logit, (B,), against whether the row is solved."""
+    is_solved = solved(logits.detach(), labels).to(halt.dtype)
+    return F.binary_cross_entropy_with_logits(halt, is_solved, reduction="none")
 
 
 def supervision_loss(logits: Tensor, halt: Tensor, labels: Tensor, loss: str = "stablemax") -> Losses:
@@ -80,10 +92,7 @@ def supervision_loss(logits: Tensor, halt: Tensor, labels: Tensor, loss: str = "
         labels: tokens of the answer or ``IGNORE``, (B, L).
         loss: the cross entropy of a cell, a key of ``CELL_LOSSES``.
     """
-    labelled = (labels != IGNORE).sum(-1).clamp(min=1)  # (B,)
-    answer = CELL_LOSSES[loss](logits, labels).sum(-1) / labelled
-    is_solved = solved(logits.detach(), labels).to(halt.dtype)
-    return Losses(answer, F.binary_cross_entropy_with_logits(halt, is_solved, reduction="none"))
+    return Losses(answer_loss(logits, labels, loss), halting_loss(halt, logits, labels))
 
 
 def continue_loss(proceed: Tensor, later: Tensor, later_proceed: Tensor, last: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,28 +52,32 @@ class StepOutput(NamedTuple):
 
 
 class TRM(nn.Module):
-    """A Tiny Recursive Model.
+    """A Tiny Recursive Model. The defaults are those of the official ARC recipe.
+
+    This signature is the one list of the network's arguments: ``TRMModule``, the command line and checkpoints take
+    them from here. A network of one's own is a subclass that takes ``**kwargs`` for them; most override ``cycle``.
 
     Args:
         vocab_size: number of tokens V; token 0 is padding.
         seq_len: number of grid cells L.
         num_puzzles: puzzle ids; 0 for none.
-        hidden_size: channels D of the answer and the latent.
+        hidden_size: channels D of the answer y and the latent z.
         num_layers: blocks in the network.
         num_heads: attention heads of hidden_size // num_heads channels each; unused by the mlp mixer.
         expansion: width of the SwiGLUs relative to their input (times 2/3).
-        multiple_of: SwiGLU widths are rounded up to a multiple of this.
-        mixer: how cells see each other: attention, or an MLP across cells.
+        multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 suits GPUs, 8 a tiny model on a CPU.
+        mixer: how cells see each other: by attention, or by an MLP across the cells.
         positions: how attention knows where a cell is.
-        cycles: cycles T per supervision step, the last one with gradient.
-        latent_steps: updates n of the latent per cycle.
-        gradient_steps: how many of these are differentiated in the last cycle, counted from its end; 0 for all.
-        conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none.
-        puzzle_tokens: tokens P put before the grid to hold the puzzle's vector; 0 for none.
+        conv: width of a depthwise convolution in the SwiGLUs across channels (URM, arXiv 2512.14693: 2); 0 for none.
+        puzzle_tokens: tokens P in front of the grid that hold the puzzle's vector; 0 for no puzzle embedding.
         puzzle_size: length of a puzzle's vector; 0 for the hidden size.
-        continue_loss: halt when the halting logit exceeds that of going on, which a continue loss has to train;
-            without it, when it exceeds zero.
-        halt_bias: bias that the halting head starts with.
+        cycles: T, cycles per supervision step; only the last is differentiated.
+        latent_steps: n, updates of the latent per cycle.
+        gradient_steps: latent updates of the last cycle that are differentiated, counted from its end; 0 for all, 1 for
+            the 1-step gradient of the paper's table 1.
+        continue_loss: teach the halting head what going on is worth too, by one more step without gradient, and halt
+            when stopping is worth more, as in HRM; without it, halt when the halting logit exceeds zero.
+        halt_bias: bias that the halting head starts with; the higher, the sooner slots halt at first.
         gradient_checkpointing: keep only what goes into each block for the backward pass, and compute the rest again
             there: less memory for about a third more time.
 
@@ -81,6 +85,10 @@ class TRM(nn.Module):
         InputError: if a value is out of its range, or the sizes do not fit together.
     """
 
+    free: ClassVar[frozenset[str]] = frozenset(
+        {"cycles", "latent_steps", "gradient_steps", "halt_bias", "gradient_checkpointing"}
+    )
+    """Arguments that may change without trained parameters meaning something else."""
     y_init: Tensor
     z_init: Tensor
 
@@ -96,13 +104,13 @@ class TRM(nn.Module):
         multiple_of: int = 256,
         mixer: Literal["attention", "mlp"] = "attention",
         positions: Literal["rotary", "learned", "none"] = "rotary",
-        cycles: int = 3,
-        latent_steps: int = 6,
+        conv: int = 0,
         puzzle_tokens: int = 16,
         puzzle_size: int = 0,
-        continue_loss: bool = False,
+        cycles: int = 3,
+        latent_steps: int = 4,
         gradient_steps: int = 0,
-        conv: int = 0,
+        continue_loss: bool = False,
         halt_bias: float = HALT_BIAS,
         gradient_checkpointing: bool = False,
     ) -> None:
@@ -119,12 +127,12 @@ class TRM(nn.Module):
                 f"hidden_size {hidden_size} over num_heads {num_heads} gives heads of {head_size} channels, but each "
                 "needs an even number, at least 2"
             )
+        if not (num_puzzles and puzzle_tokens):
+            num_puzzles = puzzle_tokens = 0
         if num_puzzles and puzzle_size > puzzle_tokens * hidden_size:
             raise InputError(
                 f"puzzle_size {puzzle_size} does not fit in puzzle_tokens {puzzle_tokens} x hidden_size {hidden_size}"
             )
-        if not num_puzzles:
-            puzzle_tokens = 0
         length = puzzle_tokens + seq_len
         self.length = length
         self.puzzle_tokens = puzzle_tokens

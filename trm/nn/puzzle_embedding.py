@@ -29,7 +29,7 @@ class PuzzleEmbedding(nn.Module):
         return copy.train(self.training)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Theme up the rows of ``ids``, (B,) to (B, E); in training they collect gradient for ``update``."""
+        """Look up the rows of ``ids``, (B,) to (B, E); in training they collect gradient for ``update``."""
         rows = self.weights[ids]
         if self.training and torch.is_grad_enabled():
             rows.requires_grad_()
@@ -40,7 +40,7 @@ class PuzzleEmbedding(nn.Module):
     def update(self, lr: float, weight_decay: float) -> None:
         """Step every row used since the last call: w <- w (1 - lr * weight_decay) - lr * sign(sum of its gradients).
 
-        Samples that were used several times, on any rank, step once. Samples that were not used stay as they are. Under
+        Rows that were used several times, on any rank, step once. Rows that were not used stay as they are. Under
         DDP every rank must call this at the same step: the gradients of all ranks are gathered.
         """
         if self._drawn is None:

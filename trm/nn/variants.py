@@ -1,7 +1,7 @@
 """What the Tiny Recursive Model is compared with: HRM, direct prediction, and the paper's ablations of one thing each.
 
-Each is a subclass that changes what a cycle does. Tables are those of arXiv 2510.04871; ``trm/nn/network.py`` holds
-the model itself, and the letters in shape comments.
+Each is a subclass that changes what a cycle does, as a network of one's own does. Tables are those of arXiv 2510.04871;
+``trm/nn/network.py`` holds the model itself, and the letters in shape comments.
 """
 
 import copy
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from trm.classes import class_path, find_class, parameters_of
 from trm.errors import InputError
 from trm.nn.layers import DepthwiseConv, Linear, truncated_normal_
 from trm.nn.network import TRM
@@ -33,6 +34,8 @@ class SingleZ(TRM):
 
 class MultiScale(TRM):
     """One latent for each of the n latent steps of a cycle (table 2: multi-scale z); z holds them all, (B, S, n D)."""
+
+    free = TRM.free - {"latent_steps"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -103,7 +106,7 @@ class Direct(SingleZ):
 
 NetworkName = Literal["trm", "single_z", "multi_scale", "two_networks", "hrm", "direct"]
 
-NETWORKS: dict[NetworkName, type[TRM]] = {
+NETWORKS: dict[str, type[TRM]] = {
     "trm": TRM,
     "single_z": SingleZ,
     "multi_scale": MultiScale,
@@ -111,3 +114,46 @@ NETWORKS: dict[NetworkName, type[TRM]] = {
     "hrm": HRM,
     "direct": Direct,
 }
+"""The networks of this package by name."""
+
+
+def find_network(network: str | type[TRM]) -> type[TRM]:
+    """Return a network's class by its name, or by the dotted path of a class of one's own, which is imported.
+
+    Raises:
+        InputError: if there is no such network.
+    """
+    if isinstance(network, type):
+        return network
+    if network in NETWORKS:
+        return NETWORKS[network]
+    if "." not in network:
+        names = ", ".join(NETWORKS)
+        raise InputError(f"model.network is {network!r}, but must be one of {names}, or your own as module.Class")
+    return find_class(network, TRM, "model.network is")
+
+
+def network_name(kind: type[TRM]) -> str:
+    """Return the name by which ``find_network`` finds a class again."""
+    return next((name for name, built_in in NETWORKS.items() if built_in is kind), class_path(kind))
+
+
+def build_network(network: str | type[TRM], extra: dict[str, Any], **arguments: Any) -> TRM:
+    """Build a network.
+
+    Args:
+        network: its name, class or dotted path.
+        extra: arguments of a network of one's own beyond those of ``TRM``.
+        **arguments: those of ``TRM``.
+
+    Raises:
+        InputError: if there is no such network, or it does not take what ``extra`` holds.
+    """
+    kind = find_network(network)
+    own = {name for name in parameters_of(kind) if name not in parameters_of(TRM)}
+    if unknown := sorted(set(extra) - own):
+        accepted = f"takes {', '.join(sorted(own))}" if own else "takes none beyond those of trm"
+        raise InputError(f"model.network_args has {unknown[0]!r}, but the network {network_name(kind)} {accepted}")
+    if kind is TRM:
+        return TRM(**arguments)  # jsonargparse reads this line: the settings of the network are this class's arguments
+    return kind(**arguments, **extra)

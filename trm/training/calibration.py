@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from trm.batch import IGNORE
+from trm.batch import exact_match, labelled
 
 BINS = 15
 """Equally wide bins of confidence, from 0 to 1; the usual number (arXiv 1706.04599)."""
@@ -50,8 +50,8 @@ class HaltingCalibration(Metric):
             predictions: tokens of the answers, (B, L).
             labels: tokens or ``IGNORE``, (B, L); rows without a label are padding and do not count.
         """
-        real = (labels != IGNORE).any(-1)
-        solved = real & ((predictions == labels) | (labels == IGNORE)).all(-1)
+        real = labelled(labels).any(-1)
+        solved = real & exact_match(predictions, labels)
         halt = (halt.float() if halt.device.type == "mps" else halt.double()).contiguous()  # the sums become as wide
         rows = torch.stack((real, solved, real * halt.sigmoid()), dim=-1)  # (B, 3)
         places = torch.bucketize(halt, _EDGES.to(halt))

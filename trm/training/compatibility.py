@@ -1,33 +1,20 @@
 """Whether a run can go on from a checkpoint: the same network, on the same puzzles."""
 
-import inspect
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule
 from lightning_utilities.core.rank_zero import rank_zero_info
 
+from trm.classes import class_path, defaults_of, parameters_of
 from trm.data import PuzzleData
 from trm.errors import InputError
+from trm.nn import TRM, find_network
 
-ARCHITECTURE = (
-    "network",
-    "vocab_size",
-    "seq_len",
-    "num_puzzles",
-    "hidden_size",
-    "num_layers",
-    "num_heads",
-    "expansion",
-    "multiple_of",
-    "mixer",
-    "positions",
-    "puzzle_tokens",
-    "puzzle_size",
-    "continue_loss",
-    "conv",
-)
-"""Hyper-parameters that must agree with those of a checkpoint for its weights to mean the same."""
+
+def architecture(network: type[TRM]) -> list[str]:
+    """Return the hyper-parameters that must agree with a checkpoint's for its parameters to mean the same."""
+    return ["network", "network_args", *(name for name in parameters_of(TRM) if name not in network.free)]
 
 
 def refuse_other_network(
@@ -44,10 +31,9 @@ def refuse_other_network(
     Raises:
         InputError: naming the first that must agree and does not.
     """
-    ours, kind = module.hparams, type(module)
-    theirs = {name: default_of(kind, name) for name in ARCHITECTURE} | theirs  # an older checkpoint's were these
-    latents = ("latent_steps",) if ours["network"] == "multi_scale" else ()
-    for name in (*ARCHITECTURE, *latents):
+    ours = module.hparams
+    theirs = {"network": "trm", "network_args": {}} | defaults_of(TRM) | theirs  # an older checkpoint's were these
+    for name in architecture(find_network(ours["network"])):
         if theirs.get(name) != ours[name] and name not in but:
             raise InputError(
                 f"{path} was trained with {name} {theirs.get(name)!r}, but the configuration has "
@@ -82,7 +68,7 @@ def _difference(data: PuzzleData, checkpoint: dict[str, Any]) -> str:
     if theirs.get("class_path") != ours["class_path"]:
         return f"the checkpoint was trained on {theirs.get('class_path')}, but the data is {ours['class_path']}"
     for name in data.numbered_by:
-        default = default_of(type(data), name)  # an older checkpoint's
+        default = defaults_of(type(data))[name]  # an older checkpoint's
         value, mine = (family["init_args"].get(name, default) for family in (theirs, ours))
         if value != mine:
             return (
@@ -97,9 +83,38 @@ def _difference(data: PuzzleData, checkpoint: dict[str, Any]) -> str:
     return ""
 
 
-def default_of(kind: type, name: str) -> Any:
-    """Return the default of an argument of a class, or of the base that the class hands it on to."""
-    signatures = (
-        inspect.signature(vars(base)["__init__"]).parameters for base in kind.__mro__ if "__init__" in vars(base)
-    )
-    return next(parameters[name].default for parameters in signatures if name in parameters)
+def refuse_other_module(module: LightningModule, checkpoint: dict[str, Any], default: type) -> None:
+    """Refuse to go on from, or to evaluate, the checkpoint of another class of module, which may compute other things.
+
+    Args:
+        module: the configured one.
+        checkpoint: names its class where that is not ``default``.
+        default: the class of this package.
+
+    Raises:
+        InputError: naming both classes.
+    """
+    theirs = checkpoint.get("module", {}).get("class_path", class_path(default))
+    if theirs != class_path(type(module)):
+        raise InputError(
+            f"the checkpoint was trained as {theirs}, but the configuration has {class_path(type(module))}: pass "
+            f"--model {theirs}"
+        )
+
+
+def refuse_other_sizes(data: PuzzleData, theirs: dict[str, Any], path: str | Path) -> None:
+    """Refuse data that a trained network cannot read.
+
+    Args:
+        data: the family.
+        theirs: hyper-parameters of the checkpoint.
+        path: its name.
+
+    Raises:
+        InputError: naming the first size that differs.
+    """
+    for name in ("vocab_size", "seq_len"):
+        if getattr(data, name) != theirs[name]:
+            raise InputError(
+                f"{path} was trained with {name} {theirs[name]}, but {class_path(type(data))} has {getattr(data, name)}"
+            )

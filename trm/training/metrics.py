@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from trm.batch import IGNORE
+from trm.batch import labelled
 
 OVER_PUZZLES = ("solved", "cells", "halting_accuracy", "supervision_steps", "valid")
 OVER_ROWS = ("answer_loss", "halting_loss")
@@ -59,7 +59,7 @@ class PuzzleMetrics(Metric):
             valid: which answers obey the rules, (B,) bool; None if that is not known.
         """
         self.checked = valid is not None
-        given = labels != IGNORE
+        given = labelled(labels)
         asked = given.sum(-1)  # (B,)
         real = asked > 0
         right = ((predictions == labels) & given).sum(-1)

@@ -20,7 +20,8 @@ from trm.cli.main import main
 from trm.data import ARC, Maze, Sudoku
 from trm.data.samples import to_batch
 from trm.module import TRMModule
-from trm.training.compatibility import ARCHITECTURE
+from trm.nn import TRM
+from trm.training.compatibility import architecture
 
 KEPT = {
     "state_dict",
@@ -41,7 +42,9 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A 4x4 Sudoku model after one step, in a fresh folder."""
     monkeypatch.chdir(tmp_path)
     data = Sudoku(size=4, train_size=20, val_size=0, test_size=4, clues=(8, 8), slots=4, steps_per_batch=1, workers=0)
-    module = TRMModule(6, 16, 1, 24, num_heads=2, multiple_of=8, mixer="mlp", positions="none", puzzle_tokens=2)
+    module = TRMModule(
+        6, 16, 1, hidden_size=24, num_heads=2, multiple_of=8, mixer="mlp", positions="none", puzzle_tokens=2
+    )
     trainer = quiet_trainer(max_steps=1, max_epochs=1, limit_train_batches=1)
     trainer.fit(module, data)
     trainer.save_checkpoint("own.ckpt")
@@ -63,7 +66,7 @@ def test_a_model_trained_here_comes_back_as_it_was(trained: str, capsys: pytest.
     for name, tensor in before["state_dict"].items():
         assert torch.equal(after["state_dict"][name], tensor)
     unused = {"num_heads"}  # by the mlp mixer
-    for name in set(ARCHITECTURE) - unused | {"cycles", "latent_steps"}:
+    for name in set(architecture(TRM)) - unused | {"cycles", "latent_steps"}:
         assert after["hyper_parameters"][name] == before["hyper_parameters"][name], name
 
 

@@ -15,6 +15,7 @@ def export(
     uncompiled: bool = False,
     force: bool = False,
     family: str = "",
+    module: str = "",
 ) -> int:
     """Write a trained model to give away, or its weights for other programs.
 
@@ -33,21 +34,26 @@ def export(
         uncompiled: name the official keys as the official code does with DISABLE_COMPILE set, without "_orig_mod.".
         force: overwrite the output.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; for trm.
+        module: your own classes of the module and its network, by commas, such as my_nets.Gated; for trm.
     """
     if format == "trm" and uncompiled:
         raise InputError("uncompiled is true, but goes with the format official: the format trm has its own names")
     from trm.checkpoints.files import refuse_overwriting
 
     refuse_overwriting(output, force)
-    return _for_people(checkpoint, output, family) if format == "trm" else _official(checkpoint, output, uncompiled)
+    return (
+        _for_people(checkpoint, output, family, module)
+        if format == "trm"
+        else _official(checkpoint, output, uncompiled)
+    )
 
 
-def _for_people(checkpoint: str, output: str, family: str) -> int:
+def _for_people(checkpoint: str, output: str, family: str, module: str) -> int:
     from trm.checkpoints.files import CheckpointFiles, read_checkpoint
     from trm.checkpoints.load import load_checkpoint
     from trm.checkpoints.sharing import to_give_away
 
-    data = load_checkpoint(checkpoint, family)[1]  # refuses what nobody could use
+    data = load_checkpoint(checkpoint, family, module)[1]  # refuses what nobody could use
     content = read_checkpoint(checkpoint)
     model = to_give_away(content, data)
     CheckpointFiles().save_checkpoint(model, output)

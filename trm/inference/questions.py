@@ -1,0 +1,70 @@
+"""Questions that come from a program: read in the forms that people have them in, and checked."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from trm.data import PuzzleData
+from trm.data.samples import Tokens
+from trm.errors import InputError
+
+
+def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens, bool]:
+    """Read one question or several.
+
+    Args:
+        questions: a string, a list of strings, or integers (numpy, torch, nested lists) of shape (L,), (h, w), (N, L)
+            or (N, h, w), where a grid has h * w = L cells.
+        data: their family.
+
+    Returns:
+        Their tokens, (N, L), and whether it is one question by itself.
+
+    Raises:
+        InputError: if they are something else, or no questions of the family.
+    """
+    if isinstance(questions, str):
+        return data.parse(questions)[None], True
+    if isinstance(questions, list | tuple) and questions and all(isinstance(text, str) for text in questions):
+        return np.stack([data.parse(text) for text in questions]), False
+    array = _integers(questions)
+    cells = data.seq_len
+    flat = array.ndim in (1, 2) and array.shape[-1] == cells
+    grid = array.ndim in (2, 3) and array.shape[-2] * array.shape[-1] == cells
+    if not (flat or grid) or not array.size:
+        raise InputError(
+            f"the questions have shape {array.shape}, but a question of {type(data).__name__} has {cells} cells: "
+            f"({cells},) or a grid of them for one, (N, {cells}) for several"
+        )
+    single = array.ndim == (1 if flat else 2)
+    array = array.reshape(-1, cells)
+    unknown = np.argwhere((array < 0) | (array >= data.vocab_size))
+    padding = np.argwhere(array == 0) if not data.padded else unknown[:0]
+    for places, what in ((padding, "which is padding"), (unknown, f"but the tokens are 0 to {data.vocab_size - 1}")):
+        if len(places):
+            row, cell = places[0].tolist()
+            raise InputError(
+                f"question {row} has token {array[row, cell]} in cell {cell}, counted from 0, {what}; numbers mean "
+                f"tokens of {type(data).__name__}, not the digits people write: pass the puzzle as a string for those"
+            )
+    return array.astype(np.uint8), single
+
+
+def _integers(questions: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """Return numbers as an array.
+
+    Raises:
+        InputError: if they are no integers, or lists of different lengths.
+    """
+    if isinstance(questions, Tensor):
+        questions = questions.detach().cpu().numpy()
+    accepted = "strings, or integers as a numpy array, a torch tensor or lists of equal length"
+    try:
+        array = np.asarray(questions)
+    except ValueError as error:  # lists of different lengths
+        raise InputError(f"the questions are lists of different lengths, but must be {accepted}") from error
+    if array.dtype.kind not in "iu":
+        kind = type(questions).__name__ if array.dtype.kind == "O" else array.dtype
+        raise InputError(f"the questions are of type {kind}, but must be {accepted}")
+    return array
