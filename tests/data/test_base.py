@@ -1,7 +1,12 @@
 """Draws, batches and loaders, on a family small enough to see through."""
 
+import copy
+import multiprocessing
+import operator
 import pickle
+import tracemalloc
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +14,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from trm.batch import IGNORE
-from trm.data import PuzzleData, Samples, Verdict
+from trm.data import PuzzleData, Samples, Sudoku, Verdict
 from trm.data.samples import Tokens
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainSampler
 from trm.errors import InputError
@@ -169,3 +174,51 @@ def test_sizes_out_of_range_are_refused(wrong: dict[str, int]) -> None:
 def test_a_split_without_rows_is_refused() -> None:
     with pytest.raises(InputError, match="no rows"):
         Counting(size=0).rows("train")
+
+
+def test_a_family_that_lacks_methods_cannot_be_built() -> None:
+    class Half(PuzzleData):
+        def load(self, split: str) -> Samples:
+            raise NotImplementedError
+
+        def parse(self, text: str) -> Tokens:
+            raise NotImplementedError
+
+    with pytest.raises(TypeError, match="abstract class Half .*abstract methods verify, write"):
+        Half()
+
+
+class Positional(Counting):
+    """Its arguments go to the base by position, and one of them is fixed."""
+
+    def __init__(self, half: int, **kwargs: int) -> None:
+        super().__init__(2 * half, slots=4, **kwargs)
+
+
+def size_of(data: PuzzleData) -> tuple[int, dict[str, Any]]:
+    return data.size, data.family["init_args"]
+
+
+def test_arguments_of_the_very_class_are_recorded_however_they_are_given() -> None:
+    data = Positional(3, seed=5)
+    assert data.family["init_args"] == {"half": 3, "seed": 5} == dict(data.hparams)
+    assert Positional(**data.family["init_args"]).size == 6
+    assert size_of(copy.deepcopy(data)) == size_of(pickle.loads(pickle.dumps(data))) == size_of(data)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # which imports the family anew
+        assert pool.apply(operator.attrgetter("init_args"), (Sudoku(4, seed=5),)) == Sudoku(4, seed=5).init_args
+    with pytest.raises(TypeError, match=r"Positional.__init__\(\) missing 1 required positional argument: 'half'"):
+        Positional()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sied'"):
+        Positional(3, sied=5)
+
+
+def test_training_puzzles_are_counted_without_holding_them_all() -> None:
+    data = Counting()
+    inputs = np.random.default_rng(0).integers(0, 200, (20_000, 81)).astype(np.uint8)
+    rows = np.concatenate([inputs, inputs[:5_000]])
+    data._splits["train"] = Samples(rows, rows, np.zeros(len(rows), dtype=np.int32))
+    tracemalloc.start()
+    assert data.training_puzzles == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < rows.nbytes  # a set of rows takes 2.5 times as much

@@ -33,6 +33,13 @@ TINY: dict[str, dict[str, Any]] = {
         "ROLLOUTS": 2,
         "NOISE": [0.5],
     },
+    "06_your_own_network": {
+        "EPOCHS": 1,
+        "BATCHES_PER_EPOCH": 1,
+        "TRAIN_BOARDS": 40,
+        "TEST_BOARDS": 8,
+        "COMMAND_STEPS": 2,
+    },
 }
 """Parameters with which a notebook takes seconds."""
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from trm.batch import Batch
 from trm.checkpoints.official import from_official
 from trm.checkpoints.official import our_name as translate
-from trm.data import PuzzleData
+from trm.data import PuzzleData, Samples, Verdict
+from trm.data.samples import Tokens
 from trm.nn import TRM
 from trm.nn.variants import NetworkName
 
@@ -118,6 +119,18 @@ class Cells(PuzzleData):
     def __init__(self, vocab_size: int, seq_len: int, num_puzzles: int) -> None:
         super().__init__()
         self.vocab_size, self.seq_len, self.num_puzzles = vocab_size, seq_len, num_puzzles
+
+    def load(self, split: str) -> Samples:
+        raise NotImplementedError
+
+    def parse(self, text: str) -> Tokens:
+        raise NotImplementedError
+
+    def write(self, tokens: Tokens) -> str:
+        raise NotImplementedError
+
+    def verify(self, question: Tokens, answer: Tokens) -> Verdict:
+        raise NotImplementedError
 
 
 def model(name: str, continue_loss: bool = False) -> TRM:

@@ -1,8 +1,15 @@
 """What layers promise beyond the numbers of the official code."""
 
-import torch
+from collections.abc import Callable
 
-from trm.nn.layers import Attention, DepthwiseConv, Rotary, SwiGLU
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from trm.nn import TRM
+from trm.nn.layers import Attention, Block, DepthwiseConv, Rotary, SwiGLU, rms_norm
 
 
 def test_attention_in_float64_has_the_gradient_of_finite_differences() -> None:
@@ -37,3 +44,45 @@ def test_swiglu_convolves_what_is_gated() -> None:
     plain(x)
     hook.remove()
     torch.testing.assert_close(convolved(x), plain.down(torch.nn.functional.silu(convolved.conv(hidden[0]))))
+
+
+@pytest.mark.parametrize("mixer", ["attention", "mlp"])
+def test_a_block_can_be_differentiated_twice(mixer: str) -> None:
+    torch.manual_seed(0)
+    block = Block(8, 3, mixer, 2, 2.0, 4, Rotary(3, 4)).double()
+    x = torch.randn(2, 3, 8, dtype=torch.float64, requires_grad=True)
+    with sdpa_kernel(SDPBackend.MATH):  # torch has no second derivative of its fused attention
+        assert gradcheck(block, x)
+        assert gradgradcheck(block, x)
+
+
+@pytest.mark.parametrize("dim", [-1, 1])
+def test_the_norm_has_the_gradients_of_its_formula(dim: int) -> None:
+    x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, 3, 4, dtype=torch.float64)
+
+    def formula(x: torch.Tensor) -> torch.Tensor:
+        return x * (x.square().mean(dim, keepdim=True) + 1e-5).rsqrt()
+
+    def derivatives(norm: Callable[[torch.Tensor], torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        (first,) = torch.autograd.grad((norm(x) * weight).sum(), x, create_graph=True)
+        return first, *torch.autograd.grad(first.square().sum(), x)
+
+    torch.testing.assert_close(derivatives(lambda x: rms_norm(x, dim)), derivatives(formula))
+
+
+@pytest.mark.parametrize("mixer", ["attention", "mlp"])
+def test_gradients_of_each_puzzle_by_themselves_add_up_to_those_of_the_batch(mixer: str) -> None:
+    core = TRM(6, 9, hidden_size=16, num_heads=2, multiple_of=8, mixer=mixer, cycles=1, latent_steps=2)
+    inputs = torch.randint(1, 6, (4, 9))
+    parameters, buffers = dict(core.named_parameters()), dict(core.named_buffers())
+
+    def loss(parameters: dict[str, torch.Tensor], question: torch.Tensor) -> torch.Tensor:
+        output = functional_call(core, (parameters, buffers), (core.start(1), question[None]))
+        return output.logits.logsumexp(-1).sum() + output.halt.sum()
+
+    with sdpa_kernel(SDPBackend.MATH):  # torch warns that its fused attention is slow under vmap
+        each = vmap(grad(loss), in_dims=(None, 0))(parameters, inputs)
+    sum(loss(parameters, question) for question in inputs).backward()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(each[name].sum(0), parameter.grad, msg=name)
