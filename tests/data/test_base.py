@@ -184,7 +184,7 @@ def test_a_family_that_lacks_methods_cannot_be_built() -> None:
         def parse(self, text: str) -> Tokens:
             raise NotImplementedError
 
-    with pytest.raises(TypeError, match="abstract class Half .*abstract methods verify, write"):
+    with pytest.raises(TypeError, match=r"abstract class Half .*abstract methods verify, write"):
         Half()
 
 
