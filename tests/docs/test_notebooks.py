@@ -35,7 +35,6 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "06_your_own_network": {
         "EPOCHS": 1,
-        "BATCHES_PER_EPOCH": 1,
         "TRAIN_BOARDS": 40,
         "TEST_BOARDS": 8,
         "COMMAND_STEPS": 2,

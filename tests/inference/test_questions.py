@@ -12,7 +12,6 @@ from trm.inference.questions import read_questions
 from trm.module import TRMModule
 from trm.solver import Solution, Solver
 
-
 BOARD = "1...2.....3....4"
 DATA = Sudoku(size=4)
 TOKENS = DATA.parse(BOARD)
