@@ -3,7 +3,6 @@
 A script, run by ``test_plain_lightning.py`` in an empty folder: no command line, no arguments that only ``trm`` needs.
 """
 
-import copy
 import warnings
 
 import torch
@@ -80,7 +79,7 @@ averaged = loss(trainer.test(module, data))
 assert sum(len(part.steps) for part in trainer.predict(module, data)) >= 9
 
 step("a prediction keeps no logits")
-assert not hasattr(trainer.predict(module, data)[0], "logits")
+assert trainer.predict(module, data)[0].logits is None
 
 last = trainer.checkpoint_callback.last_model_path
 step("the same numbers by the same trainer, by a fresh one, by last, by best, and by hand")
@@ -91,20 +90,18 @@ assert "test/solved" in trainer.test(module, data, ckpt_path="best")[0]
 restored, found = load_checkpoint(last)
 assert loss(Trainer().test(restored, found)) == fresh
 
-step("a run goes on from its checkpoint, and ends where the whole run does")
-whole_module, part_module = (network() for _ in range(2))
-part_module.load_state_dict(copy.deepcopy(whole_module.state_dict()))
-whole = Trainer(max_epochs=3, callbacks=[StepEMA(0.9)])
-whole.fit(whole_module, boards())
-part = Trainer(max_steps=13, callbacks=[StepEMA(0.9), Checkpoints("parts")])
-part.fit(part_module, boards())
-rest_module = network()
-Trainer(max_epochs=3, callbacks=[StepEMA(0.9)]).fit(rest_module, boards(), ckpt_path="parts/last.ckpt")
+step("a run goes on from a checkpoint amid an epoch, and ends where the whole run does")
+whole_module, rest_module = network(), network()
+kept = ModelCheckpoint("parts", filename="{step}", every_n_train_steps=12, save_top_k=-1)
+Trainer(max_epochs=3, callbacks=[StepEMA(0.9), kept]).fit(whole_module, boards())
+trainer = Trainer(max_epochs=3, callbacks=[StepEMA(0.9)])
+trainer.fit(rest_module, boards(), ckpt_path="parts/step=12.ckpt")
+assert trainer.global_step == 30
 for name, tensor in whole_module.state_dict().items():
     assert torch.equal(tensor, rest_module.state_dict()[name]), name
 
 step("another number of slots starts them afresh")
-Trainer(max_steps=16).fit(network(), boards(slots=8), ckpt_path="parts/last.ckpt")
+Trainer(max_steps=16).fit(network(), boards(slots=8), ckpt_path="parts/step=12.ckpt")
 
 step("fast_dev_run takes one step")
 trainer = Trainer(fast_dev_run=True)
@@ -216,7 +213,11 @@ class Own(TRMModule):
     """A subclass."""
 
 
-Trainer(max_steps=2).fit(Own(vocab_size=6, seq_len=16, **{k: v for k, v in module.hparams.items() if k in ("hidden_size", "num_heads", "multiple_of", "cycles", "latent_steps", "puzzle_tokens")}), boards())  # noqa: E501  # fmt: skip
+SIZE = ("hidden_size", "num_heads", "multiple_of", "cycles", "latent_steps", "puzzle_tokens")
+Trainer(max_steps=2).fit(Own(6, 16, **{name: module.hparams[name] for name in SIZE}), boards())
+
+step("a compiled module is refused with what to use instead")
+refused("model.compile", lambda: Trainer(max_steps=1).fit(torch.compile(network()), boards()))
 
 step("the public names")
 assert issubclass(TRMModule, LightningModule)
