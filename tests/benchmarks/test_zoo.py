@@ -24,7 +24,9 @@ zoo = script("zoo")
 def test_a_model_is_put_into_the_zoo_with_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = Sudoku(4, "generate", 20, 0, 8, (8, 8), slots=4, steps_per_batch=1, workers=0)
-    module = TRMModule(6, 16, 1, 24, num_heads=2, multiple_of=8, mixer="mlp", positions="none", puzzle_tokens=0)
+    module = TRMModule(
+        6, 16, 1, hidden_size=24, num_heads=2, multiple_of=8, mixer="mlp", positions="none", puzzle_tokens=0
+    )
     module.seed = 7
     trainer = quiet_trainer(max_steps=1, max_epochs=1, limit_train_batches=1)
     trainer.fit(module, data)
