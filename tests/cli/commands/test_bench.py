@@ -115,7 +115,7 @@ def test_solving_takes_the_weights_of_a_checkpoint(here: Path) -> None:
     ("arguments", "told"),
     [
         (["--repeats=0"], "bench.repeats is 0, but must be at least 1"),
-        (["-o", "configs/quickstart.yaml/bench.json"], "quickstart.yaml is not a folder that can be written to"),
+        (["-o", f"{REPO}/pyproject.toml/bench.json"], "pyproject.toml is not a folder that can be written to"),
         (["--trainer.devices=2"], "trm bench measures one device, not 2: pass --trainer.devices 1"),
         (["--ckpt_path=none.ckpt"], "none.ckpt"),
     ],
