@@ -21,8 +21,7 @@ ARC = ["fit", "--config", "configs/arc-small.yaml", *TINY, "--data.side=5", "--d
 
 @pytest.fixture
 def weights(trained: Path, here: Path) -> str:
-    """A checkpoint, in a folder that holds nothing else but the configurations and its boards."""
-    shutil.copytree(trained / "data", here / "data")
+    """A checkpoint, in a folder that holds nothing else but the configurations."""
     return str(shutil.copy(trained / CHECKPOINT, here / "trained.ckpt"))
 
 

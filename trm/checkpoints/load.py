@@ -10,6 +10,9 @@ from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.module import TRMModule
 
+FORMER_ROOT = "data"
+"""Default of ``data.root`` in version 0.1, a folder in the working directory; now the user's cache folder is."""
+
 
 def load_checkpoint(path: str | Path, family: str = "") -> tuple[TRMModule, PuzzleData]:
     """Load a trained model, with the averaged weights, and the family of puzzles it was trained on.
@@ -49,7 +52,10 @@ def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> Puzz
         raise InputError(f"{path} was trained on {class_path}, not on {named}")
     if not named and module_name not in sys.modules and module_name.split(".")[0] != "trm":
         raise InputError(f"{path} was trained on {class_path}, which is not part of trm: pass --family {class_path}")
-    return find_family(class_path, f"{path} was trained on")(**family["init_args"])
+    arguments = dict(family["init_args"])
+    if module_name == "trm.data" and arguments.get("root") == FORMER_ROOT:
+        arguments["root"] = None
+    return find_family(class_path, f"{path} was trained on")(**arguments)
 
 
 def find_family(class_path: str, told: str) -> type[PuzzleData]:
