@@ -70,7 +70,7 @@ class Threads(Callback):
         if not (isinstance(data, PuzzleData) and isinstance(module, TRMModule)):
             return 0, "the number that torch has"
         puzzles = (data.slots if stage == "fit" else data.eval_batch_size) // trainer.world_size
-        return threads_for(module.core, puzzles), "by the size of the network; --threads or OMP_NUM_THREADS sets another"
+        return threads_for(module.core, puzzles), "by the size of the work; --threads or OMP_NUM_THREADS sets another"
 
     def _restore(self) -> None:
         if self._before:
