@@ -26,6 +26,7 @@ def clone(tmp_path: Path) -> Path:
     return clone
 
 
+@pytest.mark.slow
 def test_an_editable_install_is_imported_from_the_parent_of_a_used_clone(clone: Path) -> None:
     pytest.importorskip("setuptools", "77")
     folder = clone.parent

@@ -25,6 +25,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_the_second_ctrl_c_ends_a_run_amid_an_operation(tmp_path: Path) -> None:
     small = ["--data.train_size=30", "--data.val_size=4", "--data.test_size=4", "--data.slots=4"]
     command = [sys.executable, "-c", STUCK, "fit", f"--config={REPO / 'configs/quickstart.yaml'}", *small]

@@ -32,6 +32,7 @@ def test_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert main([*args, *tiny]) in ((0, 1) if args[0] == "solve" else (0,)), args
 
 
+@pytest.mark.slow
 def test_python_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,6 +118,7 @@ def test_padding_stops_after_one_step_and_obeys_nothing() -> None:
     assert shown == [4]
 
 
+@pytest.mark.slow
 def test_the_network_is_compiled_no_oftener_than_the_batch_has_kinds_of_sizes() -> None:
     """One graph for the full batch, one for batches of any other size, and one for a lone puzzle."""
     module = small_module().eval()
