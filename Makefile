@@ -6,17 +6,18 @@ BOARD := .3...2.1...4....
 QUESTIONS := $(patsubst benchmarks/%/measure.py,%,$(wildcard benchmarks/*/measure.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format docs notebooks tables clean
+.PHONY: help install demo test test-fast lint format docs notebooks tables clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  questions: $(QUESTIONS)" | fold -sw 110
 
-install: .venv/installed ## Make .venv with the trm command
+install: .venv/installed ## Make .venv with the trm command: 370 MB to download for a CPU, gigabytes with CUDA
 
 .venv/installed: pyproject.toml constraints.txt
+	@echo "Installing trm and 98 packages into .venv: 370 MB to download for a CPU; gigabytes more where pip picks CUDA."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: install ## Solve with a model of the zoo; then train on 4x4 Sudoku for a minute, test on unseen boards, solve one
@@ -25,8 +26,11 @@ demo: install ## Solve with a model of the zoo; then train on 4x4 Sudoku for a m
 	$(BIN)/trm test --config configs/quickstart.yaml
 	$(BIN)/trm solve runs/quickstart/checkpoints/last.ckpt $(BOARD)
 
-test: install ## Run the tests
-	$(BIN)/pytest
+test: install ## Run all tests, in two processes of one thread each
+	$(BIN)/pytest -n 2
+
+test-fast: install ## Run the tests that are not marked slow, while working on something
+	$(BIN)/pytest -n 2 -m "not slow"
 
 lint: install ## Check style and types
 	$(BIN)/ruff check .

@@ -1,13 +1,45 @@
-"""Fixtures of the command line: a fresh folder, and one in which the quickstart was run."""
+"""What every test runs under, whatever the machine; and fixtures of the command line.
 
+Nothing here may import torch before ``OMP_NUM_THREADS`` is set, which OpenMP reads when torch is loaded: the tests are
+small, run in several processes, and must not depend on the number of cores. A test about threads starts a process of
+its own.
+
+``TRM_TEST_NO_BFLOAT16=1`` runs the suite as on a CPU without instructions for bfloat16.
+"""
+
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import FOUR
-from paths import REPO
 
-from trm.cli.main import main
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if not IS_WORKER:  # workers inherit it, so that puzzles are generated once a session; never the user's own cache
+    os.environ["TRM_CACHE"] = tempfile.mkdtemp(prefix="trm-tests-")
+
+import torch  # noqa: E402 - after the variables above
+from command import FOUR  # noqa: E402
+from paths import REPO  # noqa: E402
+
+from trm.cli.main import main  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    """Delete the cache of the session."""
+    if not IS_WORKER:
+        shutil.rmtree(os.environ["TRM_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def capabilities() -> Iterator[None]:
+    """With ``TRM_TEST_NO_BFLOAT16``, torch reports a CPU with no instructions beyond the basic ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("TRM_TEST_NO_BFLOAT16"):
+            patch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+        yield
 
 
 @pytest.fixture

@@ -48,12 +48,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, dic
     return folder, {devices: json.loads((folder / f"found-{devices}.json").read_text()) for devices in (1, 2)}
 
 
+@pytest.mark.slow
 def test_an_epoch_is_one_pass_on_any_number_of_devices(found: tuple[Path, dict[int, dict[str, object]]]) -> None:
     for devices in (1, 2):
         facts = found[1][devices]
         assert (facts["batches"], facts["epoch"], facts["steps"]) == (4, 2, 16)  # 40 samples, 12 a batch; 2 steps each
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["validate", "test"])
 def test_two_devices_measure_what_one_does(stage: str, found: tuple[Path, dict[int, dict[str, float]]]) -> None:
     one, two = found[1][1][stage], found[1][2][stage]
@@ -63,6 +65,7 @@ def test_two_devices_measure_what_one_does(stage: str, found: tuple[Path, dict[i
         assert two[name] == pytest.approx(one[name], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_devices_predict_each_of_thirteen_puzzles_once(found: tuple[Path, dict[int, dict[str, str]]]) -> None:
     folder, facts = found
     questions = {}

@@ -36,6 +36,7 @@ def test_it_brings_every_file_of_the_package(installed: Path) -> None:
     assert there == tracked
 
 
+@pytest.mark.slow
 def test_it_solves_with_its_own_models(installed: Path, tmp_path: Path) -> None:
     command = "import sys, trm.zoo; from trm.cli.main import main; print(trm.zoo.FOLDER); sys.exit(main(sys.argv[1:]))"
     finished = subprocess.run(

@@ -48,6 +48,7 @@ def test_every_breadth_is_what_a_solver_of_that_breadth_elects(sweep: tuple[Samp
     assert by_name["oracle"].solved > by_name["halting"].solved
 
 
+@pytest.mark.slow
 def test_every_depth_breadth_and_noise_is_measured_and_a_family_without_symmetries_goes_without() -> None:
     shown: list[list[Point]] = []
     small: dict[str, Any] = {"depths": [1, 2], "breadths": [1, 3], "noises": [0.5], "watch": shown.append}

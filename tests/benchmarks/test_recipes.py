@@ -86,6 +86,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
     return "tiny"
 
 
+@pytest.mark.slow
 def test_a_study_trains_to_equal_cost_and_does_nothing_the_second_time(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_study_trains_to_equal_cost_and_does_nothing_the_second_time(
     assert study.tables(tmp_path / "results") == both
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_reported_and_does_not_stop_the_others(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_run_that_fails_is_reported_and_does_not_stop_the_others(
     assert "tiny, plain again, seed 0: step" in printed
 
 
+@pytest.mark.slow
 def test_every_recipe_is_one_that_trm_fit_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, recipe in RECIPES.items():
         job = study.Job(TASKS["sudoku-6x6"], name, 0, tmp_path / "study" / "round-1" / "six" / "0")

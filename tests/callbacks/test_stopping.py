@@ -111,6 +111,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_exits_as_a_shell_expects(tmp_path: Path) -> None:
     config = REPO / "configs" / "quickstart.yaml"
     small = ["--data.train_size=30", "--data.val_size=4", "--data.test_size=4", "--data.slots=4"]
@@ -122,6 +123,7 @@ def test_the_command_reports_and_exits_as_a_shell_expects(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.rglob("*.ckpt")] == ["last.ckpt"]
 
 
+@pytest.mark.slow
 def test_the_slurm_script_queues_a_stopped_run_again_and_it_goes_on(tmp_path: Path) -> None:
     commands = {
         "srun": 'exec "$@"',
@@ -144,6 +146,7 @@ def test_the_slurm_script_queues_a_stopped_run_again_and_it_goes_on(tmp_path: Pa
     assert (tmp_path / "queue.txt").read_text() == "requeue 4711\n"
 
 
+@pytest.mark.slow
 def test_the_slurm_script_reproduces_an_experiment_and_queues_it_again(tmp_path: Path) -> None:
     """Here srun stops the first command that it is given, as preemption does, and only notes the others."""
     commands = {

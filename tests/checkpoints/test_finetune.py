@@ -21,8 +21,7 @@ ARC = ["fit", "--config", "configs/arc-small.yaml", *TINY, "--data.side=5", "--d
 
 @pytest.fixture
 def weights(trained: Path, here: Path) -> str:
-    """A checkpoint, in a folder that holds nothing else but the configurations and its boards."""
-    shutil.copytree(trained / "data", here / "data")
+    """A checkpoint, in a folder that holds nothing else but the configurations."""
     return str(shutil.copy(trained / CHECKPOINT, here / "trained.ckpt"))
 
 
@@ -42,6 +41,7 @@ def test_training_starts_from_the_averaged_weights(weights: str) -> None:
     assert (after["started_from"]["checkpoint"], after["started_from"]["step"]) == ("trained.ckpt", 6)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_own_checkpoint(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*FIT, f"--weights={weights}"]
     assert main(command) == 0
@@ -102,6 +102,7 @@ def test_the_puzzles_and_costs_of_all_runs_are_counted(weights: str, capsys: pyt
     assert state("second/checkpoints/last.ckpt")["started_from"]["training_puzzles"] == 80
 
 
+@pytest.mark.slow
 def test_rows_of_the_puzzle_table_stay_with_their_puzzles_or_begin_as_the_mean(
     here: Path,
     capsys: pytest.CaptureFixture[str],

@@ -24,6 +24,7 @@ sys.exit(cli.main(["zoo"]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [["--help"], ["zoo"], ["zoo", "--help"], ["reproduce"], ["solve", "sudoku-4x4", BOARD], ["info", "sudoku-4x4"]],

@@ -60,10 +60,12 @@ def by_lightning(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_several_devices_are_ddp_without_saying_so() -> None:
     assert isinstance(Trainer(accelerator="cpu", devices=2, logger=False).strategy, DDPStrategy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_torchrun_trains_what_lightning_does(by_lightning: Path, tmp_path: Path, nodes: int) -> None:
     if nodes == 1:
@@ -82,6 +84,7 @@ def test_torchrun_trains_what_lightning_does(by_lightning: Path, tmp_path: Path,
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_what_all_ranks_refuse_is_said_once(by_lightning: Path) -> None:
     ((status, printed),) = run(by_lightning, [*TRM, "--trainer.devices=2", "--model.hidden_size=32"])
     assert status == 2
@@ -89,6 +92,7 @@ def test_what_all_ranks_refuse_is_said_once(by_lightning: Path) -> None:
     assert "Traceback" not in printed
 
 
+@pytest.mark.slow
 def test_bad_data_is_refused_before_other_ranks_are_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

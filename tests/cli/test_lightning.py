@@ -28,6 +28,7 @@ TRMCLI(TRMModule, PuzzleData)
 """
 
 
+@pytest.mark.slow
 def test_a_script_of_five_lines_trains(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     ((status, printed),) = run(tmp_path, [sys.executable, "script.py", "fit", *QUICKSTART])

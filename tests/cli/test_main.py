@@ -26,6 +26,7 @@ OVERLAYS = [path for path in CONFIGS if path not in EXPERIMENTS]
 BOARD = "1...........2..."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_configuration_fits_and_continues(path: Path, here: Path) -> None:
     config = yaml.safe_load(path.read_text())
@@ -46,16 +47,33 @@ def test_every_configuration_fits_and_continues(path: Path, here: Path) -> None:
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
-def test_every_overlay_goes_on_top_of_every_sudoku_configuration(
-    path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("base", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_overlay_goes_on_top_of_every_configuration(
+    base: Path, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for base in (REPO / "configs").glob("sudoku*.yaml"):
-        with pytest.raises(SystemExit) as stop:
-            main(["fit", "--config", str(base), "--config", str(path), "--print_config"])
-        assert stop.value.code == 0
-        printed = yaml.safe_load(capsys.readouterr().out)
-        assert printed["trainer"]["accelerator"] == "cpu"
-        assert printed["model"]["hidden_size"] == 128
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", str(base), "--config", str(path), "--print_config"])
+    assert stop.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["trainer"]["accelerator"] == "cpu"
+    assert printed["trainer"]["logger"]["init_args"]["save_dir"] == f"runs/{path.stem}"
+    assert printed["model"]["hidden_size"] == 128
+    family = yaml.safe_load(base.read_text())["data"]["class_path"]
+    assert printed["data"]["class_path"].rpartition(".")[2] == family
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base", ["hrm-sudoku", "maze", "arc"])
+def test_the_overlay_for_a_cpu_trains_every_family(base: str, here: Path) -> None:
+    tiny = ["--trainer.max_steps=2", "--data.slots=2", "--data.steps_per_batch=2", "--data.val_size=2"]
+    tiny += ["--model.hidden_size=16", "--model.supervision_steps=2", "--trainer.enable_progress_bar=false"]
+    if base == "arc":
+        tiny += ["--data.subsets=[training]", "--data.test_subset=training", "--data.side=5", "--data.augmentations=1"]
+    else:
+        write_tables(here / "tables", {"maze": "Maze"}.get(base, "Sudoku"))
+        tiny += ["--data.source=tables", "--data.train_size=20"]
+    assert main(["fit", f"--config=configs/{base}.yaml", "--config=configs/cpu.yaml", *tiny]) == 0
+    assert torch.load("runs/cpu/checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
 
 
 @pytest.mark.parametrize("command", [[], ["--help"], ["-h"], ["help"]])
@@ -205,7 +223,6 @@ def test_a_checkpoint_of_other_puzzles_is_refused(
     trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ["fit", "--config", "configs/quickstart.yaml", *FOUR, "--data.size=6", "--data.clues=[18,18]"]
-    shutil.copytree(trained / "data", "data")
     main([*args, "--ckpt_path=null", "--trainer.max_steps=0", "--trainer.logger=false"])  # generates the boards
     capsys.readouterr()
     assert main([*args, f"--ckpt_path={trained / CHECKPOINT}"]) == 2
@@ -235,11 +252,12 @@ def test_a_run_folder_that_cannot_be_written_is_refused(here: Path, capsys: pyte
 
 
 def test_a_run_outlives_its_folders(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRM_CACHE", "cache")
     take = TRMModule.supervision_step
 
     def without_folders(module: TRMModule, fresh: Batch) -> None:
         if module.global_step == 2:
-            shutil.rmtree("data")
+            shutil.rmtree("cache")
             shutil.rmtree("runs/quickstart/checkpoints", ignore_errors=True)
         take(module, fresh)
 

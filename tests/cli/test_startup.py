@@ -44,6 +44,7 @@ def test_help_and_lists_load_neither_torch_nor_lightning(command: list[str]) -> 
     assert not loaded(*command) & {"torch", "lightning", "torchmetrics", "numpy"}
 
 
+@pytest.mark.slow
 def test_solving_loads_no_loggers_and_no_other_rooms() -> None:
     modules = loaded("solve", "sudoku-4x4", BOARD)
     assert "trm.solver" in modules

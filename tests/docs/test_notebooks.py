@@ -63,6 +63,7 @@ def test_every_notebook_is_tested() -> None:
     assert [path.stem for path in NOTEBOOKS] == sorted(TINY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the kernel is a process of its own, in another folder

@@ -12,6 +12,7 @@ MLP = {"mixer": "mlp", "positions": "none"}
 ONE_LAYER = {**MLP, "num_layers": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "arguments"),
     [

@@ -18,6 +18,7 @@ from trm.reproduce.experiments import EXPERIMENTS, published
 FEW_TASKS = ["--data.tasks_per_subset=2", "--data.augmentations=2"]  # the puzzle embedding is not among the weights
 
 
+@pytest.mark.slow
 def test_every_experiment_builds_a_network_of_the_size_it_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

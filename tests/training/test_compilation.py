@@ -32,6 +32,7 @@ class CountGraphs(Callback):
         self.val.append(counters["stats"]["unique_graphs"])
 
 
+@pytest.mark.slow
 def test_training_and_validation_compile_one_graph_each_and_break_none(tmp_path: Path) -> None:
     boards = {"train_size": 40, "val_size": 8, "test_size": 8, "clues": (8, 8)}
     data = Sudoku(4, **boards, root=str(tmp_path), slots=4, steps_per_batch=2)
@@ -48,6 +49,7 @@ def test_training_and_validation_compile_one_graph_each_and_break_none(tmp_path:
     assert not counters["graph_break"]
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_network_runs_as_it_is_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,6 @@ from trm.errors import InputError
 from trm.training.precision import PRECISIONS, check_precision
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:This CPU has no instructions for bfloat16"),
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch"),
 ]
 WEIGHTS = {"32-true": torch.float32, "bf16-mixed": torch.float32, "bf16-true": torch.bfloat16, "64-true": torch.float64}
@@ -125,15 +124,18 @@ def test_float16_is_refused(precision: str) -> None:
         check_precision(SimpleNamespace(precision=precision))
 
 
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true", "16"])
 def test_a_refused_precision_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = REPO / "configs" / "quickstart.yaml"
     data = ["--data.train_size=4", "--data.val_size=1", "--data.test_size=1", "--data.clues=[8,8]"]
-    assert main(["fit", f"--config={config}", *data, "--trainer.precision=16-true"]) == 2
-    assert capsys.readouterr().err.count("trm: error: trainer.precision is 16-true") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]  # the boards, which are whole
+    assert main(["fit", f"--config={config}", *data, f"--trainer.precision={precision}"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count(f"trm: error: trainer.precision is {precision}, but must be one of 32-true, bf16-mixed") == 1
+    assert "bf16-mixed instead" not in printed  # as Lightning would have it on a CPU
+    assert not list(tmp_path.iterdir())
 
 
 def cpu(precision: str) -> Any:

@@ -110,6 +110,7 @@ def train(
     return torch.load(folder / "last.ckpt", weights_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [3, 4, 6, 7], ids=["batch end", "mid-batch", "epoch end", "mid-batch later"])
 @pytest.mark.parametrize("make", [sudoku, maze, arc])
 def test_resume_is_exact(tmp_path: Path, stop: int, make: Any) -> None:
@@ -124,6 +125,7 @@ def test_resume_is_exact(tmp_path: Path, stop: int, make: Any) -> None:
         assert_same(whole[key], resumed[key], key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [sudoku, maze, arc])
 def test_resume_is_exact_with_workers(make: Any, tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", make(tmp_path), 11)

@@ -20,6 +20,9 @@ from trm.training.compatibility import refuse_other_sizes
 
 Base = TypeVar("Base")
 
+FORMER_ROOT = "data"
+"""Default of ``data.root`` in version 0.1, a folder in the working directory; now the user's cache folder is."""
+
 
 def load_checkpoint(
     path: str | Path, family: str = "", module: str = "", data: PuzzleData | None = None
@@ -109,4 +112,7 @@ def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> Puzz
     if named and named != kind:
         raise InputError(f"{path} was trained on {kind}, not on {named}")
     remedy = f"--family {kind}"
-    return known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy)(**family["init_args"])
+    arguments = dict(family["init_args"])
+    if kind.startswith("trm.data.") and arguments.get("root") == FORMER_ROOT:
+        arguments["root"] = None
+    return known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy)(**arguments)

@@ -15,10 +15,12 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins import CheckpointIO
-from lightning_utilities.core.rank_zero import rank_zero_info
 
 from trm.callbacks.checkpoints import Checkpoints
+from trm.callbacks.interrupt import Interrupt
+from trm.callbacks.notice import RunNotice
 from trm.callbacks.progress import Progress
+from trm.callbacks.threads import Threads
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint
 from trm.checkpoints.finetune import start_from
 from trm.classes import class_path, find_class
@@ -30,6 +32,7 @@ from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.reproduce.ledger import check_ledger, rows, write
 from trm.training.compatibility import refuse_other_network
+from trm.training.precision import check_requested_precision
 
 
 class TRMTrainer(Trainer):
@@ -176,6 +179,7 @@ class TRMCLI(LightningCLI):
             arguments = "model.init_args"
         for name in ("vocab_size", "seq_len", "num_puzzles"):
             parser.link_arguments(f"data.{name}", f"{arguments}.{name}", apply_on="instantiate")
+        parser.add_argument("--threads", type=int, default=0, help="Threads on a CPU; 0 to go by the size of the work.")
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         """Let the configuration of one command be read by all: what only another takes is left aside."""
@@ -235,8 +239,12 @@ class TRMCLI(LightningCLI):
             plugins = [*plugins, CheckpointFiles()]
         if settings.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks = [*callbacks, Progress()]
+        check_requested_precision(settings.get("precision"))
+        threads = Threads(self._get(self.config_init, "threads", default=0))
+        callbacks = [*callbacks, threads, RunNotice(), Interrupt()]
         if self.subcommand == "bench":
             kwargs |= trainer_arguments(settings)
+            kwargs["callbacks"] = [*kwargs["callbacks"], threads]
         trainer = super().instantiate_trainer(**{"plugins": plugins, "callbacks": callbacks, **kwargs})
         assert isinstance(trainer, TRMTrainer)
         trainer.command = [*self._environment(), "trm", *self._argv]
@@ -254,11 +262,9 @@ class TRMCLI(LightningCLI):
         return [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(prefix)]
 
     def before_fit(self) -> None:
-        """Refuse weights that do not fit, tell what is trained, and read the data."""
+        """Refuse weights that do not fit, and read the data."""
         if weights := self.config.fit.weights:
             refuse_other_network(self.model, read_checkpoint(weights)["hyper_parameters"], weights, ("num_puzzles",))
-        count = sum(parameter.numel() for parameter in self.model.parameters())
-        rank_zero_info(f"{self.model.hparams['network']} of {count:,} weights")
         self._prepare()
 
     def _prepare(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import trm
 from trm.cli.failures import report
+from trm.cli.threads import limit_spinning
 from trm.errors import InputError
 
 
@@ -73,7 +74,7 @@ def main(args: Sequence[str] | None = None) -> int:
     0 is success, 1 an answer that breaks the rules or a run that diverged, 2 bad input, 141 output that nobody reads to
     its end, and 128 + n a command that signal n ended (a training run saves its state first).
     """
-    # What must be in the environment before torch is loaded belongs here: nothing above imports it.
+    limit_spinning()
     argv = sys.argv[1:] if args is None else list(args)
     if "" not in sys.path:
         sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory

@@ -1,20 +1,37 @@
-"""Generated puzzles on disk: made once, then read back."""
+"""The folder for downloads and generated puzzles, and arrays on disk that are made once, then read back."""
 
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
 from trm.data.atomic import atomic_write
 from trm.errors import InputError
 
+CACHE_VARIABLE = "TRM_CACHE"
+"""Environment variable that names the folder for downloads and generated puzzles of every data module."""
+
 Progress = Callable[[int, int], None]
+
+
+def cache_folder(root: str | None = None) -> Path:
+    """Return the folder for downloads and generated puzzles; it need not exist yet.
+
+    It is ``root`` if that is given; else the folder named by the environment variable ``TRM_CACHE``; else the user's
+    cache folder, such as ``~/.cache/trm`` on Linux. It is never inside the project, so that a clone stays as it was
+    and checkpoints store no folder of one machine.
+    """
+    if root is not None:
+        return Path(root).expanduser()
+    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("trm", appauthor=False)).expanduser()
 
 
 def cached_arrays(
@@ -40,7 +57,7 @@ def cached_arrays(
             made = make(_log_tenths(path))
         except ValueError as error:
             raise InputError(f"cannot generate {name}: {error}") from error
-        with atomic_write(path, "wb", "data.root must be a writable folder") as file:
+        with atomic_write(path, "wb", f"data.root or {CACHE_VARIABLE} must name a writable folder") as file:
             np.savez_compressed(file, **made)
     try:
         with path.open("rb") as stream, np.load(stream) as file:

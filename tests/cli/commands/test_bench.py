@@ -52,7 +52,7 @@ def test_bench_prints_a_table_and_writes_all_it_measured(here: Path, capsys: pyt
     printed = capsys.readouterr().out
     for heading in (*result, "steps per second", "share of peak", "lightning", "rows per second 2 workers"):
         assert heading in printed
-    assert {path.name for path in here.iterdir()} == {"bench.json", "data"}  # the generated puzzles are kept
+    assert {path.name for path in here.iterdir()} == {"bench.json"}
 
 
 def test_bench_measures_whatever_length_of_run_is_configured(here: Path) -> None:

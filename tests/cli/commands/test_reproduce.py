@@ -86,6 +86,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_by_itself_and_writes_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_ledger_that_cannot_be_kept_is_refused_before_training(
     assert "is not a ledger" in refused(capsys, ["reproduce", "sudoku", f"--configs={CONFIGS}", "--run", ledger])
 
 
+@pytest.mark.slow
 def test_the_first_command_that_fails_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

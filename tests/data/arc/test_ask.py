@@ -44,6 +44,7 @@ def test_a_renamed_task_is_known_by_its_pairs_and_a_new_one_is_not(small: Callab
     assert question.ids.tolist() == [1, 2, 3] * 2
 
 
+@pytest.mark.slow
 def test_solve_takes_a_task_file(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     task = tmp_path / "evaluation" / "four.json"
     assert main(["solve", str(checkpoint), str(task), "--json"]) in (0, 1)

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from processes import run
 
@@ -12,6 +13,7 @@ from trm.data.arc import ARC
 FROM_DATA = ("vocab_size", "seq_len", "num_puzzles")
 
 
+@pytest.mark.slow
 def test_two_ranks_submit_what_one_does(checkpoint: Path, tmp_path: Path) -> None:
     module, data = load_checkpoint(checkpoint)
     assert isinstance(data, ARC)

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from trm.bench.measure import Spread, data_rate, solving, training
+from trm.callbacks.threads import Threads
 from trm.checkpoints.files import read_checkpoint
 from trm.data import PuzzleData
 from trm.data.atomic import atomic_write, check_writable
@@ -54,6 +55,9 @@ def bench(
     if trainer.world_size > 1:
         raise InputError(f"trm bench measures one device, not {trainer.world_size}: pass --trainer.devices 1")
     weights = None if ckpt_path in (None, "last") else str(ckpt_path)
+    for callback in [c for c in trainer.callbacks if isinstance(c, Threads)]:  # type: ignore[attr-defined]
+        callback.apply(model, datamodule, "fit", 1)
+        trainer.callbacks.remove(callback)  # type: ignore[attr-defined]  # for all that is measured, not for fit alone
     result: dict[str, Any] = {"machine": machine(trainer), "configuration": _configuration(trainer, model, datamodule)}
     if what in ("train", "all"):
         with tempfile.TemporaryDirectory(prefix="trm-bench-") as folder:

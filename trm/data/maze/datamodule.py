@@ -1,13 +1,13 @@
 """The Maze data module: tokens, symmetries, text and rules of square mazes."""
 
 import reprlib
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.base import PuzzleData
+from trm.data.cache import cache_folder
 from trm.data.corruption import Kind
 from trm.data.maze.complete import most_probable_path
 from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
@@ -54,7 +54,8 @@ class Maze(PuzzleData):
             start; null to take the answers of a table as they are.
         symmetries: how training mazes are turned and mirrored at every draw: "relabel" to find the answer anew by the
             label rule; "official" to turn the answer along, which then follows another rule; or "none".
-        root: folder for downloads and for generated mazes, which are made once.
+        root: folder for downloads and for generated mazes, which are made once; by default the folder that the
+            environment variable TRM_CACHE names, or else trm in the user's cache folder.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
         eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
@@ -80,7 +81,7 @@ class Maze(PuzzleData):
         min_moves: int | None = None,
         label_rule: str | None = "down-left-right-up",
         symmetries: str = "relabel",
-        root: str = "data",
+        root: str | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
         eval_batch_size: int = 0,
@@ -95,7 +96,7 @@ class Maze(PuzzleData):
         self.kind = kind
         self.label_rule = label_rule
         self.symmetries = symmetries
-        self.root = Path(root)
+        self.root = cache_folder(root)
         self._check_arguments(min_moves)
         self.min_moves = default_min_moves(size, kind) if min_moves is None else min_moves
 

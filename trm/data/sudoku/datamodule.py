@@ -1,12 +1,12 @@
 """The Sudoku data module: tokens, symmetries, text and rules of boards from 4x4 to 16x16."""
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.base import PuzzleData
+from trm.data.cache import cache_folder
 from trm.data.corruption import Kind
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views
 from trm.data.sampling import DrawGenerator
@@ -36,7 +36,8 @@ class Sudoku(PuzzleData):
         symmetries: augment the training puzzles.
         easier: probability that a draw of the training puzzles has a random part of its blanks filled in, from none to
             all of them (after arXiv 2601.10679).
-        root: folder for downloads and for generated puzzles, which are made once.
+        root: folder for downloads and for generated puzzles, which are made once; by default the folder that the
+            environment variable TRM_CACHE names, or else trm in the user's cache folder.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
         eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
@@ -61,7 +62,7 @@ class Sudoku(PuzzleData):
         min_rating: int = 0,
         symmetries: bool = True,
         easier: float = 0.0,
-        root: str = "data",
+        root: str | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
         eval_batch_size: int = 0,
@@ -84,7 +85,7 @@ class Sudoku(PuzzleData):
         check_range("data", 0, 1, easier=easier)
         self.symmetries = symmetries
         self.easier = easier
-        self.root = Path(root)
+        self.root = cache_folder(root)
 
     def load(self, split: str) -> Samples:
         """Return a split of the source."""

@@ -1,0 +1,150 @@
+"""``RunNotice``: what a run is going to take, before its first step."""
+
+import math
+import os
+import time
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning_utilities.core.rank_zero import rank_zero_info
+from torch import Tensor
+
+from trm.data import PuzzleData
+from trm.module import TRMModule
+from trm.nn.flops import StepFlops, count_flops
+
+SMALLER = {"Sudoku": "configs/quickstart.yaml", "Maze": "configs/maze-small.yaml", "ARC": "configs/arc-small.yaml"}
+"""The configuration of each family that suits a laptop."""
+LONG = 5.0
+"""Seconds per step from which on a CPU is the wrong device for a configuration."""
+UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"), (0.001, "milliseconds"))
+PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+
+
+class Estimate(NamedTuple):
+    """What one supervision step takes on one device."""
+
+    flops: int
+    """Operations, each multiply-add as two."""
+    saved_bytes: int
+    """Activations kept for the backward pass; weights, gradients and the optimizer come on top."""
+    of_one_slot: StepFlops
+
+
+class RunNotice(Callback):
+    """Says before the first step what a run takes: parameters, global batch, operations, memory and, on a CPU, time.
+
+    Operations are those of ``count_flops``. Memory is that of the activations which the backward pass needs, measured
+    by one step with one slot; parameters, their average and the optimizer come on top. The time on a CPU is that of the
+    matrix products alone, at the speed of the largest of them. A whole step takes longer: three times as long with the
+    quickstart's small matrices, less with larger ones. ``trm fit`` adds this callback; in Python, leave it out for
+    silence.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say it before anything is evaluated or trained."""
+        assert isinstance(pl_module, TRMModule)
+        data = getattr(trainer, "datamodule", None)
+        if not isinstance(data, PuzzleData):  # plain loaders: the first batch will say how many slots there are
+            return
+        parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+        devices = trainer.world_size
+        steps = max(trainer.max_steps, 0)  # -1 for none, and then epochs end the run
+        rank_zero_info(
+            f"{pl_module.hparams['network']}: {parameters:,} parameters, {data.slots:,} slots"
+            + (f" on {devices} devices" if devices > 1 else "")
+            + (f", {steps:,} steps" if steps else "")
+        )
+        precision = trainer.strategy.precision_plugin.train_step_context()
+        estimate = estimate_step(pl_module, data.slots // devices, precision)
+        rank_zero_info(
+            f"A step takes about {scaled(estimate.flops * devices)}FLOP, and {scaled(estimate.saved_bytes)}B of memory "
+            + ("on each device " if devices > 1 else "")
+            + "for activations"
+        )
+        if trainer.strategy.root_device.type == "cpu":
+            self._say_time(trainer, data, estimate, steps)
+
+    def _say_time(self, trainer: Trainer, data: PuzzleData, estimate: Estimate, steps: int) -> None:
+        slots = data.slots // trainer.world_size
+        per_step = estimate.flops / product_speed(estimate.of_one_slot, slots, _product_dtype(trainer))
+        whole = f", and {steps:,} steps {duration(per_step * steps)}" if steps else ""
+        hint = ""
+        if per_step > LONG:
+            smaller = SMALLER.get(type(data).__name__)
+            hint = f"; {smaller} suits a laptop" if smaller else "; a smaller network or fewer slots suit a laptop"
+        rank_zero_info(
+            f"On this CPU, with {torch.get_num_threads()} of {os.cpu_count()} cores, the matrix products of a step "
+            f"alone take {duration(per_step)}{whole}{hint}"
+        )
+
+
+def estimate_step(module: TRMModule, slots: int, precision: AbstractContextManager[Any]) -> Estimate:
+    """Return what a supervision step of so many slots takes, from one step with one slot; nothing is changed.
+
+    Args:
+        module: the module, on its device.
+        slots: puzzles in the step.
+        precision: the context that the trainer enters for a step.
+    """
+    saved: dict[int, int] = {}
+    held = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in held:
+            saved[storage.data_ptr()] = storage.nbytes()  # tensors that share memory count once
+        return tensor
+
+    with precision, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        flops = count_flops(module.core, 1)
+    total = flops.total + module.hparams["continue_loss"] * flops.forward
+    return Estimate(total * slots, sum(saved.values()) * slots, flops)
+
+
+def product_speed(flops: StepFlops, slots: int, dtype: torch.dtype, seconds: float = 0.2) -> float:
+    """Return the operations per second of the network's largest matrix product on the CPU.
+
+    Args:
+        flops: of a step with one slot.
+        slots: puzzles in the step.
+        dtype: of the product.
+        seconds: about how long to measure.
+    """
+    _, rows, inner, columns = max(flops.products, key=lambda size: size[0] * size[1] * size[2] * size[3])
+    rows = min(rows * slots, 1024)  # enough to be as fast as many more
+    left, right = torch.ones(rows, inner, dtype=dtype), torch.ones(inner, columns, dtype=dtype)  # no random numbers
+    best, end = float("inf"), time.perf_counter() + seconds
+    while True:
+        start = time.perf_counter()
+        left @ right
+        now = time.perf_counter()
+        best = min(best, now - start)  # what else the machine does at this moment is no property of the run
+        if now > end:
+            return 2 * rows * inner * columns / best
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people, such as "3.2 hours"."""
+    size, unit = next((unit for unit in UNITS if seconds >= 2 * unit[0]), UNITS[-1])
+    return f"{_two_digits(seconds / size)} {unit}"
+
+
+def scaled(number: float) -> str:
+    """Return a number with the prefix of its unit, such as "2.8 G"."""
+    power = min(max(int(math.log10(max(number, 1)) // 3), 0), len(PREFIXES) - 1)
+    return f"{_two_digits(number / 1000**power)} {PREFIXES[power]}"
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def _product_dtype(trainer: Trainer) -> torch.dtype:
+    precision = str(trainer.precision)
+    if precision.startswith("bf16"):
+        return torch.bfloat16
+    return torch.float64 if precision == "64-true" else torch.float32
