@@ -127,7 +127,7 @@ def find_network(network: str | type[TRM]) -> type[TRM]:
         return network
     if network in NETWORKS:
         return NETWORKS[network]
-    if "." not in network:
+    if not isinstance(network, str) or "." not in network:
         names = ", ".join(NETWORKS)
         raise InputError(f"model.network is {network!r}, but must be one of {names}, or your own as module.Class")
     return find_class(network, TRM, "model.network is")

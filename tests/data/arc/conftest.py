@@ -45,7 +45,7 @@ def trained(small: Callable[..., ARC], tmp_path: Path) -> Callable[..., Path]:
             12,
             data.seq_len,
             data.num_puzzles,
-            16,
+            hidden_size=16,
             num_heads=2,
             multiple_of=8,
             cycles=1,
