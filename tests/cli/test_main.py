@@ -192,7 +192,7 @@ def test_solve_reads_many_boards_and_prints_json(
     [
         ("11" + "." * 14, "row 1 has 1 more than once"),
         ("12..34.........." + ".", "17 cells"),
-        ("123." + "...4" + "." * 8, "no way to fill its blanks"),
+        ("123." + "...4" + "." * 8, "it has no solution"),
         ("12x" + "." * 13, "'X' in row 1, column 3"),
     ],
 )

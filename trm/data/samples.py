@@ -1,4 +1,7 @@
-"""Samples of puzzles, their symmetries, and what the rules say of an answer."""
+"""Samples of a split, their symmetries, and verdicts on answers.
+
+Shapes: N samples or boards, L grid cells, V vocabulary, K views.
+"""
 
 import hashlib
 import sys
@@ -15,7 +18,7 @@ Tokens = NDArray[np.uint8]
 
 
 class Samples(NamedTuple):
-    """One split of a puzzle set; token 0 is padding, and a label of 0 means "no answer asked here"."""
+    """Samples of a split; token 0 is padding, and label 0 marks a cell without an answer."""
 
     inputs: Tokens
     """Tokens of the questions, (N, L)."""
@@ -25,25 +28,25 @@ class Samples(NamedTuple):
     """Puzzle ids, which index the puzzle embedding, (N,)."""
 
     def take(self, which: slice | NDArray[Any]) -> "Samples":
-        """Return some of the rows."""
+        """Return the samples at an index, (M,), or in a slice."""
         return Samples(self.inputs[which], self.labels[which], self.puzzle_ids[which])
 
 
 class Views(NamedTuple):
-    """Symmetries of a family's puzzles: each moves the cells and renames the tokens, (K, L) and (K, V)."""
+    """Symmetries of a family's puzzles: each permutes the cells and the tokens."""
 
     cells: NDArray[np.intp]
-    """Which cell each cell of the view is taken from, (K, L)."""
+    """The source of each cell of a view, (K, L)."""
     tokens: Tokens
-    """What each token becomes, (K, V)."""
+    """The replacement of each token, (K, V)."""
 
     def apply(self, boards: Tokens, which: NDArray[np.integer]) -> Tokens:
-        """Return how each board looks under one of the views, (N, L) and (N,) to (N, L)."""
+        """Return each board under one of the views, (N, L) and (N,) to (N, L)."""
         moved = np.take_along_axis(boards, self.cells[which], axis=1)
         return np.take_along_axis(self.tokens[which], moved.astype(np.intp), axis=1)
 
     def undo(self, boards: Tokens, which: NDArray[np.integer]) -> Tokens:
-        """Return the boards of which these are the views, (N, L) and (N,) to (N, L)."""
+        """Return the boards that ``apply`` turned into these views, (N, L) and (N,) to (N, L)."""
         named = np.take_along_axis(np.argsort(self.tokens, axis=1)[which], boards.astype(np.intp), axis=1)
         back = np.empty_like(boards)
         np.put_along_axis(back, self.cells[which], named.astype(boards.dtype), axis=1)
@@ -51,25 +54,25 @@ class Views(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What the rules of a family say of an answer."""
+    """Result of checking an answer by the rules of a family."""
 
     valid: bool
     reason: str
-    """Which rule is broken, or an empty string."""
+    """The broken rule; for a valid answer a remark or an empty string."""
 
     @property
     def in_words(self) -> str:
-        """What to tell people."""
+        """The verdict as a phrase for people."""
         return self.reason or "obeys the rules" if self.valid else f"breaks the rules: {self.reason}"
 
 
 class Completion(NamedTuple):
-    """An answer that obeys the rules, found by search with a network's help."""
+    """An answer that obeys the rules, found by a search that a network guides."""
 
     answer: Tokens
     """(L,)."""
     guesses: int
-    """Branching nodes of the search; 0 where none was needed."""
+    """Number of branching nodes of the search."""
 
 
 def hash_bytes(strings: Iterable[bytes]) -> NDArray[np.uint64]:
@@ -78,8 +81,13 @@ def hash_bytes(strings: Iterable[bytes]) -> NDArray[np.uint64]:
     return np.fromiter((int.from_bytes(digest, sys.byteorder) for digest in digests), dtype=np.uint64)
 
 
+def name_cell(cell: int, size: int) -> str:
+    """Return the row and column of a cell, counted from 1, in a grid of ``size`` columns."""
+    return f"row {cell // size + 1}, column {cell % size + 1}"
+
+
 def to_batch(rows: Samples) -> Batch:
-    """Turn rows into tensors, with ``IGNORE`` where no answer is asked."""
+    """Return samples as tensors, with ``IGNORE`` as the label of cells without an answer."""
     labels = torch.from_numpy(rows.labels.astype(np.int32))
     return Batch(
         inputs=torch.from_numpy(rows.inputs.astype(np.int32)),

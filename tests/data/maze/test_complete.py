@@ -46,7 +46,7 @@ def test_the_answer_is_the_most_probable_of_all_shortest_paths(mazes: NDArray[np
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -3e38])
-def test_the_answer_is_valid_whatever_the_network_says(mazes: NDArray[np.uint8], value: float) -> None:
+def test_the_answer_is_valid_whatever_the_network_predicts(mazes: NDArray[np.uint8], value: float) -> None:
     data = Maze(size=8)
     logs = np.zeros((64, data.vocab_size), dtype=np.float32)
     logs[::2, PATH] = value

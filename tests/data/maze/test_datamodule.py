@@ -51,7 +51,7 @@ def test_dimensions_follow_the_size() -> None:
 
 
 @pytest.mark.parametrize("kind", ["hard", "unique"])
-def test_generated_rows_are_questions_with_the_answers_of_the_rule(tmp_path: Path, kind: str) -> None:
+def test_generated_samples_are_questions_with_the_answers_of_the_rule(tmp_path: Path, kind: str) -> None:
     data = generated(tmp_path, kind=kind, min_moves=12, label_rule="up-right-left-down")
     for split, count in data.counts.items():
         rows = data.rows(split)
@@ -143,7 +143,7 @@ def change(folder: Path, column: str, old: str, new: str) -> None:
 def test_answers_of_another_rule_are_refused_unless_taken_as_they_are(folder: Path) -> None:
     rule = "up-left-right-down"
     with pytest.raises(
-        InputError, match="line 2: the answer is wrong: a shortest path, but not that of the label rule"
+        InputError, match=r"line 2: the answer is wrong: a shortest path, but not that of data\.label_rule"
     ):
         from_table(folder, label_rule=rule).rows("train")
     data = from_table(folder, label_rule=None, symmetries="none")
@@ -151,9 +151,9 @@ def test_answers_of_another_rule_are_refused_unless_taken_as_they_are(folder: Pa
 
 
 def test_more_rows_than_there_are_are_refused(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"test\.csv has 5 rows to choose from, but 6 are asked for"):
+    with pytest.raises(InputError, match=r"test\.csv has 5 rows to choose from, but the split sizes require 6"):
         from_table(folder, test_size=6).rows("test")
-    with pytest.raises(InputError, match=r"train\.csv has 5 rows to choose from, but 7 are asked for"):
+    with pytest.raises(InputError, match=r"train\.csv has 5 rows to choose from, but the split sizes require 7"):
         from_table(folder, train_size=5).rows("train")
     with pytest.raises(InputError, match=r"cannot read .*nowhere"):
         from_table(folder / "nowhere").rows("train")
@@ -178,14 +178,14 @@ def test_relabelling_gives_the_label_of_the_transformed_maze(folder: Path) -> No
     assert (after.labels == label(after.inputs)).all()
 
 
-def test_official_symmetries_turn_the_label_along(folder: Path) -> None:
+def test_official_symmetries_transform_the_label(folder: Path) -> None:
     before, after, used = augmented(from_table(folder, symmetries="official"), 64)
     assert set(used) == set(range(8))
     assert (after.labels == np.take_along_axis(before.labels, symmetry_cells(30)[used], axis=1)).all()
     assert (after.labels != label(after.inputs)).any(), "another tie-break than that of the rule"
 
 
-def test_without_symmetries_rows_stay(folder: Path) -> None:
+def test_without_symmetries_samples_stay_unchanged(folder: Path) -> None:
     _, after, used = augmented(from_table(folder, symmetries="none"), 8)
     assert not used.any()
     assert (after.labels == label(after.inputs)).all()
@@ -227,7 +227,7 @@ def test_a_maze_can_be_one_line_or_several_with_dots_or_spaces() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SMALL[1:], r"has 15 cells in line 1, but 4x4 needs 16; '\.' is a free cell"),
+        (SMALL[1:], r"has 15 cells in line 1, but 4x4 needs 16; write free cells at the end"),
         (SMALL.replace(".", " ").rstrip(), "has 12 cells in line 1, but 4x4 needs 16"),
         ("S..#\n...\n...G\n....", "has 3 cells in line 2, but 4x4 needs 4"),
         ("S..#\n....\n...G", "has 3 lines; accepted are 1 and 4"),
@@ -244,7 +244,7 @@ def test_text_that_is_no_maze_is_refused(text: str, message: str) -> None:
         Maze(size=4).parse(text)
 
 
-def test_the_path_stands_out_in_a_drawing() -> None:
+def test_the_path_is_coloured() -> None:
     data = Maze(size=4)
     question = data.parse(SMALL)
     answer = label(question[None])[0]

@@ -44,7 +44,7 @@ def distance(sample: NDArray[np.float64], quantiles: Iterable[float]) -> float:
 
 
 @pytest.mark.parametrize(("kind", "size"), [("hard", 9), ("hard", 12), ("unique", 12), ("unique", 13), ("unique", 33)])
-def test_every_maze_keeps_what_its_kind_promises(kind: str, size: int) -> None:
+def test_every_maze_has_the_properties_of_its_kind(kind: str, size: int) -> None:
     least = min(default_min_moves(size, kind), 40)
     splits = generate(size, COUNTS, kind, least, seed=1)
     assert {split: part.shape for split, part in splits.items()} == {

@@ -172,11 +172,11 @@ def test_a_fault_is_named(rows: tuple[str, ...], fault: str) -> None:
         (("S....", "o###.", "o###.", "o###.", "oooo?"), "row 5, column 5 is not as in the question"),
     ],
 )
-def test_a_wrong_answer_is_told_from_a_shortest_path(rows: tuple[str, ...], reason: str) -> None:
+def test_a_wrong_answer_is_distinguished_from_a_shortest_path(rows: tuple[str, ...], reason: str) -> None:
     assert find_errors(maze(TWO_WAYS)[None], maze(rows)[None]) == [reason]
 
 
-def test_a_path_that_is_too_long_is_told_from_no_path() -> None:
+def test_a_path_that_is_too_long_is_distinguished_from_no_path() -> None:
     question = maze(("S...", "....", "....", "G..."))
     detour = maze(("Sooo", "...o", "...o", "Gooo"))
     ring_apart = maze(("S.oo", "o.oo", "o...", "G..."))

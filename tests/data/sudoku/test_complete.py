@@ -1,4 +1,4 @@
-"""The search that a network leads: right whatever the network says, and no search at all if it knows the solution."""
+"""The search that a network leads: right whatever the network predicts, and no guesses if it predicts the solution."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def boards(lines: list[str]) -> NDArray[np.uint8]:
 
 
 def knowing(solutions: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Log probabilities of a network that knows the solutions."""
+    """Log probabilities of a network that predicts the solutions."""
     logs = np.full((*solutions.shape, 9), -5.0)
     np.put_along_axis(logs, solutions[..., None].astype(np.intp) - 1, -0.1, axis=2)
     return logs
@@ -36,7 +36,7 @@ def test_the_only_solution_is_found_whatever_the_network_says() -> None:
         assert (guesses > 0).all()
 
 
-def test_what_the_network_knows_saves_guesses() -> None:
+def test_good_predictions_save_guesses() -> None:
     questions = boards(HARD)
     expected = solve(questions, 9).solutions
     _, led = first_solutions(questions, knowing(expected), GEOMETRY)
@@ -53,7 +53,7 @@ def test_boards_do_not_depend_on_what_is_searched_beside_them() -> None:
         assert alone[1][0] == together[1][board]
 
 
-def test_a_network_that_knows_nothing_leads_to_the_tightest_cell() -> None:
+def test_a_uniform_prediction_leads_to_the_tightest_cell() -> None:
     masks = to_masks(boards(HARD), GEOMETRY)
     masks[[4, 40]] &= 0b11  # leave fewer candidates in a few cells
     for board, cell in enumerate(tightest(masks)):

@@ -22,7 +22,7 @@ def small(tmp_path: Path, size: int, **kwargs: object) -> Sudoku:
 
 
 @pytest.mark.parametrize("size", [4, 6, 9])
-def test_augmented_rows_are_puzzles_with_their_only_solution(tmp_path: Path, size: int) -> None:
+def test_augmented_samples_are_puzzles_with_their_only_solution(tmp_path: Path, size: int) -> None:
     data = small(tmp_path, size)
     batch = data.draw(0, 200)
     questions, answers = batch.inputs.numpy() - 1, batch.labels.numpy() - 1
@@ -46,7 +46,7 @@ def test_augmentation_reaches_every_symmetry_it_should(size: int) -> None:
     assert (moved == 0).sum() == 400 * (size * size - 1)  # padding stays padding
 
 
-def test_without_symmetries_the_rows_stay(tmp_path: Path) -> None:
+def test_without_symmetries_the_samples_stay_unchanged(tmp_path: Path) -> None:
     data = small(tmp_path, 4, symmetries=False)
     rows = {bytes(row) for row in data.rows("train").inputs}
     assert {bytes(row) for row in data.draw(0, 20).inputs.numpy().astype(np.uint8)} == rows
@@ -92,7 +92,7 @@ def test_text_round_trip() -> None:
         ("55" + QUESTION[2:], "row 1 has 5 more than once"),
         ("5" + "." * 8 + "5" + "." * 71, "column 1 has 5 more than once"),
         ("." * 30 + "5" + "." * 9 + "5" + "." * 40, "box 5 has 5 more than once"),
-        (QUESTION[:2] + "1" + QUESTION[3:], "no way to fill its blanks"),
+        (QUESTION[:2] + "1" + QUESTION[3:], "it has no solution"),
     ],
 )
 def test_unusable_boards_are_refused(board: str, message: str) -> None:

@@ -165,7 +165,7 @@ def test_no_boards_give_no_results() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_valid_grids_are_told_from_broken_ones(size: int) -> None:
+def test_valid_grids_are_distinguished_from_broken_ones(size: int) -> None:
     grid = cyclic_grid(size)
     blank, swapped, foreign = grid.copy(), grid.copy(), grid.copy()
     blank[3] = 0

@@ -106,7 +106,7 @@ def test_a_question_that_contradicts_its_answer_is_refused(folder: Path) -> None
 
 def test_a_question_with_two_solutions_is_refused(folder: Path) -> None:
     write(folder / "test.csv", edited(table(), 2, 1, "." * 16))
-    with pytest.raises(InputError, match=r"test\.csv, line 4: the question has two solutions"):
+    with pytest.raises(InputError, match=r"test\.csv, line 4: the question has several solutions"):
         sudoku(folder).rows("test")
 
 

@@ -1,4 +1,4 @@
-"""The most probable of all right answers to a maze, by dynamic programming along its shortest paths."""
+"""The most probable shortest path through a maze, by dynamic programming."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,12 +7,12 @@ from trm.data.maze.paths import DIRECTIONS, FREE, PATH, START, Mazes, goal_dista
 
 
 def most_probable_path(maze: Mazes, gains: NDArray[np.floating]) -> Mazes | None:
-    """Mark the shortest path whose cells gain most in total.
+    """Return the answer that marks the shortest path with the greatest sum of gains.
 
     Args:
         maze: a question with one start and one goal, (size, size).
-        gains: what each cell adds if it is marked, (size, size). Log p(path) - log p(free) makes the answer the one of
-            greatest total log probability: all other cells are the same in every right answer.
+        gains: gain of marking each cell, (size, size). With log p(path) - log p(free) the answer has the greatest
+            total log probability, since all other cells are the same in every right answer.
 
     Returns:
         The answer, (size, size); None if no path leads from start to goal.
@@ -24,8 +24,8 @@ def most_probable_path(maze: Mazes, gains: NDArray[np.floating]) -> Mazes | None
     if moves[start] < 0:
         return None
     own = np.where(maze == FREE, np.nan_to_num(gains, posinf=0, neginf=0), 0).astype(np.float64)
-    total = np.pad(own, 1).ravel()  # becomes that of the best way from here to the goal
-    onward = np.zeros(width**2, dtype=np.intp)  # the cell that the best way goes on to
+    total = np.pad(own, 1).ravel()  # becomes the sum along the best path from the cell to the goal
+    onward = np.zeros(width**2, dtype=np.intp)  # the next cell of that path
     steps = np.array([down * width + right for down, right in DIRECTIONS.values()])
     for left in range(1, moves[start] + 1):
         cells = np.flatnonzero(moves == left)

@@ -23,11 +23,10 @@ from trm.data.maze.paths import (
     WALL,
     find_errors,
     find_faults,
-    name_cell,
     symmetry_cells,
 )
 from trm.data.maze.sources import generated, tabled, to_tokens
-from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes
+from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, name_cell
 from trm.data.sampling import DrawGenerator
 from trm.errors import InputError, check_range
 
@@ -35,10 +34,10 @@ SYMMETRIES = ("relabel", "official", "none")
 
 
 class Maze(PuzzleData):
-    """Mazes to find a shortest path through; tokens 1 to 5 are wall, free cell, start, goal and path: ``# SGo``.
+    """Mazes whose answer is a shortest path; tokens 1 to 5 are wall, free cell, start, goal and path: ``# SGo``.
 
-    Most mazes have many shortest paths, and the answer is the one that ``label_rule`` picks; that of Maze-Hard tries
-    down, left, right and up. ``verify`` accepts them all, and mazes of the kind "unique" have just one.
+    Most mazes have many shortest paths, and ``label_rule`` selects the answer; the rule of Maze-Hard tries down, left,
+    right and up. ``verify`` accepts every shortest path. Mazes of the kind "unique" have only one.
 
     Args:
         size: rows and columns, 3 to 64.
@@ -48,11 +47,11 @@ class Maze(PuzzleData):
         val_size: validation mazes; from a table they are held out of its training file.
         test_size: test mazes; from a table a seeded subset, 0 for all.
         kind: generated mazes: "hard" as in Maze-Hard, with many shortest paths; or "unique" with exactly one.
-        min_moves: fewest moves of generated mazes from start to goal; null for a "hard" one to be as rare as
-            Maze-Hard's 109 at 30x30, and for a "unique" one twice the size.
+        min_moves: fewest moves of generated mazes from start to goal; null makes "hard" mazes as rare as Maze-Hard's
+            109 moves at 30x30, and is twice the size for "unique" mazes.
         label_rule: which shortest path is the answer: the order in which directions are tried at every step from the
-            start; null to take the answers of a table as they are.
-        symmetries: how training mazes are turned and mirrored at every draw: "relabel" to find the answer anew by the
+            start; null to take the answers of a table unchanged.
+        symmetries: augmentation of training mazes by turns and reflections: "relabel" to find the answer anew by the
             label rule; "official" to turn the answer along, which then follows another rule; or "none".
         root: folder for downloads and for generated mazes, which are made once; by default the folder that the
             environment variable TRM_CACHE names, or else trm in the user's cache folder.
@@ -112,8 +111,8 @@ class Maze(PuzzleData):
         if self.label_rule is None:
             if self.source == "generate" or self.symmetries == "relabel":
                 raise InputError(
-                    "data.label_rule is null, which goes with a table as data.source, and with 'official' or 'none' "
-                    f"as data.symmetries; they are {self.source!r} and {self.symmetries!r}"
+                    "data.label_rule is null, which requires a table as data.source and 'official' or 'none' as "
+                    f"data.symmetries; they are {self.source!r} and {self.symmetries!r}"
                 )
         elif self.label_rule not in LABEL_RULES:
             raise InputError(
@@ -129,21 +128,21 @@ class Maze(PuzzleData):
         return self._rows(*tabled(split, self.size, self.counts, self.source, self.label_rule, self.seed, self.root))
 
     def augment(self, rows: Samples, generator: DrawGenerator) -> Samples:
-        """Turn and mirror each row at random, by one of the 8 symmetries of the square."""
+        """Return each maze under a random one of the 8 symmetries of the square."""
         if self.symmetries == "none":
             return rows
         number = sum(generator.coins().astype(np.intp) << bit for bit in range(3))
-        source = symmetry_cells(self.size)[number]  # (count, L): which cell each cell is taken from
+        source = symmetry_cells(self.size)[number]  # (count, L): the source of each cell
         questions = np.take_along_axis(rows.inputs, source, axis=1)
         if self.symmetries == "official":
             return Samples(questions, np.take_along_axis(rows.labels, source, axis=1), rows.puzzle_ids)
         return self._rows(questions, self._label(questions))
 
     def views(self, count: int, seed: int = 0) -> Views:
-        """Return some of the 8 symmetries of the square, of which the first leaves the maze as it is.
+        """Return ``count`` of the 8 symmetries of the square, the identity first.
 
         Raises:
-            InputError: if more are asked for.
+            InputError: if ``count`` is greater.
         """
         cells = symmetry_cells(self.size)
         if count > len(cells):
@@ -152,10 +151,12 @@ class Maze(PuzzleData):
         return Views(cells[[0, *others]], np.tile(super().views(1).tokens, (count, 1)))
 
     def parse(self, text: str) -> Tokens:
-        """Read a maze with a path: "#" wall, "." or space free, "S" start, "G" goal; on one line, or a line a row.
+        """Return the tokens of a solvable maze, written on one line or on one line per row.
+
+        The symbols are "#" for a wall, "." or a space for a free cell, "S" for the start and "G" for the goal.
 
         Raises:
-            InputError: if it is no such maze.
+            InputError: if the text is not such a maze.
         """
         maze = f"the maze {reprlib.repr(text)}"
         lines = text.replace("\r\n", "\n").strip("\n").split("\n")
@@ -166,7 +167,7 @@ class Maze(PuzzleData):
             if len(line) != self.seq_len // len(lines):
                 raise InputError(
                     f"{maze} has {len(line)} cells in line {number}, but {self.size}x{self.size} needs "
-                    f"{self.seq_len // len(lines)}; '.' is a free cell that isn't lost at the end of a line"
+                    f"{self.seq_len // len(lines)}; write free cells at the end of a line as '.'"
                 )
         for cell, symbol in enumerate(joined):
             if symbol not in "# .SG":
@@ -178,14 +179,14 @@ class Maze(PuzzleData):
         return tokens
 
     def write(self, tokens: Tokens) -> str:
-        """Write a maze on one line, "." for a free cell: spaces would not survive a terminal.
+        """Return a maze on one line, "." for a free cell, since a terminal may drop spaces.
 
-        In a shell it needs quotes nevertheless, since an unquoted word that begins with "#" is a comment.
+        In a shell the line needs quotes, since an unquoted word that begins with "#" is a comment.
         """
         return "".join(("?" + SYMBOLS)[token] for token in tokens).replace(" ", ".")
 
     def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
-        """Draw a maze row by row; with ``color``, the path stands out in green."""
+        """Return a maze, one line per row; with ``color``, the path is green."""
         cells = [("?" + SYMBOLS)[token] for token in answer]
         if color:
             on_path = answer == PATH
@@ -193,32 +194,32 @@ class Maze(PuzzleData):
         return "\n".join("".join(cells[row : row + self.size]) for row in range(0, self.seq_len, self.size))
 
     def givens(self, question: Tokens) -> NDArray[np.bool_]:
-        """Tell which cells are no free cell."""
+        """Return which cells are not free."""
         return np.asarray(question != FREE)
 
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
-        """Check that the answer marks a shortest path and changes nothing else, whichever label rule it follows."""
+        """Check that the answer marks a shortest path and changes nothing else; it need not follow the label rule."""
         reason = find_errors(self._grid(question), self._grid(answer))[0]
         return Verdict(not reason, reason)
 
     def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_]:
-        """Check many answers at once."""
+        """Return which answers are valid; all are checked at once."""
         return np.array(
             [not error for error in find_errors(self._grid(questions), self._grid(answers))], dtype=np.bool_
         )
 
     def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
-        """Return the right answer that the network holds most probable; of all shortest paths, and without a guess."""
+        """Return the most probable of all right answers; it takes no guesses."""
         gains = (logs[:, PATH] - logs[:, FREE]).reshape(self.size, self.size)
         answer = most_probable_path(question.reshape(self.size, self.size), gains)
         return None if answer is None else Completion(answer.ravel(), 0)
 
     def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
-        """Return a hash of each maze's walls that no symmetry of the square changes."""
+        """Return a hash of each maze's walls, equal for symmetric mazes."""
         return hash_bytes(layout_keys(self._grid(rows.inputs)))
 
     def faults(self, rows: Samples) -> dict[str, int]:
-        """Count mazes that cannot be solved, wrong answers, and those that ``label_rule`` would not have picked."""
+        """Return the numbers of unsolvable mazes, wrong answers, and answers that do not follow ``label_rule``."""
         solvable = np.array([not fault for fault in find_faults(self._grid(rows.inputs))], dtype=np.bool_)
         rows = rows.take(solvable)
         others = 0
@@ -231,9 +232,9 @@ class Maze(PuzzleData):
         }
 
     def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
-        """Tell what to change: a maze shows walls and free cells alike, so that no cell is blank.
+        """Return the replacements; a maze shows walls and free cells alike, so it has no blank cells.
 
-        A wall on the path is wrong, one taken away is missing, one beside the path is an extra hint, and a second
+        A wall on the path is wrong, a removed wall is missing, a wall beside the path is an extra hint, and a second
         start or goal is contradictory.
         """
         if kind == "unused":

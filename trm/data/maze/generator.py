@@ -1,9 +1,9 @@
-"""Mazes of random walls with far ends, split so that no maze of one split has the walls of another's.
+"""Generator of mazes with random walls and long paths, in splits that are disjoint up to symmetry.
 
-The procedure behind Maze-Hard (Lehnert et al. 2024, arXiv 2402.14083) draws a share of walls, walls, start and goal,
-and keeps the maze if its shortest path is long: one in 50,000. Here the goal is drawn among the cells that are far
-enough from the start, and a layout is kept with a probability that grows with the number of these cells, which makes
-the same mazes from a fifth of the layouts.
+The procedure of Maze-Hard (Lehnert et al. 2024, arXiv 2402.14083) samples a share of walls, the walls, start and goal,
+and keeps a maze if its shortest path is long, one in 50,000. Here the goal is sampled among the cells that are far
+enough from the start, and a layout is kept with a probability that grows with the number of these cells. The
+distribution of mazes is the same, from a fifth of the layouts.
 """
 
 import hashlib
@@ -33,23 +33,23 @@ from trm.data.maze.paths import (
 
 KINDS = ("hard", "unique")
 WALL_SHARES = (0.3, 0.5)
-"""Range that the share of walls is drawn from, evenly."""
+"""Range of the share of walls, which is uniform in it."""
 FAR_SHARE = 1 / 8
-"""Share of far cells from which on layouts are no longer weighted; at 30x30 fewer than 1 in 100 have as many."""
+"""Share of far cells above which every layout is kept; at 30x30 fewer than 1 in 100 layouts reach it."""
 SHARES = {"train": 5, "val": 1, "test": 4}
-"""Tenths of all wall layouts that belong to each split; Maze-Hard has as many mazes to test as to train."""
+"""Tenths of all wall layouts that belong to each split; Maze-Hard has as many test mazes as training mazes."""
 SPLITS = [split for split, share in SHARES.items() for _ in range(share)]
 BATCH = 2048
-"""Layouts of a round: enough to hide the cost of the interpreter, few enough to stay in cache."""
+"""Layouts of a round: enough to amortise the interpreter's overhead, few enough to stay in cache."""
 PATIENCE = 1 << 21
-"""Layouts without a new maze after which there are taken to be no more."""
+"""Layouts without a new maze after which generation fails."""
 
 
 def default_min_moves(size: int, kind: str) -> int:
-    """Return the fewest moves of a maze.
+    """Return the default of the fewest moves of a maze.
 
-    For "hard" they are the 109 of Maze-Hard, scaled so that mazes of any size are as rare: near the share of walls
-    where a grid falls apart, shortest paths grow with the size to the power of 1.13.
+    For "hard" it is the 109 of Maze-Hard, scaled to make mazes of any size equally rare: near the percolation threshold
+    of the walls, shortest paths grow with the size to the power of 1.13.
     """
     return max(1, round(109 * (size / 30) ** 1.13)) if kind == "hard" else 2 * size
 
@@ -67,16 +67,16 @@ def generate(
     Args:
         size: rows and columns, 3 to 64.
         counts: wanted mazes of "train", "val" and "test".
-        kind: "hard" as in Maze-Hard, with many shortest paths; or "unique": all but one of them are walled off.
+        kind: "hard" as in Maze-Hard, with many shortest paths; or "unique", with all but one of them walled off.
         min_moves: fewest moves from start to goal.
-        seed: seed of everything random.
+        seed: seed of the random generator.
         progress: called after each round with the numbers of mazes found and wanted.
 
     Returns:
         Questions of each split, (N, size, size).
 
     Raises:
-        ValueError: if an argument is out of its range, or there are not as many mazes.
+        ValueError: if an argument is out of its range, or too few mazes are found.
     """
     _check(size, counts, kind, min_moves)
     rng = np.random.default_rng(seed)
@@ -88,8 +88,8 @@ def generate(
         if idle >= PATIENCE:
             lacking = " and ".join(f"{n:,} of {counts[split]:,} for {split}" for split, n in missing.items() if n)
             raise ValueError(
-                f"no more {size}x{size} mazes with a shortest path of {min_moves} moves or more can be found; "
-                f"missing are {lacking}; fewer moves are easier to find"
+                f"no more {size}x{size} mazes with a shortest path of {min_moves} moves or more were found; "
+                f"missing are {lacking}; lower min_moves or the split sizes"
             )
         idle += BATCH
         mazes = far_mazes(BATCH, size, min_moves, rng)
@@ -112,7 +112,7 @@ def _check(size: int, counts: Mapping[str, int], kind: str, min_moves: int) -> N
         raise ValueError(f"size {size} is unknown; accepted are {SIZES[0]} to {SIZES[-1]}")
     for split, number in counts.items():
         if split not in SHARES or number < 0:
-            raise ValueError(f"{number} mazes for {split!r} are asked for; accepted are 0 or more for {list(SHARES)}")
+            raise ValueError(f"{number} mazes for {split!r} are requested; accepted are 0 or more for {list(SHARES)}")
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r} is unknown; accepted are {', '.join(KINDS)}")
     if not 1 <= min_moves < size * size:
@@ -120,7 +120,7 @@ def _check(size: int, counts: Mapping[str, int], kind: str, min_moves: int) -> N
 
 
 def far_mazes(count: int, size: int, min_moves: int, rng: np.random.Generator) -> Mazes:
-    """Draw layouts and return mazes of those few that have cells ``min_moves`` away, (n, size, size)."""
+    """Sample ``count`` layouts and return mazes of the few that have cells ``min_moves`` away, (n, size, size)."""
     cells = size * size
     walls = np.rint(256 * rng.uniform(*WALL_SHARES, count)).astype(np.uint8)
     free = rng.integers(0, 256, (count, cells), dtype=np.uint8) >= walls[:, None]
@@ -133,13 +133,13 @@ def far_mazes(count: int, size: int, min_moves: int, rng: np.random.Generator) -
     far_cells, rows = unpack(far[:, kept]).reshape(-1, cells), rows[kept]
     mazes = np.where(free[rows], np.uint8(FREE), np.uint8(WALL))
     mazes[np.arange(len(rows)), starts[rows]] = START
-    # The greatest of independent random numbers falls on each far cell with the same probability.
+    # The greatest of independent random numbers is in each far cell with the same probability.
     mazes[np.arange(len(rows)), (far_cells * (1 - rng.random(far_cells.shape))).argmax(axis=1)] = GOAL
     return mazes.reshape(-1, size, size)
 
 
 def _pick(free: Bools, rng: np.random.Generator) -> Ints:
-    """Draw a free cell evenly, (N, cells) -> (N,); where 16 tries only hit walls, it is a wall."""
+    """Return a uniformly random free cell, (N, cells) -> (N,); if 16 tries only hit walls, a wall."""
     tries = rng.integers(free.shape[1], size=(len(free), 16))
     first = np.take_along_axis(free, tries, axis=1).argmax(axis=1)
     return np.asarray(tries[np.arange(len(free)), first])
@@ -149,7 +149,7 @@ def _flood(free: Bools, starts: Ints, min_moves: int) -> tuple[Words, Ints]:
     """Find the cells that are ``min_moves`` or more from the start.
 
     Returns:
-        The cells as words (size, n) of those mazes that may have any, and which these are, (n,).
+        The cells as words, (size, n), of the mazes that may have such cells, and the indices of these mazes, (n,).
     """
     source = np.zeros_like(free)
     source.reshape(len(free), -1)[np.arange(len(free)), starts] = True
@@ -169,7 +169,7 @@ def _flood(free: Bools, starts: Ints, min_moves: int) -> tuple[Words, Ints]:
 
 
 def wall_off_rivals(mazes: Mazes, rng: np.random.Generator) -> Mazes:
-    """Leave one shortest path, drawn at random, by walls on the cells that only others use, (N, size, size).
+    """Leave one random shortest path, with walls on the cells that only the others use, (N, size, size).
 
     Every other shortest path has such a cell, and a wall makes no path shorter.
     """
@@ -179,13 +179,13 @@ def wall_off_rivals(mazes: Mazes, rng: np.random.Generator) -> Mazes:
 
 
 def layout_keys(mazes: Mazes) -> list[bytes]:
-    """Return a key of the walls of each maze; two have the same just if they are symmetric images."""
+    """Return a key of the walls of each maze; two keys are equal if and only if the walls are symmetric images."""
     walls = (mazes == WALL).reshape(-1, mazes.shape[1] * mazes.shape[2])
     images = np.packbits(walls[:, symmetry_cells(mazes.shape[1])], axis=2)  # (N, 8, cells / 8)
     return [min(image.tobytes() for image in eight) for eight in images]
 
 
 def split_of(key: bytes) -> str:
-    """Return the split that mazes with this key of their walls belong to."""
+    """Return the split of the mazes with this key."""
     number = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
     return SPLITS[number % len(SPLITS)]

@@ -1,7 +1,7 @@
-"""Mazes as arrays: their tokens and symmetries, distances, label rules, and the check of an answer.
+"""Mazes as arrays: tokens, symmetries, distances, label rules, and the check of an answer.
 
-Arrays of mazes are tokens, (N, size, size). Floods run on words: a row of a maze is one machine word, bit c for column
-c, and the words of a batch lie rows first, (size, N), so that one operation moves a row of every maze at once.
+Arrays of mazes are tokens, (N, size, size). Floods use words: a row of a maze is one machine word, bit c for column c.
+The words of a batch are stored rows first, (size, N), so one operation moves a row of every maze.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trm.data.samples import name_cell
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -22,13 +24,13 @@ SYMBOLS = "# SGo"
 """Characters of the tokens 1 to 5; 0 is padding."""
 WALL, FREE, START, GOAL, PATH = range(1, 6)
 SIZES = range(3, 65)
-"""Samples have to fit into a word."""
+"""Rows must fit into a word."""
 DIRECTIONS = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
 
 
 @cache
 def symmetry_cells(size: int) -> NDArray[np.intp]:
-    """Return, for each of the 8 symmetries of a square, the cell that each cell is taken from, (8, size * size).
+    """Return the source of each cell under each of the 8 symmetries of a square, (8, size * size).
 
     Symmetry 4a + 2b + c mirrors left and right if c, then top and bottom if b, then transposes if a.
     """
@@ -41,7 +43,7 @@ def symmetry_cells(size: int) -> NDArray[np.intp]:
 
 
 def pack(cells: Bools) -> Words:
-    """Turn cells (N, size, size) into words, (size, N)."""
+    """Return cells (N, size, size) as words, (size, N)."""
     count, rows, columns = cells.shape
     width = 4 if columns <= 32 else 8
     octets = np.zeros((count, rows, width), dtype=np.uint8)
@@ -50,14 +52,14 @@ def pack(cells: Bools) -> Words:
 
 
 def unpack(words: Words) -> Bools:
-    """Turn words (size, N) back into cells, (N, size, size)."""
+    """Return words (size, N) as cells, (N, size, size)."""
     size = len(words)
     octets = np.ascontiguousarray(words.T)[:, :, None].view(np.uint8)
     return np.unpackbits(octets, axis=2, count=size, bitorder="little").view(np.bool_)
 
 
 def spread(frontier: Words, unseen: Words) -> Words:
-    """Return the unseen neighbours of the frontier, and take them out of ``unseen``; all are words (size, N)."""
+    """Return the unseen neighbours of the frontier, and remove them from ``unseen``; all are words (size, N)."""
     reached = frontier << 1
     reached |= frontier >> 1
     reached[1:] |= frontier[:-1]
@@ -68,13 +70,13 @@ def spread(frontier: Words, unseen: Words) -> Words:
 
 
 def distances(free: Bools, goals: Bools) -> Moves:
-    """Count the moves from every cell to the nearest goal, (N, size, size) twice -> (N, size, size).
+    """Return the number of moves from every cell to the nearest goal, 2 x (N, size, size) -> (N, size, size).
 
     Cells from which no goal can be reached have -1. Moves go up, down, left or right, between free cells.
     """
     frontier = pack(goals)
     unseen = pack(free) & ~frontier
-    planes: list[Words] = []  # plane k holds binary digit k of all distances
+    planes: list[Words] = []  # plane k contains binary digit k of all distances
     moves = 0
     while frontier.any():
         moves += 1
@@ -91,7 +93,7 @@ def distances(free: Bools, goals: Bools) -> Moves:
 
 
 def goal_distances(mazes: Mazes) -> Moves:
-    """Count the moves from every cell to the goal, -1 where there is no way, (N, size, size)."""
+    """Return the number of moves from every cell to the goal, -1 if it cannot be reached, (N, size, size)."""
     return distances(mazes != WALL, mazes == GOAL)
 
 
@@ -106,12 +108,12 @@ def follow(mazes: Mazes, order: NDArray[np.intp]) -> Mazes:
         order: ``DIRECTIONS`` by preference, (4,), or those of each maze, (N, 4).
 
     Returns:
-        Answers, (N, size, size); a maze without a path is left as it is.
+        Answers, (N, size, size); a maze without a path is returned unchanged.
     """
     count, size = len(mazes), mazes.shape[1] + 2
     framed = np.pad(goal_distances(mazes), ((0, 0), (1, 1), (1, 1)), constant_values=-1).ravel()
     maze, row, column = np.nonzero(mazes == START)
-    here = (maze * size + row + 1) * size + column + 1  # (N,): where the paths have got to
+    here = (maze * size + row + 1) * size + column + 1  # (N,): the current end of each path
     steps = np.array([size * down + right for down, right in DIRECTIONS.values()])[order]
     marked = np.zeros(framed.shape, dtype=np.bool_)
     while (going := framed[here] > 1).any():
@@ -127,13 +129,13 @@ LABEL_RULES: dict[str, Callable[[Mazes], Mazes]] = {
     "-".join(np.array(list(DIRECTIONS))[list(order)]): partial(follow, order=np.array(order))
     for order in permutations(range(4))
 }
-"""Which of its shortest paths is the answer of a maze, by name; "down-left-right-up" is the rule of Maze-Hard."""
+"""Rules that select the shortest path that is the answer, by name; "down-left-right-up" is the rule of Maze-Hard."""
 
 
 def on_shortest_paths(mazes: Mazes) -> Bools:
-    """Tell which cells lie on any shortest path, both ends included, (N, size, size).
+    """Return which cells lie on any shortest path, both ends included, (N, size, size).
 
-    There is just one shortest path where these cells are one more than its moves.
+    A maze has exactly one shortest path if the number of these cells is the number of moves plus one.
     """
     to_goal, to_start = goal_distances(mazes), distances(mazes != WALL, mazes == START)
     total = to_goal.max(axis=(1, 2), where=mazes == START, initial=-1)[:, None, None]
@@ -144,7 +146,7 @@ def on_shortest_paths(mazes: Mazes) -> Bools:
 
 
 def find_faults(mazes: Mazes) -> list[str]:
-    """Say what keeps each maze from being a question; an empty string if nothing does."""
+    """Return why each maze is not a valid question; an empty string if it is one."""
     starts, goals = ((mazes == token).sum(axis=(1, 2)).tolist() for token in (START, GOAL))
     moves = goal_distances(mazes).max(axis=(1, 2), where=mazes == START, initial=-1)
     return [
@@ -158,7 +160,7 @@ def _not_one(what: str, count: int) -> str:
 
 
 def find_errors(mazes: Mazes, answers: Mazes) -> list[str]:
-    """Say why each answer is no shortest path through its maze; an empty string if it is one.
+    """Return why each answer is not a shortest path through its maze; an empty string if it is one.
 
     Args:
         mazes: questions without faults, (N, size, size).
@@ -183,10 +185,5 @@ def find_errors(mazes: Mazes, answers: Mazes) -> list[str]:
 
 
 def _at(cells: Bools, reason: str) -> str:
-    """Fill in the first of the cells (size, size); an empty string if there is none."""
+    """Return the reason with the first of the cells (size, size) filled in; an empty string if there is none."""
     return reason.format(name_cell(int(cells.argmax()), len(cells))) if cells.any() else ""
-
-
-def name_cell(cell: int, size: int) -> str:
-    """Name a cell for people."""
-    return f"row {cell // size + 1}, column {cell % size + 1}"

@@ -1,4 +1,4 @@
-"""Where mazes come from: the generator and its cache, or tables of mazes that are checked when read."""
+"""Sources of mazes: the generator with its cache, or tables of mazes that are checked when read."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +18,10 @@ MAZE_HARD = "sapientinc/maze-30x30-hard-1k"
 def generated(
     split: str, size: int, counts: Mapping[str, int], kind: str, min_moves: int, seed: int, root: Path
 ) -> Mazes:
-    """Return questions from the generator, or from ``root`` if these arguments were asked for before.
+    """Return generated questions, from the cache in ``root`` if they are there.
 
     Raises:
-        InputError: if there are not as many mazes of that kind.
+        InputError: if too few such mazes are found.
     """
     arguments = {"size": size, "counts": dict(counts), "kind": kind, "min_moves": min_moves, "seed": seed}
     splits = cached_arrays(
@@ -38,7 +38,7 @@ def tabled(
 ) -> tuple[Mazes, Mazes]:
     """Return questions and answers of a seeded subset of a table; "val" is held out of the training file.
 
-    Every row of the file is checked: its maze, and that its answer is a shortest path, namely that of the rule.
+    Every row of the file is checked: its maze is solvable, and its answer is the shortest path of the label rule.
 
     Raises:
         InputError: if the file is missing, a row is wrong, or there are too few.
@@ -50,14 +50,14 @@ def tabled(
     _refuse(path, "answer", find_errors(questions, answers))
     if label_rule is not None:
         others = (LABEL_RULES[label_rule](questions) != answers).any(axis=(1, 2))
-        why = f"a shortest path, but not that of the label rule {label_rule}; data.label_rule null takes it as it is"
+        why = f"a shortest path, but not that of data.label_rule {label_rule}; null accepts any shortest path"
         _refuse(path, "answer", [why if other else "" for other in others])
     rows = choose_rows(path, split, np.arange(len(questions)), counts, seed)
     return questions[rows], answers[rows]
 
 
 def to_tokens(characters: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn ASCII codes of ``SYMBOLS``, or "." for a free cell, into tokens."""
+    """Return the tokens of ASCII codes of ``SYMBOLS``, or "." for a free cell."""
     token_of = np.zeros(128, dtype=np.uint8)
     token_of[np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)] = np.arange(1, len(SYMBOLS) + 1)
     token_of[ord(".")] = FREE

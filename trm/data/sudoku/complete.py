@@ -1,9 +1,9 @@
-"""Exact Sudoku search in an order that a network proposes.
+"""Exact Sudoku search whose order of branching follows a network.
 
-It is the propagation of ``solver.py`` with another order of branching, so it is complete: whatever the network says,
-a search ends with a solution if there is one. Only how long it takes depends on the network, and nothing bounds that.
+Propagation is that of ``solver.py``, so the search is complete: it finds a solution if there is one, whatever the
+network predicts. Only the duration depends on the network, and it is not bounded.
 
-Letters in shape comments: N boards.
+Shapes: N boards.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from trm.data.sudoku.solver import Digits, Geometry, Ints, Masks, is_open, propa
 
 Floats = NDArray[np.floating]
 Order = Callable[[Masks, Floats], tuple[int, list[int]]]
-"""Picks, for the candidates (cells,) and log probabilities (cells, size) of an open board, the cell to branch on and
-which of its digits, counted from 0, to try in turn."""
+"""Given the candidates (cells,) and log probabilities (cells, size) of an open board, returns the cell to branch on and
+the digits to try there, counted from 0, in order."""
 
 
 def surest_cell(masks: Masks, logs: Floats) -> tuple[int, list[int]]:
-    """Branch where the network is surest, and try its likeliest digits first.
+    """Return the cell with the most probable digit, and its candidates by falling probability.
 
-    How sure it is counts among the candidates that are left, so that a network that knows nothing leads to the cell
-    with the fewest. Compared in ``benchmarks/exact-solver``: the better the network, the more guesses this saves.
+    Probabilities are normalised over the remaining candidates, so a uniform prediction leads to the cell with the
+    fewest. Compared in ``benchmarks/exact-solver``: the better the network, the more guesses this saves.
     """
     size = logs.shape[1]
     possible = (masks[:, None] >> np.arange(size) & 1).astype(np.bool_)
@@ -36,13 +36,13 @@ def surest_cell(masks: Masks, logs: Floats) -> tuple[int, list[int]]:
 
 
 def first_solutions(boards: Digits, logs: Floats, geo: Geometry, order: Order = surest_cell) -> tuple[Digits, Ints]:
-    """Search each board depth first until one solution is found; the boards take their steps together.
+    """Search each board depth first until one solution is found; the boards advance together.
 
     Args:
         boards: digits, 0 for a blank, (N, cells).
         logs: log probability of each digit in each cell, (N, cells, size).
         geo: geometry of the boards.
-        order: where to branch, and what to try first.
+        order: the order of branching.
 
     Returns:
         The solutions, zeros where there is none, (N, cells), and the number of branching nodes, (N,).

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from trm.data.base import PuzzleData
 from trm.data.cache import cache_folder
 from trm.data.corruption import Kind
-from trm.data.samples import Completion, Samples, Tokens, Verdict, Views
+from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, name_cell
 from trm.data.sampling import DrawGenerator
 from trm.data.sudoku.complete import first_solutions
 from trm.data.sudoku.generator import fingerprint
@@ -20,8 +20,8 @@ from trm.errors import InputError, check_range
 class Sudoku(PuzzleData):
     """Sudoku puzzles with exactly one solution; token 1 is a blank cell, token d + 1 the digit d.
 
-    Augmented at every draw by a random symmetry: digits, bands, stacks, rows, columns and, where boxes are square,
-    the transpose.
+    Each draw is augmented by a random symmetry: digits, bands, stacks, rows, columns and, where boxes are square, the
+    transpose.
 
     Args:
         size: cells in a row: 4, 6, 9 or 16.
@@ -30,9 +30,9 @@ class Sudoku(PuzzleData):
         train_size: training puzzles; from a table a seeded subset, 0 for all.
         val_size: validation puzzles; from a table they are held out of its training file.
         test_size: test puzzles; from a table a seeded subset, 0 for all.
-        clues: fewest and most clues of generated puzzles; null for minimal puzzles, which lose their only solution
-            with any clue taken away.
-        min_rating: leave out the puzzles of a table that it rates easier than this.
+        clues: fewest and most clues of generated puzzles; null for minimal puzzles, in which no clue can be removed
+            without a second solution.
+        min_rating: leave out the puzzles of a table with a lower rating.
         symmetries: augment the training puzzles.
         easier: probability that a draw of the training puzzles has a random part of its blanks filled in, from none to
             all of them (after arXiv 2601.10679).
@@ -97,20 +97,20 @@ class Sudoku(PuzzleData):
         return Samples(questions, answers, np.zeros(len(questions), dtype=np.int32))
 
     def augment(self, rows: Samples, generator: DrawGenerator) -> Samples:
-        """Apply a random symmetry of the board to each row, and make some easier."""
+        """Return each board under a random symmetry, some of them made easier."""
         if self.symmetries:
             views, each = self._symmetries(generator, len(rows.inputs)), np.arange(len(rows.inputs))
             rows = Samples(views.apply(rows.inputs, each), views.apply(rows.labels, each), rows.puzzle_ids)
         return self._made_easier(rows, generator) if self.easier else rows
 
     def _made_easier(self, rows: Samples, generator: DrawGenerator) -> Samples:
-        """Fill in, for a share of the rows, as many of the blanks as chance says: each of them alike."""
-        chances = generator.uniforms(2 + self.seq_len)  # (N, 2 + L): is it made easier, by how much, in which cells
+        """Fill in a random part of the blanks of a random share ``easier`` of the boards."""
+        chances = generator.uniforms(2 + self.seq_len)  # (N, 2 + L): whether, how much, and in which cells
         filled = (chances[:, :1] < self.easier) & (chances[:, 2:] < chances[:, 1:2])  # (N, L)
         return rows._replace(inputs=np.where(filled, rows.labels, rows.inputs))
 
     def views(self, count: int, seed: int = 0) -> Views:
-        """Return random symmetries of the board, of which the first leaves it as it is."""
+        """Return random symmetries of the board, the identity first."""
         views = self._symmetries(DrawGenerator(seed, 0, count), count)
         same = super().views(1)
         views.cells[0], views.tokens[0] = same.cells[0], same.tokens[0]
@@ -122,16 +122,16 @@ class Sudoku(PuzzleData):
         tokens = np.concatenate([kept, generator.permutations(size) + 2], axis=1).astype(np.uint8)  # (count, V)
         row = _shuffled_lines(generator, size, geo.box_rows)[:, :, None]  # (count, size, 1)
         column = _shuffled_lines(generator, size, geo.box_cols)[:, None, :]  # (count, 1, size)
-        source = row * size + column  # (count, size, size): which cell each cell is taken from
+        source = row * size + column  # (count, size, size): the source of each cell
         if geo.box_rows == geo.box_cols:
             source = np.where(generator.coins()[:, None, None], source.transpose(0, 2, 1), source)
         return Views(source.reshape(count, -1), tokens)
 
     def parse(self, text: str) -> Tokens:
-        """Read a board with a solution: digits row by row, "." or "0" for a blank; white space does not count.
+        """Return the tokens of a solvable board: digits row by row, "." or "0" for a blank; white space is ignored.
 
         Raises:
-            InputError: if it is no such board.
+            InputError: if the text is not such a board.
         """
         compact = "".join(text.split()).upper()
         symbols = SYMBOLS[: self.size]
@@ -142,22 +142,22 @@ class Sudoku(PuzzleData):
         for cell, symbol in enumerate(compact):
             if symbol not in symbols + ".0":
                 raise InputError(
-                    f"the board {text!r} has {symbol!r} in row {cell // self.size + 1}, column {cell % self.size + 1}; "
-                    f"accepted are {symbols[0]} to {symbols[-1]}, and '.' or '0' for a blank"
+                    f"the board {text!r} has {symbol!r} in {name_cell(cell, self.size)}; accepted are {symbols[0]} to "
+                    f"{symbols[-1]}, and '.' or '0' for a blank"
                 )
         board = to_digits(np.frombuffer(compact.encode("ascii"), dtype=np.uint8))
         if broken := self._broken_rule(board):
             raise InputError(f"the board {text!r} is unsolvable: {broken}")
         if solve(board[None], self.size, limit=1).counts[0] == 0:
-            raise InputError(f"the board {text!r} is unsolvable: no way to fill its blanks follows the rules")
+            raise InputError(f"the board {text!r} is unsolvable: it has no solution")
         return board + np.uint8(1)
 
     def write(self, tokens: Tokens) -> str:
-        """Write a board on one line, "." for a blank."""
+        """Return a board on one line, "." for a blank."""
         return "".join(("?." + SYMBOLS)[token] for token in tokens)
 
     def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
-        """Draw a board with its boxes; with ``color``, filled-in digits stand out in green."""
+        """Return a board with its boxes; with ``color``, digits that are not givens are green."""
         size, (rows, cols) = self.size, (self.geometry.box_rows, self.geometry.box_cols)
         filled = np.zeros(self.seq_len, dtype=bool) if question is None else question == 1
         cells = [
@@ -175,34 +175,34 @@ class Sudoku(PuzzleData):
         return "\n".join([*lines, f"+{rule}+"])
 
     def givens(self, question: Tokens) -> NDArray[np.bool_]:
-        """Tell which cells hold a digit."""
+        """Return which cells contain a digit."""
         return np.asarray(question > 1)
 
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
         """Check that the answer keeps the givens, leaves no blank, and has each digit once in every unit."""
         if (answer < 2).any():
-            return Verdict(False, f"{self._place(int((answer < 2).argmax()))} is blank")
+            return Verdict(False, f"{name_cell(int((answer < 2).argmax()), self.size)} is blank")
         changed = (question > 1) & (question != answer)
         if changed.any():
-            return Verdict(False, f"{self._place(int(changed.argmax()))} is not the given digit")
+            return Verdict(False, f"{name_cell(int(changed.argmax()), self.size)} is not the given digit")
         broken = self._broken_rule(answer - np.uint8(1))
         return Verdict(not broken, broken)
 
     def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_]:
-        """Check many answers at once."""
+        """Return which answers are valid; all are checked at once."""
         kept = ((questions == 1) | (questions == answers)).all(axis=1)
         return np.asarray(kept & is_valid_grid(answers - np.uint8(1), self.size))
 
     def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
-        """Search for a solution where the network is surest first, so that it is the network's answer if that is one.
+        """Return a solution, found by a search that tries the most probable digits first.
 
-        Boards that only a very long search solves may take just as long here.
+        A valid answer of the network is found without backtracking. The time of a search is not bounded.
         """
         boards, guesses = first_solutions(question[None] - np.uint8(1), logs[None, :, 2:], self.geometry)
         return Completion(boards[0] + np.uint8(1), int(guesses[0])) if boards.all() else None
 
     def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
-        """Return a hash of clues and solution that no symmetry changes; of the question if its answer is wrong."""
+        """Return a hash of clues and solution, equal for symmetric puzzles; of the question if the answer is wrong."""
         questions, answers = rows.inputs - np.uint8(1), rows.labels - np.uint8(1)
         keys = super().symmetry_keys(rows).copy()
         complete = is_valid_grid(answers, self.size)
@@ -210,7 +210,7 @@ class Sudoku(PuzzleData):
         return keys
 
     def faults(self, rows: Samples) -> dict[str, int]:
-        """Count wrong answers, and questions that are not proven to have exactly one solution."""
+        """Return the numbers of wrong answers, and of questions not proven to have exactly one solution."""
         counts = solve(rows.inputs - np.uint8(1), self.size).counts
         unsolvable, several, open_ = (int((counts == count).sum()) for count in (0, 2, -1))
         return super().faults(rows) | {
@@ -220,7 +220,7 @@ class Sudoku(PuzzleData):
         }
 
     def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
-        """Tell likewise; a blank becomes contradictory by a digit that is given in its row, column or box."""
+        """Return the replacements; in a blank, a digit that is given in its row, column or box is contradictory."""
         if kind != "contradictory":
             return super().changes(kind, rows)
         given = rows.inputs[..., None] == np.arange(self.vocab_size)  # (N, L, V)
@@ -230,7 +230,7 @@ class Sudoku(PuzzleData):
         return np.asarray(near & (rows.inputs == 1)[..., None])
 
     def _broken_rule(self, board: NDArray[np.uint8]) -> str:
-        """Name the first digit that stands twice in a row, column or box; an empty string if none does."""
+        """Return the first repeated digit of a row, column or box in words; an empty string if there is none."""
         for index, unit in enumerate(self.geometry.units):
             digits, counts = np.unique(board[unit], return_counts=True)
             twice = digits[(counts > 1) & (digits > 0)]
@@ -239,12 +239,9 @@ class Sudoku(PuzzleData):
                 return f"{kind} {index % self.size + 1} has {SYMBOLS[twice[0] - 1]} more than once"
         return ""
 
-    def _place(self, cell: int) -> str:
-        return f"row {cell // self.size + 1}, column {cell % self.size + 1}"
-
 
 def _shuffled_lines(generator: DrawGenerator, size: int, box: int) -> NDArray[np.int64]:
-    """Return an order of ``size`` lines that keeps those of a band together, (count, size)."""
+    """Return a random order of ``size`` lines that keeps the lines of a band together, (count, size)."""
     bands = generator.permutations(size // box)  # (count, bands)
     within = np.stack([generator.permutations(box) for _ in range(size // box)], axis=1)  # (count, bands, box)
     return (bands[:, :, None] * box + within).reshape(len(bands), size)

@@ -1,7 +1,9 @@
-"""Sudoku puzzles with exactly one solution, in splits of which none holds a symmetric image of another's puzzle.
+"""Generator of Sudoku puzzles with exactly one solution, in splits that are disjoint up to symmetry.
 
-Complete grids are filled at random, clues are dug out of them as long as the solution stays the only one, and the
-split of a puzzle is read off a fingerprint that symmetries don't change.
+Complete grids are filled at random, and clues are removed while the solution stays unique. A fingerprint that is equal
+for symmetric puzzles determines the split of a puzzle.
+
+Shapes: N boards.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,14 +32,14 @@ from trm.data.sudoku.solver import (
 Hashes = NDArray[np.uint64]
 
 TENTHS = {"train": 8, "val": 1, "test": 1}
-"""How many tenths of all fingerprints belong to each split."""
+"""Tenths of all fingerprints that belong to each split."""
 SPLIT_OF_TENTH = np.repeat(list(TENTHS), list(TENTHS.values()))
 GRID_SIZES = (9, 16)
 """Sizes split by solution grid; up to symmetry 4x4 has only 2 grids and 6x6 has 49, so puzzles are split there."""
 BATCH = 2048
 """Most grids of a round of generation."""
 PATIENCE = 20
-"""Rounds without a new puzzle after which there are taken to be no more."""
+"""Rounds without a new puzzle after which generation fails."""
 MAX_NODES = 2000
 """Branching nodes after which a clue is kept, or a puzzle dropped; only some of 16x16 need so many."""
 
@@ -52,9 +54,9 @@ class Puzzles(NamedTuple):
     guesses: Ints
     """Difficulty: branching nodes of the solver, (N,)."""
 
-    def take(self, rows: Indices) -> "Puzzles":
-        """Return some of the puzzles."""
-        return Puzzles(self.questions[rows], self.answers[rows], self.guesses[rows])
+    def take(self, index: Indices) -> "Puzzles":
+        """Return the puzzles at an index, (M,)."""
+        return Puzzles(self.questions[index], self.answers[index], self.guesses[index])
 
 
 def generate(
@@ -68,14 +70,14 @@ def generate(
 
     Args:
         size: 4, 6, 9 or 16.
-        counts: wanted puzzles of "train", "val" and "test"; a split that isn't named isn't made.
-        clues: fewest and most clues to dig down to, drawn evenly for each puzzle; one that can't lose so many stays
-            minimal, with more. None makes all puzzles minimal.
-        seed: seed of everything random.
+        counts: wanted puzzles of "train", "val" and "test"; other splits are not generated.
+        clues: fewest and most clues, chosen uniformly for each puzzle. A puzzle that cannot lose so many clues stays
+            minimal, with more of them. None makes all puzzles minimal.
+        seed: seed of the random generator.
         progress: called after each round with the numbers of puzzles found and wanted.
 
     Raises:
-        ValueError: if an argument is out of its range, or there are not as many puzzles.
+        ValueError: if an argument is out of its range, or too few puzzles are found.
     """
     _check(size, counts, clues)
     rng = np.random.default_rng(seed)
@@ -87,10 +89,10 @@ def generate(
         if fruitless == PATIENCE:
             lacking = ", ".join(f"{missing[split]:,} of {counts[split]:,} for {split}" for split in wanted)
             kind = f"with {clues[0]} to {clues[1]} clues" if clues else "that are minimal"
-            raise ValueError(f"too few {size}x{size} puzzles {kind} were found, missing are {lacking}; ask for fewer")
+            raise ValueError(f"too few {size}x{size} puzzles {kind} were found; missing are {lacking}")
         grids = min(BATCH, max(64, *(10 * missing[split] // TENTHS[split] for split in wanted)))
         puzzles = _attempt(grids, wanted, size, clues or (0, 0), rng)
-        puzzles = puzzles.take(_new_rows(puzzles.questions, seen))
+        puzzles = puzzles.take(_new(puzzles.questions, seen))
         splits = split_of(fingerprint(puzzles.questions, puzzles.answers, size))
         before = sum(missing.values())
         for split in wanted:
@@ -107,9 +109,9 @@ def _check(size: int, counts: Mapping[str, int], clues: tuple[int, int] | None) 
     for split, number in counts.items():
         if split not in TENTHS or number < 0:
             accepted = ", ".join(TENTHS)
-            raise ValueError(f"{number} puzzles of split {split!r} are asked for; accepted are 0 or more of {accepted}")
+            raise ValueError(f"{number} puzzles of split {split!r} are requested; accepted are 0 or more of {accepted}")
     if clues is not None and not 0 <= clues[0] <= clues[1] <= cells:
-        raise ValueError(f"clues {clues} are no range; accepted are two numbers in order, from 0 to {cells}")
+        raise ValueError(f"clues {clues} are not a range; accepted are two numbers in order, from 0 to {cells}")
 
 
 def _none(size: int) -> Puzzles:
@@ -123,7 +125,7 @@ def _join(parts: Sequence[Puzzles]) -> Puzzles:
 
 
 def _attempt(count: int, wanted: Sequence[str], size: int, clues: tuple[int, int], rng: np.random.Generator) -> Puzzles:
-    """Make puzzles of ``count`` random grids, leaving out grids of unwanted splits where grids are what is split."""
+    """Return puzzles from ``count`` random grids; sizes that are split by grid skip the grids of other splits."""
     grids = random_grids(count, size, rng)
     if size in GRID_SIZES:
         grids = grids[np.isin(split_of(fingerprint(grids, grids, size)), wanted)]
@@ -132,18 +134,18 @@ def _attempt(count: int, wanted: Sequence[str], size: int, clues: tuple[int, int
     return Puzzles(questions, solutions, guesses).take(np.flatnonzero(counts == 1))
 
 
-def _new_rows(questions: Digits, seen: set[bytes]) -> Indices:
-    """Return the rows of questions that were not seen before, and add them to what was seen."""
-    rows = []
-    for row, question in enumerate(map(bytes, questions)):
+def _new(questions: Digits, seen: set[bytes]) -> Indices:
+    """Return the indices of questions that are not in ``seen``, and add them to it."""
+    new = []
+    for index, question in enumerate(map(bytes, questions)):
         if question not in seen:
             seen.add(question)
-            rows.append(row)
-    return np.array(rows, dtype=np.intp)
+            new.append(index)
+    return np.array(new, dtype=np.intp)
 
 
 def random_grids(count: int, size: int, rng: np.random.Generator) -> Digits:
-    """Fill random grids, (count, cells); every grid can come up, though not all are equally likely.
+    """Return random complete grids, (count, cells); every grid is possible, but not all are equally likely.
 
     Raises:
         ValueError: if the size is unknown.
@@ -156,7 +158,7 @@ def random_grids(count: int, size: int, rng: np.random.Generator) -> Digits:
 
 
 def _fill(attempts: int, geo: Geometry, rng: np.random.Generator) -> Digits:
-    """Guess digits of each board until it is full or contradictory, and return the full ones, which are most."""
+    """Guess digits of each board until it is full or contradictory; return the full boards, which are the majority."""
     bits = np.uint16(1) << np.arange(geo.size, dtype=np.uint16)[:, None]
     boards = np.full((geo.cells, attempts), geo.full)
     boards[: geo.size] = rng.permuted(np.broadcast_to(bits, (geo.size, attempts)), axis=0)  # the first row is free
@@ -174,13 +176,13 @@ def _fill(attempts: int, geo: Geometry, rng: np.random.Generator) -> Digits:
 
 
 def dig(grids: Digits, size: int, clues: NDArray[np.integer], rng: np.random.Generator) -> Digits:
-    """Remove clues in random order, as long as the grid stays the only solution.
+    """Remove clues in random order while the solution stays unique.
 
     Args:
         grids: complete grids, (N, cells).
         size: 4, 6, 9 or 16.
-        clues: how many clues to leave of each grid, (N,); one that can't lose so many becomes minimal.
-        rng: source of the order.
+        clues: number of clues to leave in each grid, (N,); a grid that cannot lose so many becomes minimal.
+        rng: random generator of the order.
 
     Returns:
         Questions, 0 for a blank, (N, cells).
@@ -202,17 +204,17 @@ def dig(grids: Digits, size: int, clues: NDArray[np.integer], rng: np.random.Gen
 
 
 def split_of(fingerprints: Hashes) -> NDArray[np.str_]:
-    """Return the split that puzzles of these fingerprints belong to, (N,)."""
+    """Return the split of each fingerprint, (N,)."""
     return np.take(SPLIT_OF_TENTH, fingerprints % np.uint64(10))
 
 
 def fingerprint(questions: Digits, answers: Digits, size: int, grid_only: bool | None = None) -> Hashes:
-    """Hash puzzles so that symmetric ones are alike, 2 x (N, cells) -> (N,).
+    """Return a hash of each puzzle that is equal for symmetric puzzles, 2 x (N, cells) -> (N,).
 
     Symmetries relabel the digits, permute bands, stacks, rows of a band and columns of a stack, and transpose where
-    boxes are square. Equivalent puzzles always have equal fingerprints. Others rarely collide, and then just belong to
-    the same split. At 9x9 and 16x16 the answer alone counts, so that all puzzles of one solution grid are alike too,
-    unless ``grid_only`` says otherwise.
+    boxes are square. Other puzzles rarely collide, and a collision only puts them into the same split. At 9x9 and 16x16
+    only the answer is hashed, so all puzzles of one solution grid have the same fingerprint; ``grid_only`` overrides
+    this.
 
     Raises:
         ValueError: if the size is unknown.
@@ -227,10 +229,10 @@ def fingerprint(questions: Digits, answers: Digits, size: int, grid_only: bool |
 
 
 def _hash_upright(given: Bools, answers: Digits, geo: Geometry) -> Hashes:
-    """Hash puzzles up to all symmetries but the transpose, by colour refinement.
+    """Return a hash of each puzzle up to all symmetries but the transpose, by colour refinement, (N,).
 
-    Each cell mixes its colour over and over with the colours found in its row, column, box and digit, as unordered
-    sets; the hash is that of the set of all colours in the end.
+    In each round a cell mixes its colour with the unordered sets of colours in its row, column, box and digit. The
+    result is a hash of the set of all final colours.
     """
     count, size = len(answers), geo.size
     labels = np.empty((count, 4, geo.cells), dtype=np.uint8)  # the row, column, box and digit of each cell
@@ -247,11 +249,11 @@ def _hash_upright(given: Bools, answers: Digits, geo: Geometry) -> Hashes:
 
 
 def _first_colours(answers: Digits, geo: Geometry) -> Hashes:
-    """Colour a cell by where in its row the digits of its column stand; otherwise cells of a grid would look alike."""
+    """Return initial colours, from the places of a column's digits in a cell's row; otherwise all would be equal."""
     line = np.arange(geo.size, dtype=np.uint8)
     rows = answers.reshape(len(answers), geo.size, geo.size) - np.uint8(1)
     column = np.argsort(rows, axis=2).astype(np.uint8)  # (N, row, digit)
-    # Where row a has the digit that row b has in column c, (N, a, b, c).
+    # The column in which row a has the digit that row b has in column c, (N, a, b, c).
     twin = np.take_along_axis(column[:, :, None], rows[:, None], axis=3)
     swapped = np.take_along_axis(twin, twin, axis=3) == line
     same_stack = twin // geo.box_cols == line // geo.box_cols
@@ -261,5 +263,5 @@ def _first_colours(answers: Digits, geo: Geometry) -> Hashes:
 
 
 def _mix(values: Hashes) -> Hashes:
-    """Scramble 64-bit numbers, zero included."""
+    """Scramble 64-bit numbers; zero does not stay zero."""
     return mix(values + GAMMA)

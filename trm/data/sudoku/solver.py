@@ -1,11 +1,11 @@
 """Exact Sudoku solving, batched over boards in numpy.
 
-A board is the set of candidate digits of each cell, kept as a bitmask: bit d - 1 stands for digit d. Masks are stored
-cells first, (cells, N), so that a cell is a whole row of memory and every operation runs along the batch.
+A board is a bitmask of candidate digits for each cell: bit d - 1 stands for digit d. Masks are stored cells first,
+(cells, N), so a cell is contiguous in memory and every operation runs along the batch.
 
-Propagation repeats three rules until nothing changes: a decided digit leaves the rest of its units, a digit with one
-place left in a unit goes there, and a digit that a unit can only place where it crosses another unit leaves the rest
-of that other unit. Boards still open are branched on, so the search is complete and its counts are proofs.
+Propagation repeats three rules until nothing changes. A decided digit is removed from the rest of its units. A digit
+with one place left in a unit is put there. A digit whose places in a unit all lie in a second unit is removed from the
+rest of the second unit. Boards that are still open are branched on, so the search is complete and its counts are exact.
 """
 
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ Masks = NDArray[np.uint16]
 
 BOX_SHAPES = {4: (2, 2), 6: (2, 3), 9: (3, 3), 16: (4, 4)}
 CHUNK_CELLS = 1 << 18
-"""Cells searched together: enough to hide the cost of the interpreter, few enough to stay in cache."""
+"""Cells searched together: enough to amortise the interpreter's overhead, few enough to stay in cache."""
 BREADTH = 32
-"""Boards of one root searched together: with more, a root of many solutions would be searched breadth first."""
+"""Boards of one root searched together; with more, a root of many solutions would be searched breadth first."""
 
 
 class Segments(NamedTuple):
-    """The pieces into which boxes cut the rows, or the columns."""
+    """The segments into which boxes divide the rows, or the columns."""
 
     cells: Indices
     """Cells of each segment, (segments, width)."""
     of_cell: Indices
-    """Segment of each cell, (cells,)."""
+    """Index of the segment of each cell, (cells,)."""
     in_line: Indices
     """The other segments of the same line, (segments, a)."""
     in_box: Indices
@@ -43,7 +43,7 @@ class Segments(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """Which cells constrain which, on boards of one size."""
+    """Units and segments of the boards of one size."""
 
     size: int
     """Number of digits, and of cells in a unit."""
@@ -54,7 +54,7 @@ class Geometry:
     cell_units: Indices
     """Row, column and box of each cell, as indices into ``units``, (cells, 3)."""
     segments: tuple[Segments, Segments]
-    """Pieces of the rows, and of the columns."""
+    """Segments of the rows, and of the columns."""
 
     @property
     def cells(self) -> int:
@@ -78,14 +78,14 @@ def geometry(size: int) -> Geometry:
         raise ValueError(f"Sudoku size {size!r} is unknown; accepted are {', '.join(map(str, BOX_SHAPES))}")
     box_rows, box_cols = BOX_SHAPES[size]
     row, col = np.divmod(np.arange(size**2), size)
-    box = row // box_rows * box_rows + col // box_cols  # a band holds as many boxes as a box has rows
+    box = row // box_rows * box_rows + col // box_cols  # a band has as many boxes as a box has rows
     units = np.concatenate([_members(label) for label in (row, col, box)])
     cell_units = np.stack([row, size + col, 2 * size + box], axis=1)
     return Geometry(size, box_rows, box_cols, units, cell_units, (_cut(row, box), _cut(col, box)))
 
 
 def _members(labels: Indices) -> Indices:
-    """Return where each of the equally frequent labels 0, 1, ... occurs, (n,) -> (labels, n / labels)."""
+    """Return the positions of each of the equally frequent labels 0, 1, ..., (n,) -> (labels, n / labels)."""
     return np.argsort(labels, kind="stable").reshape(labels.max() + 1, -1)
 
 
@@ -102,14 +102,14 @@ def _others(labels: Indices) -> Indices:
 
 
 class Solutions(NamedTuple):
-    """Outcome of a search."""
+    """Result of a search."""
 
     solutions: Digits
     """The first solution found of each board, zeros where there is none, (N, cells)."""
     counts: Ints
     """Number of solutions, capped at the limit; -1 where the search was cut short, (N,)."""
     guesses: Ints
-    """Branching nodes, 0 where propagation decides; the same in any batch unless a limit ends the search, (N,)."""
+    """Branching nodes, 0 if propagation suffices; independent of the batch unless a limit ends the search, (N,)."""
 
 
 def solve(boards: ArrayLike, size: int, limit: int = 2, max_nodes: int = 100_000) -> Solutions:
@@ -118,11 +118,11 @@ def solve(boards: ArrayLike, size: int, limit: int = 2, max_nodes: int = 100_000
     Args:
         boards: digits, 0 for a blank, (N, cells).
         size: 4, 6, 9 or 16.
-        limit: solutions at which a board is settled: 1 to solve, 2 to tell one from several.
-        max_nodes: branching nodes after which a board is given up as undecided.
+        limit: number of solutions that ends a search: 1 to solve, 2 to distinguish one solution from several.
+        max_nodes: branching nodes after which a board counts as undecided.
 
     Raises:
-        ValueError: if the size is unknown, or the boards are no integers 0 to ``size`` of shape (N, cells).
+        ValueError: if the size is unknown, or the boards are not integers 0 to ``size`` of shape (N, cells).
     """
     geo = geometry(size)
     digits = _shaped(boards, geo)
@@ -132,7 +132,7 @@ def solve(boards: ArrayLike, size: int, limit: int = 2, max_nodes: int = 100_000
 
 
 def is_valid_grid(grids: ArrayLike, size: int) -> Bools:
-    """Tell which grids are complete and have every digit once in each unit, (N, cells) -> (N,).
+    """Return which grids are complete and have every digit once in each unit, (N, cells) -> (N,).
 
     Raises:
         ValueError: if the size is unknown, or the grids are not of shape (N, cells).
@@ -150,7 +150,7 @@ def _shaped(boards: ArrayLike, geo: Geometry) -> NDArray[Any]:
 
 
 def to_masks(boards: NDArray[Any], geo: Geometry) -> Masks:
-    """Return the candidates that boards state, all digits for a blank, (N, cells) -> (cells, N)."""
+    """Return the candidates of boards, all digits for a blank, (N, cells) -> (cells, N)."""
     masks = np.array([geo.full, *(1 << bit for bit in range(geo.size))], dtype=np.uint16)
     return np.take(masks, boards.T)
 
@@ -161,7 +161,7 @@ def to_digits(masks: Masks) -> Digits:
 
 
 def is_open(masks: Masks) -> Bools:
-    """Tell which cells have more than one candidate; no candidate counts as decided."""
+    """Return which cells have more than one candidate; a cell without candidates counts as decided."""
     return np.asarray((masks & (masks - np.uint16(1))) != 0)
 
 
@@ -171,9 +171,9 @@ def tightest(masks: Masks) -> Indices:
 
 
 def search(masks: Masks, geo: Geometry, limit: int, max_nodes: int) -> Solutions:
-    """Search boards given by their candidates, (cells, N); arguments and result are those of ``solve``.
+    """Search boards given by their candidates, (cells, N); the other arguments and the result are those of ``solve``.
 
-    Boards wait on a stack in pieces, the deepest on top, so memory is bounded by the depth of the search.
+    The stack contains pieces of boards, the deepest on top, so memory is bounded by the depth of the search.
     """
     count = masks.shape[1]
     found = Solutions(np.zeros((count, geo.cells), np.uint8), np.zeros(count, np.int64), np.zeros(count, np.int64))
@@ -203,7 +203,7 @@ def _push(stack: list[tuple[Masks, Indices]], boards: Masks, roots: Indices) -> 
 
 
 def _pop(stack: list[tuple[Masks, Indices]]) -> tuple[Masks, Indices]:
-    """Take about a chunk from the top, since a narrow batch takes as long as a wide one, but not too much of a root."""
+    """Pop about a chunk, since a narrow batch takes as long as a wide one, but at most ``BREADTH`` boards of a root."""
     pieces = [stack.pop()]
     while stack and sum(boards.size for boards, _ in pieces) < CHUNK_CELLS // 2:
         pieces.append(stack.pop())
@@ -225,7 +225,7 @@ def _record(found: Solutions, solved: Masks, roots: Indices) -> None:
 
 
 def _branch(boards: Masks, geo: Geometry) -> tuple[Masks, Indices]:
-    """Return a child for each candidate of the tightest cell, (cells, M), and which board is its parent, (M,)."""
+    """Return a child for each candidate of the tightest cell, (cells, M), and the index of its parent, (M,)."""
     cells = tightest(boards)
     bits = np.uint16(1) << np.arange(geo.size, dtype=np.uint16)
     parents, digits = np.nonzero(boards[cells, np.arange(len(cells)), None] & bits)
@@ -235,7 +235,7 @@ def _branch(boards: Masks, geo: Geometry) -> tuple[Masks, Indices]:
 
 
 def propagate(masks: Masks, geo: Geometry) -> Bools:
-    """Apply the rules to (cells, N) in place and tell which boards are consistent; the others are left half-way."""
+    """Apply the rules to (cells, N) in place; return which boards are consistent, (N,). The others are incomplete."""
     consistent = np.ones(masks.shape[1], dtype=np.bool_)
     boards, active = masks, np.arange(masks.shape[1])
     while active.size:
@@ -248,7 +248,7 @@ def propagate(masks: Masks, geo: Geometry) -> Bools:
 
 
 def _apply_rules(masks: Masks, geo: Geometry) -> tuple[Masks, Bools]:
-    """Apply each rule once; also tell which boards show no contradiction, (N,)."""
+    """Apply each rule once; also return which boards have no contradiction, (N,)."""
     decided = masks * ~is_open(masks)
     taken, clashing = _tally(decided, geo.units)
     masks = decided | masks & ~_union(taken, geo.cell_units)
@@ -259,7 +259,7 @@ def _apply_rules(masks: Masks, geo: Geometry) -> tuple[Masks, Bools]:
     masks = forced | masks * (forced == 0)
     for cells, of_cell, in_line, in_box in geo.segments:
         held = _union(masks, cells)  # (segments, N)
-        owned = ~(_union(held, in_line) & _union(held, in_box))  # the line or the box has no other place for these
+        owned = ~(_union(held, in_line) & _union(held, in_box))  # digits without another place in the line or the box
         masks &= ~(_union(owned, in_line) | _union(owned, in_box))[of_cell]
     return masks, sound
 

@@ -1,6 +1,6 @@
-"""Where Sudoku puzzles come from: the generator and its cache, or tables of puzzles that are checked when read.
+"""Sources of Sudoku puzzles: the generator with its cache, or tables of puzzles that are checked when read.
 
-Boards here are digits, 0 for a blank, (N, size * size) uint8.
+Boards are digits, 0 for a blank, (N, size * size) uint8.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from trm.errors import InputError
 SYMBOLS = "123456789ABCDEFG"
 SUDOKU_EXTREME = "sapientinc/sudoku-extreme"
 PROVEN_ROWS = 1000
-"""So many rows of each split of a table are proven to have one solution; that of a hard puzzle takes milliseconds."""
+"""Rows of each split of a table that are proven to have one solution; a proof takes milliseconds for a hard puzzle."""
 
 Boards = NDArray[np.uint8]
 
@@ -27,10 +27,10 @@ Boards = NDArray[np.uint8]
 def generated(
     split: str, size: int, counts: Mapping[str, int], clues: tuple[int, int] | None, seed: int, root: Path
 ) -> tuple[Boards, Boards]:
-    """Return questions and answers from the generator, or from ``root`` if these arguments were asked for before.
+    """Return generated questions and answers, from the cache in ``root`` if they are there.
 
     Raises:
-        InputError: if there are not as many puzzles of that kind.
+        InputError: if too few such puzzles are found.
     """
     arguments = {"size": size, "counts": dict(counts), "clues": clues, "seed": seed}
 
@@ -47,8 +47,8 @@ def tabled(
 ) -> tuple[Boards, Boards]:
     """Return questions and answers of a seeded subset of a table; "val" is held out of the training file.
 
-    Every row of the file is checked for its format and its answer; up to ``PROVEN_ROWS`` of the subset are proven to
-    have no second solution.
+    The format and the answer of every row are checked. The first ``PROVEN_ROWS`` rows of the subset are proven to have
+    no second solution.
 
     Raises:
         InputError: if the file is missing, a row is wrong, or there are too few.
@@ -65,7 +65,7 @@ def tabled(
 
 
 def to_digits(characters: NDArray[np.uint8]) -> Boards:
-    """Turn ASCII codes of ``SYMBOLS``, "." or "0" into digits."""
+    """Return the digits of ASCII codes of ``SYMBOLS``, "." or "0"."""
     digit_of = np.zeros(128, dtype=np.uint8)
     digit_of[np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)] = np.arange(1, len(SYMBOLS) + 1)
     return digit_of[characters]
@@ -74,7 +74,7 @@ def to_digits(characters: NDArray[np.uint8]) -> Boards:
 def _prove(path: Path, questions: Boards, rows: NDArray[np.int64], size: int) -> None:
     several = np.zeros(len(questions), dtype=bool)
     several[rows] = solve(questions[rows], size).counts > 1
-    _refuse(path, several, "the question has two solutions, exactly one is needed")
+    _refuse(path, several, "the question has several solutions, but exactly one is needed")
 
 
 def _refuse(path: Path, wrong: NDArray[np.bool_], why: str) -> None:
