@@ -69,7 +69,7 @@ def test_solve_takes_a_task_file(checkpoint: Path, tmp_path: Path, capsys: pytes
     assert ", wrong" in capsys.readouterr().out
 
 
-def test_an_attempt_without_a_grid_is_told_by_the_exit_status(
+def test_an_attempt_without_a_grid_sets_the_exit_status(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nothing(core: TRM, inputs: torch.Tensor, *rest: object) -> Answers:
@@ -107,7 +107,7 @@ def test_a_file_that_is_no_task_is_refused(
 ) -> None:
     (tmp_path / "no.json").write_text("[1]")
     assert main(["solve", str(checkpoint), str(tmp_path / "no.json")]) == 2
-    assert "is no task" in capsys.readouterr().err
+    assert "is not a task" in capsys.readouterr().err
     assert main(["solve", str(checkpoint), str(tmp_path / "missing.json")]) == 2
     assert "No such file" in capsys.readouterr().err
 

@@ -37,8 +37,8 @@ FREE = task(((2, 3), (5, 7)), ((4, 4), (1, 2)))
             "the answer is 12x5, but train outputs are 1 by 2 times their inputs, here 6x5",
         ),
         (HALF, None, (3, 3), "the answer is 3x3, but train outputs are 1/2 by 1/2 times their inputs, here 6x5"),
-        (FREE, (30, 1), (0, 0), "the answer is no grid"),
-        (task(((2, 2), (4, 4))), (30, 1), (0, 3), "the answer is no grid"),  # one pair tells no shape but its own
+        (FREE, (30, 1), (0, 0), "the answer is not a grid"),
+        (task(((2, 2), (4, 4))), (30, 1), (0, 3), "the answer is not a grid"),  # one pair alone defines no rule
     ],
 )
 def test_shapes_follow_the_train_pairs(

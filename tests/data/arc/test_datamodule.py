@@ -183,7 +183,7 @@ def test_ids_stand_for_the_same_puzzles_whenever_the_arguments_are_the_same(smal
     assert [again.resolve(puzzle) for puzzle in range(1, data.num_puzzles)] == everything
     assert len({(found.task, found.number) for found in everything}) == len(everything) == 24
     for puzzle in (0, 25):
-        with pytest.raises(InputError, match=f"there is no puzzle {puzzle}; ids go from 1 to 24"):
+        with pytest.raises(InputError, match=f"there is no puzzle id {puzzle}; accepted are 1 to 24"):
             data.resolve(puzzle)
 
 
@@ -206,7 +206,7 @@ def test_workers_do_not_change_the_data(small: Build) -> None:
         ({"test_subset": "evaluation2"}, "must be one of data.subsets"),
         ({"side": 0}, "data.side is 0"),
         ({"side": 31}, "data.side is 31"),
-        ({"side": 29, "numbering": "official"}, "data.side is 29, but the official numbering is that of all tasks"),
+        ({"side": 29, "numbering": "official"}, "data.side is 29, but must be 30 with the official numbering"),
     ],
 )
 def test_arguments_out_of_range_are_refused(wrong: dict[str, Any], message: str, small: Build) -> None:
@@ -256,11 +256,11 @@ def test_only_the_form_of_an_answer_is_verified() -> None:
     scribbled[500] = 7  # padding is never learned, so it says nothing
     assert data.verify(question, scribbled).valid
     scribbled[2] = 0  # beside the first row
-    assert "not closed off" in data.verify(question, scribbled).reason
+    assert "no end marks" in data.verify(question, scribbled).reason
     assert not data.verify(question, np.zeros(900, dtype=np.uint8)).valid
 
 
-def test_arc_asks_nothing_that_training_shows(small: Build) -> None:
+def test_no_test_pair_is_in_training(small: Build) -> None:
     report = check_data(small())
     assert report.clean
     assert report.rows == {"train": 10, "val": 0, "test": 3}

@@ -138,7 +138,7 @@ def test_no_grid_has_no_tokens() -> None:
     assert encode(Grids.stack([])).shape == (0, SIDE * SIDE)
 
 
-def test_hashes_tell_shapes_and_cells_apart() -> None:
+def test_hashes_distinguish_shapes_and_cells() -> None:
     grids = [np.zeros(shape, dtype=np.uint8) for shape in ((1, 1), (1, 2), (2, 1), (2, 2))]
     grids += [np.array(cells, dtype=np.uint8) for cells in ([[1, 2]], [[2, 1]], [[1], [2]])]
     assert len(set(Grids.stack(grids).hashes().tolist())) == len(grids)

@@ -200,7 +200,7 @@ def test_right_answers_to_all_augmentations_solve_everything(small: Callable[...
         assert [entry["attempt_1"] for entry in submission[name]] == [output.tolist() for output in outputs]
 
 
-def test_a_submission_is_written_whole_or_not_at_all(tmp_path: Path, cast: Cast) -> None:
+def test_a_submission_is_written_atomically(tmp_path: Path, cast: Cast) -> None:
     puzzles = [Puzzle("first", [], [np.zeros((1, 1), np.uint8)] * 2), Puzzle("trained", [], [])]
     attempts = {"attempt_1": [[1]], "attempt_2": [[2, 3]]}
     path = tmp_path / "new" / "submission.json"

@@ -1,4 +1,4 @@
-"""Asking a trained model about one task: its test inputs as many puzzles show them, and the votes on the answers."""
+"""Solving one task with a trained model: its test inputs under many symmetries, and the votes on the answers."""
 
 from typing import NamedTuple
 
@@ -16,38 +16,38 @@ from trm.errors import InputError
 
 
 class Question(NamedTuple):
-    """What to ask a model about a task, and where to count its answers."""
+    """Samples of one task, and the votes on their answers."""
 
     rows: Samples
-    """Test inputs under each symmetry, with the puzzles to ask the model as, (N, ...)."""
+    """Test inputs under each symmetry, with the puzzle ids that the model was trained on, (N, ...)."""
     ids: NDArray[np.int32]
-    """Puzzles to count the answers as, (N,): those of ``votes``."""
+    """Puzzle ids in ``votes``, (N,)."""
     votes: Votes
     known: bool
-    """Whether the model was trained on this task; if not, it is asked as the blank puzzle."""
+    """Whether the model was trained on this task; if not, the samples have the blank puzzle id 0."""
 
 
 def refuse_changed_tasks(data: ARC, num_puzzles: int) -> None:
-    """Refuse tasks that make another number of puzzles than a model was trained on.
+    """Check that the tasks still give the number of puzzle ids that a model was trained on.
 
     Raises:
-        InputError: if they do: the rows of its puzzle embedding would stand for other puzzles.
+        InputError: if not, since its puzzle embedding would belong to other puzzles.
     """
     if data.num_puzzles != num_puzzles:
         raise InputError(
-            f"the tasks of {data.source} make {data.num_puzzles} puzzles, but the checkpoint was trained on "
-            f"{num_puzzles}: they have changed since"
+            f"the tasks of {data.source} give {data.num_puzzles} puzzle ids, but the checkpoint was trained on "
+            f"{num_puzzles}: the tasks have changed since"
         )
 
 
 def ask(data: ARC, task: Task, views: int) -> Question:
-    """Prepare the questions of a task: every test input under at most ``views`` of its symmetries.
+    """Return the samples of a task: every test input under at most ``views`` symmetries.
 
-    A task counts as known by its name or by its train pairs. Outputs of its test pairs are used to count right answers
-    alone.
+    A task is known if the model was trained on a task with its name or with its train pairs. Outputs of test pairs are
+    only used to count right answers.
 
     Raises:
-        InputError: if the task has a grid larger than the model's canvas.
+        InputError: if a grid of the task is larger than the model's canvas.
     """
     inputs, outputs = [pair.input for pair in task.test], [pair.output for pair in task.test]
     if task.side > data.side:
@@ -76,7 +76,7 @@ def ask(data: ARC, task: Task, views: int) -> Question:
 
 
 def _find(data: ARC, task: Task) -> int | None:
-    """Return the index of the task among those trained on."""
+    """Return the index of the task among the tasks trained on; None if it is not there."""
 
     def key(question: Grid, answer: Grid | None) -> tuple[object, ...]:
         return question.tobytes(), question.shape, None if answer is None else (answer.tobytes(), answer.shape)

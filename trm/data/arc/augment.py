@@ -1,10 +1,10 @@
-"""Which symmetry belongs to which puzzle id: ids count on over (task, k), k = 0 being the task as published.
+"""Augmentations of ARC tasks: the symmetry of each puzzle id. Ids number (task, k) in order; k = 0 is the identity.
 
-Of each task up to 5 x wanted random symmetries are tried, and the first ``wanted`` with images that differ from the
-task and from each other are kept, as in the official builder. An image is told by 64 bits which follow from sums over
-the task's cells by transform and colour, so no image is ever made.
+For each task up to 5 x wanted random symmetries are tried, and the first ``wanted`` whose images differ from the task
+and from each other are kept, as in the official builder. Images are compared by 64-bit keys. A key follows from sums
+over the task's cells per transform and colour, without computing the image.
 
-Letters in shape comments: T tasks, P puzzle ids, E pairs of a task, C candidates.
+Shapes: T tasks, P puzzle ids, E pairs of a task, C candidates, N grids.
 """
 
 import hashlib
@@ -30,28 +30,26 @@ from trm.data.arc.tasks import Puzzle
 from trm.data.splitmix import mix
 
 TRIALS = 5
-"""Candidates per wanted augmentation before a task goes without the rest."""
-BLANK = 0
-"""The id of no puzzle: rows of padding have it."""
+"""Candidates per wanted augmentation; a task with too few different images among them has fewer augmentations."""
 IDENTITY = np.zeros(1, dtype=np.uint8), np.arange(COLOURS, dtype=np.uint8)[None]
-"""Transform and colours of no change, (1,) and (1, 10)."""
+"""Transform and colours of the identity, (1,) and (1, 10)."""
 
 
 class Augmentations(NamedTuple):
-    """The symmetry of every puzzle id: first colours change, then the grid is transformed."""
+    """The symmetry of every puzzle id: colours are permuted, then the grid is transformed."""
 
     tasks: NDArray[np.int32]
-    """Index of the task, -1 for the blank id, (P,)."""
+    """Index of the task, -1 for the blank id 0 of padding, (P,)."""
     transforms: NDArray[np.uint8]
     """(P,)."""
     colours: NDArray[np.uint8]
-    """The colour that each colour becomes, (P, 10); black stays black."""
+    """The replacement of each colour, (P, 10); black stays black."""
     first: NDArray[np.int64]
     """Id of each task as published; its last entry is P, (T + 1,)."""
 
     @classmethod
     def collect(cls, tasks: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> "Augmentations":
-        """Number the transforms, (k,), and colours, (k, 10), of each task's puzzles, after those of the blank id."""
+        """Return the transforms, (k,), and colours, (k, 10), of all tasks, numbered after the blank id."""
         chosen = [IDENTITY, *tasks]
         counts = [len(transforms) for transforms, _ in chosen]
         transforms, colours = map(np.concatenate, zip(*chosen, strict=True))
@@ -59,18 +57,18 @@ class Augmentations(NamedTuple):
         return cls(index, transforms, colours, np.cumsum(counts))
 
     def apply(self, grids: Grids, ids: Integers) -> Grids:
-        """Return grids as the puzzles ``ids``, (N,), show them."""
+        """Return grids of the published tasks under the symmetries of ``ids``, (N,)."""
         return grids.recoloured(self.colours[ids]).transformed(self.transforms[ids])
 
     def undo(self, grids: Grids, ids: Integers) -> Grids:
-        """Return grids of the puzzles ``ids``, (N,), as the published tasks show them."""
+        """Return the published grids of grids under the symmetries of ``ids``, (N,)."""
         return grids.transformed(INVERSES[self.transforms[ids]]).recoloured(self.colours[ids].argsort(axis=1))
 
 
 def draw_augmentations(puzzles: Sequence[Puzzle], wanted: int, seed: int) -> Augmentations:
-    """Choose up to ``wanted`` symmetries of each puzzle; they are a pure function of the puzzle and the seed.
+    """Return up to ``wanted`` random symmetries of each puzzle, a pure function of the puzzle and the seed.
 
-    A puzzle's first symmetries are the same however many are wanted and whatever other puzzles there are.
+    The first symmetries of a puzzle depend neither on ``wanted`` nor on the other puzzles.
     """
     sizes = [len(puzzle.shown) + len(puzzle.asked) for puzzle in puzzles]
     pairs = [pair for puzzle in puzzles for pair in (*puzzle.shown, *((question, None) for question in puzzle.asked))]
@@ -81,7 +79,7 @@ def draw_augmentations(puzzles: Sequence[Puzzle], wanted: int, seed: int) -> Aug
 
 
 def pair_sums(pairs: Sequence[tuple[Grid, Grid | None]]) -> Hashes:
-    """Return the colour sums of inputs and outputs, (2, E, 8, 10); an output that is not known counts for nothing."""
+    """Return the colour sums of inputs and outputs, (2, E, 8, 10); those of an unknown output are 0."""
     nothing = np.zeros((0, 0), dtype=np.uint8)
     return np.stack(
         [
@@ -92,9 +90,10 @@ def pair_sums(pairs: Sequence[tuple[Grid, Grid | None]]) -> Hashes:
 
 
 def colour_sums(grids: Grids) -> Hashes:
-    """Return for each grid, transform and colour the sum of the weights of its cells, (N, 8, 10).
+    """Return for each grid, transform and colour the sum of the cell weights, (N, 8, 10).
 
-    With the weights of the colours' tokens they make ``Grids.hashes`` of the transformed, recoloured grid.
+    Multiplied by the token weights of the colours and added up, they give ``Grids.hashes`` of the transformed,
+    recoloured grid.
     """
     sums = np.zeros((len(grids.cells), TRANSFORMS, COLOURS), dtype=np.uint64)
     for transform in range(TRANSFORMS):
@@ -105,12 +104,12 @@ def colour_sums(grids: Grids) -> Hashes:
 
 
 def image_keys(sums: Hashes, transforms: Integers, colours: Integers) -> Hashes:
-    """Return 64 bits that tell the images of a task apart, (C,): the same for the same pairs in whatever order.
+    """Return 64-bit keys of the images of a task, (C,); they do not depend on the order of the pairs.
 
     Args:
         sums: colour sums of the pairs' inputs and outputs, (2, E, 8, 10).
-        transforms: the symmetries, (C,).
-        colours: the colour that each becomes, (C, 10).
+        transforms: transform of each image, (C,).
+        colours: the replacement of each colour, (C, 10).
     """
     weights = TOKEN_WEIGHTS[colours + FIRST_COLOUR]  # (C, 10)
     inputs, outputs = np.einsum("iect,ct->iec", sums[:, :, transforms], weights)  # (E, C) each
@@ -118,7 +117,7 @@ def image_keys(sums: Hashes, transforms: Integers, colours: Integers) -> Hashes:
 
 
 def _choose(sums: Hashes, wanted: int, words: np.random.Philox) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return transforms, (1 + found,), and colours, (1 + found, 10), of a task; the first are those of no change."""
+    """Return transforms, (1 + found,), and colours, (1 + found, 10), of a task; the first are the identity."""
     transforms, colours = IDENTITY
     keys = image_keys(sums, transforms, colours)
     kept = np.zeros(1, dtype=np.int64)
@@ -135,7 +134,7 @@ def _choose(sums: Hashes, wanted: int, words: np.random.Philox) -> tuple[NDArray
 
 
 def _candidates(count: int, words: np.random.Philox) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return random transforms, (C,), and colours that leave black alone, (C, 10)."""
+    """Return random transforms, (C,), and colours that keep black, (C, 10)."""
     drawn = words.random_raw(count * COLOURS).reshape(count, COLOURS)
     transforms = (drawn[:, 0] >> np.uint64(61)).astype(np.uint8)  # three bits
     others = drawn[:, 1:].argsort(axis=1) + 1
@@ -143,6 +142,6 @@ def _candidates(count: int, words: np.random.Philox) -> tuple[NDArray[np.uint8],
 
 
 def _words(name: str, seed: int) -> np.random.Philox:
-    """Return the source of random words that belongs to a task's name."""
+    """Return the random generator of a task, seeded by its name."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return np.random.Philox(key=int.from_bytes(digest[:16], "little"))

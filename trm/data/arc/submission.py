@@ -17,9 +17,9 @@ Submission = dict[str, list[Attempts]]
 
 
 def to_attempts(answers: Sequence[Grid]) -> Attempts:
-    """Name up to two answers, the best first; Kaggle wants both and none empty, so gaps are filled.
+    """Return two attempts from up to two answers, the best first, since Kaggle requires both and none empty.
 
-    The best answer stands in for a second one, and [[0]] for none or for an empty grid.
+    A missing second attempt repeats the best answer. A missing answer or an empty grid becomes [[0]].
     """
     grids = [answer.tolist() for answer in answers[:ATTEMPTS]]
     grids += grids[:1] * (ATTEMPTS - len(grids)) or [[[0]]] * ATTEMPTS
@@ -27,14 +27,14 @@ def to_attempts(answers: Sequence[Grid]) -> Attempts:
 
 
 def check_submission(submission: Any, puzzles: Sequence[Puzzle]) -> None:
-    """Check that a submission has what Kaggle asks for, no more and no less.
+    """Check that a submission has exactly the entries that Kaggle requires.
 
     Args:
         submission: the decoded JSON.
         puzzles: the tasks; those with test inputs must be answered.
 
     Raises:
-        InputError: naming the first thing that is missing or wrong.
+        InputError: if an entry is missing, superfluous or malformed; the message names the first.
     """
     wanted = {puzzle.name: len(puzzle.asked) for puzzle in puzzles if puzzle.asked}
     if not isinstance(submission, dict):
@@ -57,10 +57,10 @@ def check_submission(submission: Any, puzzles: Sequence[Puzzle]) -> None:
 
 
 def write_submission(path: Path, submission: Submission, puzzles: Sequence[Puzzle]) -> None:
-    """Check a submission and write it in one step, so that nobody ever reads half a file.
+    """Check a submission and write it by an atomic write.
 
     Raises:
-        InputError: if it is not complete or the file can't be written.
+        InputError: if the submission is not complete or the file cannot be written.
     """
     check_submission(submission, puzzles)
     with atomic_write(path, "w") as file:

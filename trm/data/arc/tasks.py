@@ -1,4 +1,4 @@
-"""Tasks of ARC: what they are, what counts as one, and which part of them may be trained on."""
+"""ARC tasks: their types, the check of decoded JSON, and the withholding of test outputs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ PUBLISHED_TWICE = {"40853293", "070dd51e"}
 
 
 class Pair(NamedTuple):
-    """An example of a task; where only Kaggle knows the output, it is None."""
+    """An example of a task; an output that is not public is None."""
 
     input: Grid
     output: Grid | None
 
 
 class Task(NamedTuple):
-    """A task as it is published."""
+    """A task as published."""
 
     name: str
     train: list[Pair]
@@ -31,46 +31,46 @@ class Task(NamedTuple):
 
     @property
     def side(self) -> int:
-        """Samples or columns of its largest grid, whichever are more."""
+        """The largest height or width of its grids."""
         pairs = [*self.train, *self.test]
         return int(max(max(grid.shape) for pair in pairs for grid in pair if grid is not None))
 
 
 class Puzzle(NamedTuple):
-    """What may be seen of a task: the only thing that training, augmentation and puzzle ids are made from."""
+    """A task without its withheld outputs; training, augmentation and puzzle ids depend on nothing else."""
 
     name: str
     shown: list[tuple[Grid, Grid]]
     """Inputs and outputs to train on."""
     asked: list[Grid]
-    """Test inputs to answer; none if the task is only trained on."""
+    """Test inputs to answer; empty if the task is only trained on."""
 
 
 class Solutions(dict[str, list[Grid | None]]):
-    """The outputs that were withheld, by task and in the order of ``Puzzle.asked``; only for scoring and labels."""
+    """The withheld outputs by task, in the order of ``Puzzle.asked``; for labels of the evaluation and scores only."""
 
 
 def withhold(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> tuple[list[Puzzle], Solutions]:
-    """Take the test outputs of the test subset out of the tasks, and show all pairs of the others.
+    """Separate the test outputs of the test subset from the tasks; other subsets keep all pairs.
 
     Raises:
-        InputError: if another subset would give them away, or lacks the outputs of its own test pairs.
+        InputError: if another subset would leak them, or lacks the outputs of its own test pairs.
     """
     _refuse_overlap(subsets, test_subset)
     puzzles, solutions = [], Solutions()
     for subset, tasks in subsets.items():
         for name, train, test in tasks:
             if subset == test_subset:
-                puzzles.append(Puzzle(name, _shown(subset, name, train), [pair.input for pair in test]))
+                puzzles.append(Puzzle(name, _solved(subset, name, train), [pair.input for pair in test]))
                 solutions[name] = [pair.output for pair in test]
             else:
-                puzzles.append(Puzzle(name, _shown(subset, name, [*train, *test]), []))
+                puzzles.append(Puzzle(name, _solved(subset, name, [*train, *test]), []))
     _refuse_leaks(puzzles, solutions, test_subset)
     return puzzles, solutions
 
 
 def to_task(name: str, value: Any, where: str) -> Task:
-    """Check a task as JSON holds it, ``{"train": [{"input", "output"}, ...], "test": [...]}``.
+    """Return a task from its decoded JSON, ``{"train": [{"input", "output"}, ...], "test": [...]}``.
 
     Args:
         name: name of the task.
@@ -78,13 +78,13 @@ def to_task(name: str, value: Any, where: str) -> Task:
         where: the file, for messages.
 
     Raises:
-        InputError: if a part is missing or a grid is none.
+        InputError: if a part is missing or malformed.
     """
     where = f"{where}, task {name}"
     if not (
         isinstance(value, Mapping) and isinstance(value.get("train"), list) and isinstance(value.get("test"), list)
     ):
-        raise InputError(f"{where} is no task: an object with the lists 'train' and 'test' is needed")
+        raise InputError(f"{where} is not a task: an object with the lists 'train' and 'test' is needed")
     for part in ("train", "test"):
         if not value[part]:
             raise InputError(f"{where} has no {part} pair, but at least one is needed")
@@ -94,11 +94,11 @@ def to_task(name: str, value: Any, where: str) -> Task:
 
 
 def to_grid(value: Any, what: str) -> Grid:
-    """Check a grid, rows of colours.
+    """Return a grid from rows of colours.
 
     Args:
         value: lists of lists, or an array.
-        what: what it is, for messages.
+        what: name of the value, for messages.
 
     Raises:
         InputError: if the rows differ in length, or a size or colour is out of range.
@@ -135,15 +135,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _shown(subset: str, name: str, pairs: Sequence[Pair]) -> list[tuple[Grid, Grid]]:
-    shown = [(pair.input, pair.output) for pair in pairs if pair.output is not None]
-    if len(shown) < len(pairs):
-        raise InputError(f"task {name} of {subset} has no test outputs; only the test subset can do without")
-    return shown
+def _solved(subset: str, name: str, pairs: Sequence[Pair]) -> list[tuple[Grid, Grid]]:
+    solved = [(pair.input, pair.output) for pair in pairs if pair.output is not None]
+    if len(solved) < len(pairs):
+        raise InputError(f"task {name} of {subset} has no test outputs; only the test subset may lack them")
+    return solved
 
 
 def _refuse_overlap(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> None:
-    """Refuse a task in two subsets: trained on in one and asked in the other, or with two rows of the table."""
+    """Raise if a task is in two subsets: it would leak test outputs, or get two sets of puzzle ids."""
     for first, second in combinations(sorted(subsets, key=lambda subset: subset == test_subset), 2):
         shared = sorted({task.name for task in subsets[first]} & {task.name for task in subsets[second]})
         if not shared:
@@ -151,15 +151,15 @@ def _refuse_overlap(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> 
         tasks = f"{len(shared)} task{'s' if len(shared) > 1 else ''} of {second}, such as {shared[0]}"
         if second == test_subset:
             raise InputError(
-                f"{first} holds {tasks}: training on it would leak answers of the test subset; leave it out"
+                f"{first} contains {tasks}: training on it would leak answers of the test subset; leave it out"
             )
-        raise InputError(f"{first} holds {tasks}: a task can be trained on once only; leave out one of the two subsets")
+        raise InputError(f"{first} contains {tasks}: a task may be trained on only once; leave out one of the subsets")
 
 
 def _refuse_leaks(puzzles: Sequence[Puzzle], solutions: Solutions, test_subset: str) -> None:
-    """Refuse a test pair that stands among the shown pairs of a task under another name.
+    """Raise if a test pair is also a training pair of a task with another name.
 
-    The one such task of the official data is kept, so that scores compare with published ones, but not silently.
+    The one such task of the official data is kept, to make scores comparable with published ones, and reported.
     """
 
     def key(question: Grid, answer: Grid) -> tuple[Any, ...]:

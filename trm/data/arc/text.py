@@ -1,4 +1,4 @@
-"""Grids of ARC as people read and write them."""
+"""Grids of ARC as text."""
 
 import json
 
@@ -13,10 +13,10 @@ PALETTE = (16, 27, 196, 40, 226, 248, 201, 208, 81, 88)
 
 
 def parse_grid(text: str) -> Grid:
-    """Read a grid: JSON such as ``[[0, 1], [2, 3]]``, or a line of digits per row, with or without spaces.
+    """Return the grid of a text: JSON such as ``[[0, 1], [2, 3]]``, or a line of digits per row, spaces ignored.
 
     Raises:
-        InputError: if it is no grid.
+        InputError: if the text is not a grid.
     """
     what = f"the grid {text if len(text) <= 60 else text[:57] + '...'!r}"
     if text.lstrip().startswith("["):
@@ -31,12 +31,12 @@ def parse_grid(text: str) -> Grid:
 
 
 def write_grid(grid: Grid) -> str:
-    """Write a grid as JSON on one line."""
+    """Return a grid as JSON on one line."""
     return json.dumps(grid.tolist(), separators=(",", ":"))
 
 
 def draw_grids(grids: list[Grid], color: bool) -> str:
-    """Draw grids side by side, as digits or, with ``color``, as patches of a terminal's background."""
+    """Return grids side by side, as digits or, with ``color``, as coloured cells of a terminal."""
     height = max(len(grid) for grid in grids)
     lines = []
     for row in range(height):

@@ -1,6 +1,6 @@
-"""Scoring ARC by votes: all augmentations of a test input answer, and what most of them agree on goes first.
+"""Scoring ARC by majority vote over the answers to all augmentations of a test input.
 
-Letters in shape comments: B rows of a batch, J test inputs, N ballots, V distinct answers, L grid cells.
+Shapes: B samples of a batch, J test inputs, N ballots, V distinct answers, L grid cells.
 """
 
 from collections.abc import Sequence
@@ -23,32 +23,32 @@ from trm.data.voting import add_up, rank
 
 KS = (1, 2, 5, 10, 100, 1000)
 CONFIDENCE = 2**50
-"""Confidence 1 as an integer: sums of integers don't depend on the order, so neither do close calls on the ranks."""
+"""Confidence 1 as an integer: a sum of integers does not depend on their order, nor on the ranks."""
 
 
 class Elected(NamedTuple):
-    """An answer to a test input that got votes."""
+    """An answer to a test input, with its votes."""
 
     grid: Grid
-    """In colours; 0x0 if the voters' answers held no grid."""
+    """In colours; 0x0 if the tokens contain no grid."""
     votes: int
     confidence: float
-    """Mean over its voters."""
+    """Mean over its votes."""
 
 
 class Votes(Metric):
-    """Collects the answers of an evaluation and elects the best for each test input.
+    """Collects the answers of an evaluation and ranks them for each test input by majority vote.
 
-    An answer is cropped out of its tokens, its augmentation is undone, and it gets a vote. Answers to the same test
-    input are ranked by votes, then by mean confidence, the sigmoid of the halting logit (then by hash, so that the
-    order never depends on the ranks). ``compute`` returns a dictionary:
+    Each answer is cropped from its tokens, its augmentation is undone, and it counts as one vote. Answers to the same
+    test input are ranked by votes, then by mean confidence, the sigmoid of the halting logit, then by hash to make the
+    order independent of the ranks. ``compute`` returns a dictionary:
 
     * ``pass@K``: mean over tasks of the share of their test inputs whose right answer is among the first K. An
       unanswered test input counts as wrong.
     * ``tasks_solved``: share of tasks with every test input right in two attempts.
-    * ``unanimous``: share of tasks with all augmentations of one mind on every test input; it needs no solutions.
+    * ``unanimous``: share of tasks with equal answers to all augmentations of every test input; it needs no solutions.
 
-    Ballots belong to one evaluation: ``reset`` forgets them, where the official code goes on adding them up.
+    The votes are those of one evaluation. The official code accumulates them over all evaluations.
 
     Args:
         puzzles: all puzzles, in the order of their ids.
@@ -74,18 +74,18 @@ class Votes(Metric):
         self.tasks = np.repeat(np.arange(len(puzzles)), [len(puzzle.asked) for puzzle in puzzles])  # (J,)
         self.counted = np.ones(len(self.tasks), dtype=np.bool_) if counted is None else counted
         asked = Grids.stack([question for puzzle in puzzles for question in puzzle.asked])
-        # A box for each distinct test input of a task; the ballots say in which of them they are.
+        # There is one box for each distinct test input of a task; a ballot contains the index of its box.
         self.keys, self.boxes = np.unique(_keys(self.tasks, asked.hashes()), return_inverse=True)
         answers = [answer for puzzle in puzzles if puzzle.asked for answer in solutions[puzzle.name]]
         known = [answer for answer in answers if answer is not None]
         self.answers = Grids.stack(known).hashes() if len(known) == len(self.tasks) else None  # (J,)
         # A ballot is (box, hash of the answer, votes, sum of confidences, height, width), int64; the cells of all
-        # answers lie behind each other, colour + 2.
+        # answers, colour + 2, are concatenated.
         self.add_state("ballots", [], dist_reduce_fx="cat")
         self.add_state("cells", [], dist_reduce_fx="cat")
 
     def update(self, tokens: Tensor, halt: Tensor, batch: Batch) -> None:
-        """Count the answers to a batch; rows whose question is no test input, such as padding, are passed over.
+        """Count the answers to a batch; samples whose question is not a test input, such as padding, are ignored.
 
         Args:
             tokens: tokens of the answers, (B, L).
@@ -107,7 +107,7 @@ class Votes(Metric):
         self.cells.append(torch.from_numpy(answers.cells[answers.cells >= FIRST_COLOUR]).to(self.device))
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the shares; see the class."""
+        """Return the shares described at the class."""
         tally = self._tally()
         places = np.full(len(self.tasks), np.iinfo(np.int64).max)  # of the right answer in the ranking, (J,)
         alike = np.zeros(len(self.tasks), dtype=np.bool_)
@@ -123,9 +123,9 @@ class Votes(Metric):
         return {name: torch.tensor(share.mean(), dtype=torch.float32) for name, share in shares.items()}
 
     def submission(self) -> tuple[Submission, int]:
-        """Return two attempts per test input, gathered from all ranks, and how many test inputs nothing answered.
+        """Return two attempts per test input, gathered from all ranks, and the number of test inputs without an answer.
 
-        All ranks must call it. Those without an answer get the attempt [[0]]; where there is only one, it is both.
+        All ranks must call it. See ``to_attempts`` for missing answers.
         """
         tasks, winners = self.tasks[self.counted], self.elected()
         submission: Submission = {self.names[task]: [] for task in tasks}
@@ -144,14 +144,14 @@ class Votes(Metric):
         return [[tally.answer(index) for index in range(a, min(b, a + ATTEMPTS))] for a, b in ranges]
 
     def _of_tasks(self, right: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return for each evaluated task the share of its evaluated test inputs that are right."""
+        """Return for each evaluated task the share of its evaluated test inputs that are right, (tasks,)."""
         tasks = self.tasks[self.counted]
         counts = np.bincount(tasks)
         sums = np.bincount(tasks, weights=right[self.counted])
         return np.asarray(sums[counts > 0] / counts[counts > 0])
 
     def _tally(self) -> "_Tally":
-        """Add up the ballots for the same answer, and rank the answers in each box."""
+        """Return the ranked answers of each box, with the ballots for the same answer added up."""
         if not len(self.ballots):  # a list of batches, or one tensor if it comes from several ranks
             self.ballots, self.cells = [torch.zeros(0, 6, dtype=torch.int64)], [torch.zeros(0, dtype=torch.uint8)]
         ballots, cells = (dim_zero_cat(state).cpu().numpy() for state in (self.ballots, self.cells))
@@ -170,10 +170,10 @@ class Votes(Metric):
 
 
 class _Tally(NamedTuple):
-    """The distinct answers, box by box and the best first."""
+    """The distinct answers of each box, the best first."""
 
     starts: Integers
-    """Where each box begins, and V, (boxes + 1,)."""
+    """Index of the first answer of each box, and V at the end, (boxes + 1,)."""
     hashes: Hashes
     """(V,)."""
     votes: Integers
@@ -183,7 +183,7 @@ class _Tally(NamedTuple):
     shapes: Integers
     """(V, 2)."""
     ends: Integers
-    """Where the cells of each answer end, (V,)."""
+    """End of each answer's cells in ``cells``, (V,)."""
     cells: NDArray[np.uint8]
 
     def answer(self, index: int) -> Elected:
