@@ -17,7 +17,7 @@ from trm.reproduce.ledger import read, wilson
 TEST = ["test", "--config", "configs/quickstart.yaml", *FOUR, "--trainer.limit_test_batches=2"]
 
 
-def test_an_evaluation_is_written_down(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_evaluation_is_recorded(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(trained)
     command = [*TEST, f"--ckpt_path={trained / CHECKPOINT}", "--ledger", "benchmarks/ledger.csv", "--seed_everything=5"]
     assert main(command) == 0
@@ -65,7 +65,7 @@ def test_the_same_evaluation_is_recognised_and_other_data_or_weights_are_not(
     assert (weights.core_hours, weights.device_hours) == ("1.5", "")
 
 
-def test_arc_is_judged_by_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arc_is_scored_by_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     configs = PROJECT / "configs"
     write_tasks(random_tasks(), tmp_path / "tasks")
@@ -82,7 +82,7 @@ def test_arc_is_judged_by_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert rows["pass@1"].published == rows["tasks_solved"].published == ""
 
 
-def test_what_cannot_be_written_down_is_refused_before_the_evaluation(
+def test_what_cannot_be_recorded_is_refused_before_the_evaluation(
     trained: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -95,7 +95,7 @@ def test_what_cannot_be_written_down_is_refused_before_the_evaluation(
     assert "--claim is 'mine', but without --ledger" in refused(capsys, [*TEST, "--claim=mine"])
 
 
-def test_only_test_keeps_a_ledger(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_test_writes_a_ledger(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("test", "fit", "validate", "predict"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
@@ -135,7 +135,7 @@ def test_a_command_names_no_folder_of_this_machine() -> None:
     assert without_paths([*command, "--data.clues=[4, 8]"]) == told
 
 
-def test_digests_tell_types_shapes_and_order_apart() -> None:
+def test_digests_distinguish_types_shapes_and_order() -> None:
     zeros = np.zeros(4, dtype=np.uint8)
     parts = [[zeros], [zeros.reshape(2, 2)], [zeros.view(np.uint16)], [zeros, zeros], [torch.zeros(4)]]
     assert len(set(map(digest, parts))) == len(parts)

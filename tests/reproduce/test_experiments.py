@@ -19,7 +19,7 @@ FEW_TASKS = ["--data.tasks_per_subset=2", "--data.augmentations=2"]  # the puzzl
 
 
 @pytest.mark.slow
-def test_every_experiment_builds_a_network_of_the_size_it_tells(
+def test_every_experiment_builds_a_network_of_its_published_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[TRMModule] = []
@@ -42,7 +42,7 @@ def test_every_experiment_builds_a_network_of_the_size_it_tells(
     assert len(set(told)) == len(EXPERIMENTS) == 33
 
 
-def test_a_claim_of_an_experiment_knows_what_was_published() -> None:
+def test_a_claim_of_an_experiment_has_its_published_result() -> None:
     expected = {"published": "87.4", "published_source": "arXiv 2510.04871, table 1", "repeated": "75.6 to 87"}
     assert published("sudoku", "solved") == published("sudoku/seed-1", "solved") == expected
     nothing = dict.fromkeys(expected, "")

@@ -1,1 +1,1 @@
-"""Measurements: how fast a configuration trains, solves and reads its data."""
+"""Measurements: the speed of training, solving and data loading of a configuration."""

@@ -1,4 +1,4 @@
-"""A training loop without Lightning, and a callback that lets both take turns, so that a busy machine slows both."""
+"""A training loop without Lightning, and a callback that alternates the two, so other load slows both equally."""
 
 import copy
 import resource
@@ -20,13 +20,13 @@ from trm.module import TRMModule
 from trm.training.compilation import compile_in_place
 
 PARTS = ("data", "forward", "backward", "optimizer", "metrics")
-"""Parts of a step of the bare loop, in order; each ends where the next begins.
+"""Consecutive parts of a step of the bare loop.
 
 data: wait for the loader, move the batch to the device. forward: refill the slots, network and loss. optimizer: the
-puzzle embedding, AdamATan2, the moving average, halting, the check for finite numbers. metrics: count and average.
+puzzle embedding, AdamATan2, the EMA, halting, the check for finite numbers. metrics: count and average.
 """
 
-WARM_UP = 2  # batches: a compiled network is compiled again for the second, whose slots are refilled
+WARM_UP = 2  # batches; a compiled network is compiled again in the second batch, whose slots are refilled
 
 
 def endless(loader: Iterable[Batch]) -> Iterator[Batch]:
@@ -36,27 +36,27 @@ def endless(loader: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def now(device: torch.device) -> float:
-    """Return the time in seconds, once the device has done all that it was asked for."""
+    """Return the time in seconds, after the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def move(batch: Batch, device: torch.device) -> Batch:
-    """Put a batch on the device."""
+    """Return a batch on the device."""
     return Batch(*(field.to(device, non_blocking=True) for field in batch))
 
 
 class BareLoop:
-    """The module's own ``training_step`` with plain PyTorch where it asks for Lightning.
+    """The module's own ``training_step`` with plain PyTorch in place of Lightning.
 
-    Optimizer, schedule, backward pass, average and data are those of ``trm fit``, and so are the weights it comes to;
-    trainer, hooks, loggers and wrappers of the optimizer are left out.
+    Optimizer, schedule, backward pass, EMA and data are those of ``trm fit``, so the resulting parameters are the same.
+    The trainer, hooks, loggers and wrappers of the optimizer are left out.
 
     Args:
-        trainer: the configured trainer, for its device, precision and average.
+        trainer: the configured trainer, for its device, precision and EMA.
         module: the module; the loop trains a copy.
-        data: where the batches come from, (K, B, ...) each.
+        data: source of the batches, (K, B, ...) each.
     """
 
     def __init__(self, trainer: Trainer, module: TRMModule, data: PuzzleData) -> None:
@@ -65,10 +65,10 @@ class BareLoop:
         copied = trainer.strategy.precision_plugin.convert_module(copy.deepcopy(module))
         assert isinstance(copied, TRMModule)
         self.module = copied.to(self.device).train()
-        if self.module.core.puzzle_embedding is not None:  # copies of a table share its rows
+        if self.module.core.puzzle_embedding is not None:  # a deep copy shares its tensor
             self.module.core.puzzle_embedding.weights = self.module.core.puzzle_embedding.weights.clone()
         self.seconds: dict[str, float] = defaultdict(float)
-        self.split = True  # on a GPU, telling the parts apart keeps it waiting
+        self.split = True  # on a GPU, timing the parts makes it wait
         self._replace_lightning(trainer)
         self.batches = endless(data.train_dataloader())
 
@@ -109,7 +109,7 @@ class BareLoop:
         module.train_metrics.update = update  # type: ignore[assignment]
 
     def batch(self) -> int:
-        """Train on the next batch, add to ``seconds``, and return the number of optimizer steps."""
+        """Train on the next batch, add its times to ``seconds``, and return the number of optimizer steps."""
         self._since = now(self.device)
         batch = move(next(self.batches), self.device)
         self._lap("data")
@@ -122,7 +122,7 @@ class BareLoop:
     def warm_up(self) -> int:
         """Train on the first batches, and return their peak memory in bytes.
 
-        On a CPU that is what the process grew by, on a GPU all that torch has allocated.
+        On a CPU this is the growth of the process, on a GPU the peak of torch's allocations.
         """
         on_gpu = self.device.type == "cuda"
         if on_gpu:
@@ -140,22 +140,22 @@ class BareLoop:
 
 
 class Round(NamedTuple):
-    """One batch in Lightning, one in the bare loop, and what else was measured beside them; seconds per step."""
+    """One batch in Lightning, one in the bare loop, and a further measurement after them; seconds per step."""
 
     fit: float
     bare: float
     parts: dict[str, float]
-    """Of the bare loop, by the names of ``PARTS``."""
+    """Parts of the bare loop, by the names of ``PARTS``."""
     beside: Any
 
 
 class Alternation(Callback):
-    """Follows each batch of ``trainer.fit`` that is warm by one of the bare loop, and ends the run.
+    """Runs a batch of the bare loop after each batch of ``trainer.fit`` after the warm-up, and ends the run.
 
     Args:
-        bare: the loop, warm.
-        repeats: batches of either to take.
-        beside: what else to measure after each.
+        bare: the loop, after its warm-up.
+        repeats: number of batches of each to measure.
+        beside: a further measurement, called after both.
     """
 
     def __init__(self, bare: BareLoop, repeats: int, beside: Callable[[], Any]) -> None:
@@ -164,7 +164,7 @@ class Alternation(Callback):
         self._since, self._step, self._batches = 0.0, 0, 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Take the time of the batch, then measure the others."""
+        """Record the time of the batch, then measure the bare loop and the rest."""
         device, step = self.bare.device, trainer.global_step
         self._batches += 1
         if self._batches > WARM_UP:
@@ -175,7 +175,7 @@ class Alternation(Callback):
         self._since, self._step = now(device), step
 
     def _bare(self) -> tuple[float, dict[str, float]]:
-        """Return the seconds per step of the bare loop; on a GPU the parts are of a batch of their own."""
+        """Return the seconds per step of the bare loop and of its parts; on a GPU a second batch times the parts."""
         loop = self.bare
         loop.split = loop.device.type != "cuda"
         loop.seconds.clear()
@@ -189,6 +189,6 @@ class Alternation(Callback):
 
 
 def _most_resident() -> int:
-    """Return the most memory that the process has held in RAM, in bytes."""
+    """Return the peak resident memory of the process in bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024

@@ -1,4 +1,4 @@
-"""What ``trm bench`` measures: repeated, and summarised by median and range."""
+"""The measurements of ``trm bench``, each repeated and summarised by median and range."""
 
 import copy
 import math
@@ -38,7 +38,7 @@ def training(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int
     """Measure ``trainer.fit``, the bare loop and matrix products in turn, once per repeat, on copies of the module."""
     device, slots = trainer.strategy.root_device, data.slots
     bare = BareLoop(trainer, module, data)
-    memory = bare.warm_up()  # before anything else takes more
+    memory = bare.warm_up()  # before anything else needs more
     with trainer.strategy.precision_plugin.train_step_context():
         dtype = bare.module.core.dtype
         flops = count_flops(bare.module.core, slots)
@@ -67,7 +67,7 @@ def training(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int
 
 
 def solving(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int) -> dict[str, Any]:
-    """Measure a batch of evaluation, as ``trm predict`` takes it, and one puzzle alone."""
+    """Measure a batch of evaluation, as in ``trm predict``, and one puzzle alone."""
     device, plugin = trainer.strategy.root_device, trainer.strategy.precision_plugin
     loader = data.val_dataloader() or data.test_dataloader()
     assert isinstance(loader, DataLoader)
@@ -97,7 +97,7 @@ def solving(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int)
 
 
 def data_rate(data: PuzzleData, workers: int, repeats: int) -> Spread:
-    """Return training rows per second of the loader alone, while nothing else takes time."""
+    """Return the training samples per second of the loader alone."""
     configured, data.workers = data.workers, workers
     try:
         batches = endless(data.train_dataloader())
@@ -107,25 +107,25 @@ def data_rate(data: PuzzleData, workers: int, repeats: int) -> Spread:
         next(batches)
     rates = []
     for _ in range(repeats):
-        start, rows, count = time.perf_counter(), 0, 0
+        start, samples, count = time.perf_counter(), 0, 0
         while count < LEAST_BATCHES or time.perf_counter() - start < WINDOW:
-            rows += next(batches).puzzle_ids.numel()
+            samples += next(batches).puzzle_ids.numel()
             count += 1
-        rates.append(rows / (time.perf_counter() - start))
+        rates.append(samples / (time.perf_counter() - start))
     return Spread.of(rates)
 
 
 class Products(NamedTuple):
-    """How fast matrix products are by themselves."""
+    """Speed of matrix products alone."""
 
     peak: float
     """Operations per second of a large square product, the best of three."""
     own: float
-    """Seconds of all products of a step, one after another."""
+    """Seconds of all products of a step in sequence."""
 
     @classmethod
     def time(cls, counts: dict[Product, int], dtype: torch.dtype, device: torch.device) -> "Products":
-        """Time a square product, and each of ``counts``, which says how often a step has it."""
+        """Time a square product, and each of ``counts``, the number of times that a step computes each product."""
         size = 8192 if device.type == "cuda" else 2048
         square = (1, size, size, size)
         peak = operations(square) / min(_seconds(square, dtype, device) for _ in range(3))

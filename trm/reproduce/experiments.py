@@ -1,6 +1,6 @@
-"""The experiments of the paper: what is run, what was published, what came of it elsewhere, and what differs here.
+"""The experiments of the paper: configuration, published result, independent reproductions, and deviations here.
 
-Sources: arXiv 2510.04871 (the paper), its README and code at commit e7b6871, and the reports of those who repeated it.
+Sources: arXiv 2510.04871 (the paper), its README and code at commit e7b6871, and the reports of reproductions.
 """
 
 import shlex
@@ -10,40 +10,42 @@ PAPER = "arXiv 2510.04871"
 
 
 class Protocol(NamedTuple):
-    """What the experiments on one set of puzzles have in common."""
+    """The common properties of the experiments on one data set."""
 
     title: str
     data: str
     test: str
-    """What the published percentages are of."""
+    """The test set of the published percentages."""
     cost: str
-    """Of the full model."""
+    """Published training time of the full model."""
     metric: str
-    """What ``trm test`` calls the published quantity."""
+    """Name of the published quantity in ``trm test``."""
     deviations: tuple[tuple[str, str, str, str], ...]
-    """What differs: topic, paper, official code, here."""
+    """Differences: topic, paper, official code, here."""
 
 
 class Experiment(NamedTuple):
-    """One model that the paper trains; those without a table are switches of its code."""
+    """One model of the paper; those without a table are switches of its code."""
 
     tables: str
     """Numbers of the paper's tables."""
     row: str
+    """Name of the model, as in the table."""
     published: str
-    """Percent, or what happened instead."""
+    """Percent, or the failure reported instead."""
     weights: int
+    """Number of parameters."""
     protocol: Protocol
     config: str
     """Name of a file in ``configs``."""
     options: str = ""
-    """What is changed of that file, as on the command line."""
+    """Command-line options that change the configuration."""
     repeated: tuple[tuple[float, str], ...] = ()
-    """Percentages of independent runs of the official code, or of a port of it, and whose they are."""
+    """Percentages of independent runs of the official code, or of a port of it, with their sources."""
 
     @property
     def title(self) -> str:
-        """Puzzles and model."""
+        """Data set and model."""
         puzzles = self.protocol.title
         return f"{puzzles}: {self.row.removeprefix(puzzles.partition(',')[0] + ', ')}"
 
@@ -54,7 +56,7 @@ class Experiment(NamedTuple):
 
     @property
     def spread(self) -> str:
-        """The range of what others got, in percent."""
+        """The range of the independent runs, in percent."""
         values = sorted({value for value, _ in self.repeated})
         return f"{values[0]:g} to {values[-1]:g}" if len(values) > 1 else f"{values[0]:g}" if values else ""
 
@@ -64,9 +66,9 @@ EVERYWHERE = (
     ("halting loss", "weight 1", "weight 0.5", "as the code"),
     ("supervision", "up to 16 steps on one batch", "a halted slot takes the next puzzle", "as the code"),
     ("exploration", "not described", "10 % of the time at least 2 to 16 steps", "as the code"),
-    ("puzzle vector", "one token", "16 tokens, one of them filled", "as the code"),
-    ("precision", "not described", "bfloat16, float32 weights, float64 loss", "bf16-mixed, float64 loss"),
-    ("average", "0.999", "0.999, goes on where the optimizer has stopped", "0.999, per optimizer step"),
+    ("puzzle embedding", "one token", "16 tokens, one of them filled", "as the code"),
+    ("precision", "not described", "bfloat16, float32 parameters, float64 loss", "bf16-mixed, float64 loss"),
+    ("EMA", "0.999", "0.999, continues after the optimizer has stopped", "0.999, per optimizer step"),
 )
 SUDOKU = Protocol(
     "Sudoku-Extreme, 1,000 boards",
@@ -77,9 +79,9 @@ SUDOKU = Protocol(
     (
         *EVERYWHERE,
         ("length", "60,000 epochs", "50,000 epochs, 65,100 steps", "65,104 steps"),
-        ("augmentation", "1,000 shuffles per board", "1,000 unseeded shuffles, stored", "drawn at every visit, seeded"),
+        ("augmentation", "1,000 shuffles per board", "1,000 unseeded shuffles, stored", "new for each draw, seeded"),
         ("validation", "not described", "the whole test set, ten times", "2,048 boards outside the 1,000"),
-        ("the 1,000 boards", "not described", "drawn without a seed", "drawn by data.seed"),
+        ("the 1,000 boards", "not described", "chosen without a seed", "chosen by data.seed"),
     ),
 )
 MAZE = Protocol(
@@ -92,7 +94,7 @@ MAZE = Protocol(
         *EVERYWHERE,
         ("length", "60,000 epochs", "50,000 epochs, 65,100 steps", "65,104 steps"),
         ("latent steps n", "6", "4", "as the code"),
-        ("augmentation", "8 symmetries", "none unless asked for", "as the code"),
+        ("augmentation", "8 symmetries", "none by default", "as the code"),
         ("validation", "not described", "the whole test set, ten times", "50 mazes held out, so 950 to train on"),
     ),
 )
@@ -100,8 +102,8 @@ EVERY_ARC = (
     *EVERYWHERE,
     ("latent steps n", "6", "4", "as the code"),
     ("votes", "over 1,000 augmentations", "also over all evaluations so far", "of one checkpoint"),
-    ("augmentation", "1,000 per task", "stored, 6.5 GB", "the same kinds, grids encoded as they are drawn"),
-    ("validation", "not described", "the whole test set, ten times", "4,096 of its rows, ten times"),
+    ("augmentation", "1,000 per task", "stored, 6.5 GB", "the same kinds, applied to each draw"),
+    ("validation", "not described", "the whole test set, ten times", "4,096 of its samples, ten times"),
     ("ConceptARC", "part of the training tasks", "part of the training tasks", "with --data.concept FOLDER"),
 )
 ARC1 = Protocol(
@@ -117,7 +119,7 @@ ARC2 = ARC1._replace(
     cost="about 3 days on four H100 (official README); 23 to 24 h on 8 H200 (gaoxin492)",
     deviations=(
         *EVERY_ARC,
-        ("length", "100,000 epochs", "722,098 steps, then 1,816 of the average alone", "722,080 steps"),
+        ("length", "100,000 epochs", "722,098 steps, then 1,816 of the EMA alone", "722,080 steps"),
     ),
 )
 BASELINE = SUDOKU._replace(
@@ -134,7 +136,7 @@ DIRECT = (
     "--model.network direct --model.num_layers 8 --model.num_heads 12 --model.cycles 1 --model.latent_steps 1 "
     "--model.continue_loss false --model.supervision_steps 1"
 )
-"""The official baseline's eight layers, each puzzle asked once: how the paper trained it is not known."""
+"""The official baseline's eight layers in one forward pass; the paper does not describe its training."""
 ON_MAZES = "--data Maze --data.size 30 --data.symmetries none --data.train_size 0 --data.val_size 50"
 
 
@@ -238,11 +240,11 @@ EXPERIMENTS = {
         "5", "ARC-AGI-2, self-attention", "7.8", 6_829_058, ARC2, "arc2", repeated=((3.3, "gaoxin492, 8x H200"),)
     ),
 }
-"""By the name that ``trm reproduce`` and the ledger know them by; each trains in ``runs/NAME``."""
+"""Experiments by their name in ``trm reproduce`` and in the ledger; each trains in ``runs/NAME``."""
 
 
 def published(claim: str, metric: str) -> dict[str, str]:
-    """Return what was published of a claim, in the columns of the ledger: NAME of an experiment, or NAME/anything."""
+    """Return the published result of a claim, NAME of an experiment or NAME/anything, by columns of the ledger."""
     experiment = EXPERIMENTS.get(claim.partition("/")[0])
     if experiment is None or metric != experiment.protocol.metric or not experiment.published:
         return dict.fromkeys(("published", "published_source", "repeated"), "")

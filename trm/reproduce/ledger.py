@@ -1,4 +1,4 @@
-"""The ledger: a CSV file with one row per claim and metric, which ``trm test --ledger FILE`` keeps."""
+"""The ledger: a CSV file with one row per claim and metric, written by ``trm test --ledger FILE``."""
 
 import csv
 import math
@@ -21,61 +21,61 @@ from trm.provenance import PROJECT, commit, digest, machine, weights_digest, wit
 from trm.reproduce.experiments import published
 from trm.training.metrics import OVER_PUZZLES, OVER_ROWS
 
-SHARES = ("solved", "valid")  # of puzzles that are independent of each other
+SHARES = ("solved", "valid")  # shares of independent puzzles
 
 
 class Row(NamedTuple):
-    """One metric of one claim, as text; empty where something is not known or does not apply."""
+    """One metric of one claim, as text; a field is empty if it is unknown or does not apply."""
 
     claim: str
     metric: str
     value: str
     low: str
-    """Lower end of the 95 % interval of Wilson; empty if the metric is no share of independent puzzles."""
+    """Lower end of the 95 % interval of Wilson; empty if the metric is not a share of independent puzzles."""
     high: str
     puzzles: str
-    """Test puzzles, or tasks of ARC."""
+    """Number of test puzzles, or of tasks of ARC."""
     training_puzzles: str
-    """Different ones, before augmentation."""
+    """Number of different training puzzles, before augmentation."""
     published: str
-    """What the paper says, in percent."""
+    """Result in the paper, in percent."""
     published_source: str
     repeated: str
     """Range of independent reproductions, in percent."""
     seed: str
-    """Of the initial weights, ``seed_everything`` in training."""
+    """Seed of the initial parameters, ``seed_everything`` in training."""
     steps: str
     core_hours: str
     device_hours: str
     command: str
     data: str
-    """SHA-256 of the rows of the test split, its first 16 digits."""
+    """First 16 digits of the SHA-256 of the test split."""
     weights: str
-    """SHA-256 of the evaluated weights, likewise."""
+    """First 16 digits of the SHA-256 of the evaluated parameters and buffers."""
     commit: str
-    """Of the checkout; "-dirty" if its package or configurations have changed since."""
+    """Commit of the checkout; "-dirty" if its package or configurations have changed since."""
     machine: str
     date: str
     trm: str
 
 
 def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the interval of Wilson (1927) for the probability behind a share of ``count`` trials; 95 % by default.
+    """Return the interval of Wilson (1927) for a probability estimated by a share of ``count`` trials; 95 % by default.
 
-    For a mean of numbers between 0 and 1, which vary less than trials do, it is wider than need be.
+    For a mean of numbers between 0 and 1, which vary less than trials, the interval is conservative.
     """
     centre = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    low, high = (round((centre + side) / scale, 12) for side in (-spread, spread))  # rounding may leave 0 and 1
+    low, high = (round((centre + side) / scale, 12) for side in (-spread, spread))  # rounding may exceed 0 and 1
     return max(0.0, low), min(1.0, high)
 
 
 def read(path: Path) -> list[Row]:
-    """Read a ledger; one that is not there yet has no rows.
+    """Return the rows of a ledger; a file that does not exist yet has none.
 
     Raises:
-        InputError: if the file is no ledger.
+        InputError: if the file is not a ledger.
     """
     if not path.exists():
         return []
@@ -97,20 +97,20 @@ def read(path: Path) -> list[Row]:
 
 
 def check_ledger(path: Path) -> None:
-    """Refuse a ledger that cannot be kept, before anything is measured for it.
+    """Check that a ledger can be written, before anything is measured for it.
 
     Raises:
-        InputError: if the file is no ledger, or neither it nor its folder can be written.
+        InputError: if the file is not a ledger, or its folder cannot be written to.
     """
     read(path)
     check_writable(path, "the ledger ")
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
-    """Put rows into a ledger: in the place of those of the same claims, or at the end.
+    """Write rows to a ledger, in place of the rows of the same claims or at the end.
 
     Raises:
-        InputError: if the file is no ledger or cannot be written; it stays as it was.
+        InputError: if the file is not a ledger or cannot be written; it stays unchanged.
     """
     before, claims = read(path), {row.claim for row in rows}
     place = next((index for index, row in enumerate(before) if row.claim in claims), len(before))
@@ -120,7 +120,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 
 
 def rows(trainer: Trainer, claim: str, command: Sequence[str]) -> list[Row]:
-    """Return what the ledger says of the evaluation that a trainer has just done."""
+    """Return the rows of the ledger for the evaluation that a trainer has just finished."""
     module, data = trainer.lightning_module, trainer.datamodule  # type: ignore[attr-defined]
     assert isinstance(module, TRMModule) and isinstance(data, PuzzleData) and trainer.ckpt_path
     checkpoint = read_checkpoint(trainer.ckpt_path)
@@ -149,10 +149,10 @@ def rows(trainer: Trainer, claim: str, command: Sequence[str]) -> list[Row]:
 
 
 def measured(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dict[str, tuple[float, int]]:
-    """Return the value of each metric and of how many independent puzzles it is a mean; 0 where it is none.
+    """Return the value of each metric, and the number of independent puzzles it is a mean of; 0 if it is not a mean.
 
-    ARC is judged by its votes: the rows of an evaluation are augmentations of a few tasks. The metrics of another
-    family's own scorer are means of what only that family knows.
+    ARC is scored by its votes, since the samples of an evaluation are augmentations of a few tasks. For the metrics of
+    another family's scorer the number is 0, since only the family defines their mean.
     """
     logged = {
         name.removeprefix("test/"): float(value)
