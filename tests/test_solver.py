@@ -119,7 +119,7 @@ def test_views_are_puzzles_of_the_family_and_can_be_undone(data: PuzzleData, tmp
 
 
 def test_views_are_refused_where_a_family_has_not_so_many() -> None:
-    with pytest.raises(InputError, match="views is 2, but Guess knows no symmetries"):
+    with pytest.raises(InputError, match="views is 2, but Guess has no symmetries"):
         solver(views=2)
     with pytest.raises(InputError, match="views is 9, but a maze has 8 symmetries"):
         Maze(7).views(9)

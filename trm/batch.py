@@ -1,4 +1,4 @@
-"""The tensors that travel from data to model: the one thing that both know of each other."""
+"""The batch: the tensors that data modules produce and the model consumes."""
 
 from typing import Any, NamedTuple
 
@@ -33,17 +33,17 @@ class Batch(NamedTuple):
 
 
 def as_batch(given: Any, seq_len: int, vocab_size: int, chunked: bool) -> Batch:
-    """Return what a data loader yields as a ``Batch``, after a check of shapes, types and tokens.
+    """Return a batch of a data loader as a ``Batch``, after a check of shapes, types and tokens.
 
     Args:
-        given: a ``Batch``, or a sequence of inputs, labels and, if there are any, puzzle ids; integers, (B, L), (B, L)
-            and (B,), or in training with one more axis in front for K chunks of one supervision step each.
+        given: a ``Batch``, or a sequence of inputs, labels and, optionally, puzzle ids; integers, (B, L), (B, L) and
+            (B,). In training they may have a leading axis of K chunks, one per supervision step.
         seq_len: cells of a puzzle, L.
-        vocab_size: tokens that the network has, V.
-        chunked: return (K, B, ...), as training takes it; a batch without chunks is one.
+        vocab_size: tokens of the network, V.
+        chunked: return (K, B, ...), as training requires; a batch without chunks becomes one chunk.
 
     Raises:
-        InputError: naming what is wrong and what is expected.
+        InputError: if a shape, type or token is wrong; the message names it and what is expected.
     """
     expected = f"expected are inputs (B, {seq_len}), labels (B, {seq_len}) and puzzle ids (B,) of integers"
     if chunked:

@@ -1,4 +1,4 @@
-"""The exceptions of ``trm``: for input it cannot use, and for the two ways in which a run ends early."""
+"""The exceptions of ``trm``: for bad input, and for the two ways in which a run ends early."""
 
 import signal
 from collections.abc import Collection
@@ -13,11 +13,11 @@ class InputError(ValueError):
 
 
 class DivergedError(RuntimeError):
-    """Gradients or weights are no longer finite numbers.
+    """Gradients or parameters are no longer finite numbers.
 
     Args:
         message: one sentence for people.
-        before: the weights are still those before the step at fault, so that a checkpoint saved now leads to it again.
+        before: whether the parameters are still those before the faulty step; a checkpoint saved now repeats it.
     """
 
     def __init__(self, message: str, before: bool) -> None:
@@ -26,7 +26,7 @@ class DivergedError(RuntimeError):
 
 
 class Stopped(RuntimeError):  # noqa: N818 - nothing went wrong
-    """A signal ended the run, and what it had reached is saved."""
+    """A signal ended the run after its state was saved."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(f"{signal.Signals(signum).name}: {message}")
@@ -34,10 +34,10 @@ class Stopped(RuntimeError):  # noqa: N818 - nothing went wrong
 
 
 def check_range(prefix: str, least: float, most: float = float("inf"), **values: float) -> None:
-    """Refuse arguments out of their range; ``prefix`` says whose they are, such as ``model``.
+    """Check that arguments are in their range; ``prefix`` names their owner, such as ``model``.
 
     Raises:
-        InputError: naming the first that is less than ``least``, more than ``most`` or not a number.
+        InputError: if one is less than ``least``, more than ``most`` or not a number; the message names the first.
     """
     for name, value in values.items():
         if not least <= value <= most:
@@ -46,10 +46,10 @@ def check_range(prefix: str, least: float, most: float = float("inf"), **values:
 
 
 def check_choice(prefix: str, choices: Collection[str], **values: str) -> None:
-    """Refuse arguments that are none of ``choices``; ``prefix`` says whose they are, such as ``model``.
+    """Check that arguments are among ``choices``; ``prefix`` names their owner, such as ``model``.
 
     Raises:
-        InputError: naming the first that is none of them.
+        InputError: if one is not; the message names the first.
     """
     for name, value in values.items():
         if value not in choices:

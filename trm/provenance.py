@@ -1,4 +1,4 @@
-"""Where a number comes from: the machine, the commit, and digests of data and parameters."""
+"""Provenance of a measurement: the machine, the commit, and digests of data and parameters."""
 
 import hashlib
 import os
@@ -34,17 +34,17 @@ def digest(parts: Iterable[Any]) -> str:
 
 
 def weights_digest(checkpoint: dict[str, Any]) -> str:
-    """Return the digest of the weights of a checkpoint that evaluation uses."""
+    """Return the digest of the parameters and buffers of a checkpoint that evaluation uses."""
     return digest(checkpoint["state_dict"][name] for name in sorted(checkpoint["state_dict"]))
 
 
 def without_paths(command: Sequence[str]) -> str:
-    """Return a command as one types it, with FOLDER for the folders of absolute paths, which only this machine has."""
+    """Return a command for the shell, with FOLDER in place of the folders of absolute paths, which are local."""
     return shlex.join(re.sub(r"(^|=)/.*?(/[^/]*\.\w+)?$", r"\1FOLDER\2", argument) for argument in command)
 
 
 def commit(project: Path) -> str:
-    """Return the commit of a checkout, with "-dirty" if its package or configurations differ from it, or nothing."""
+    """Return the commit of a checkout, with "-dirty" if its package or configurations have changed; "" without git."""
     if not shutil.which("git") or not _git(project, "ls-files", "trm/__init__.py"):
         return ""  # installed, perhaps into an environment inside some other checkout
     changed = _git(project, "status", "--porcelain", "--", "trm", "configs")
@@ -76,7 +76,7 @@ def environment(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Return the name of the CPU; Linux tells it in a file."""
+    """Return the name of the CPU, on Linux from /proc/cpuinfo."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
     return names[0].partition(": ")[2] if names else platform.processor() or platform.machine()

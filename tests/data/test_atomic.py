@@ -8,7 +8,7 @@ from trm.data.atomic import atomic_write
 from trm.errors import InputError
 
 
-def test_the_file_takes_its_name_when_it_is_whole(tmp_path: Path) -> None:
+def test_the_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
     with atomic_write(path, "w") as file:
         file.write("first")

@@ -1,4 +1,4 @@
-"""Draws, batches and loaders, on a family small enough to see through."""
+"""Draws, batches and loaders, on a family small enough to check by hand."""
 
 import copy
 import multiprocessing
@@ -51,7 +51,7 @@ class Counting(PuzzleData):
         return Verdict(True, "")
 
 
-def test_every_pass_over_the_split_draws_each_row_once() -> None:
+def test_every_pass_over_the_split_draws_each_sample_once() -> None:
     data = Counting()
     for epoch in range(3):
         assert sorted(data.draw(epoch * 10, 10).labels[:, 0].tolist()) == list(range(1, 11))
@@ -125,7 +125,7 @@ def test_the_stream_goes_on_across_epochs(workers: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "batch", "world"), [(10, 4, 1), (10, 4, 2), (10, 5, 2), (3, 8, 2)])
-def test_evaluation_counts_every_row_once_on_any_number_of_ranks(size: int, batch: int, world: int) -> None:
+def test_evaluation_counts_every_sample_once_on_any_number_of_ranks(size: int, batch: int, world: int) -> None:
     data = Counting(size)
     batches = EvalBatches(partial(data.eval_rows, "test"), size, batch, world)
     assert len(batches) % world == 0
@@ -146,7 +146,7 @@ def test_workers_do_not_change_the_data_and_do_not_receive_the_trainer() -> None
 
 
 @pytest.mark.parametrize("noise", [DrawGenerator(5, 100, 5000)])
-def test_noise_is_uniform(noise: DrawGenerator) -> None:
+def test_random_numbers_of_a_draw_are_uniform(noise: DrawGenerator) -> None:
     assert abs(noise.coins().mean() - 0.5) < 0.03
     numbers = noise.below(np.tile([1, 7], 2500))
     assert (numbers[::2] == 0).all()
@@ -159,7 +159,7 @@ def test_noise_is_uniform(noise: DrawGenerator) -> None:
     assert abs(counts / 5000 - 1 / 6).max() < 0.03
 
 
-def test_noise_refuses_to_repeat_itself() -> None:
+def test_a_draw_has_a_limited_number_of_random_words() -> None:
     noise = DrawGenerator(0, 0, 1)
     with pytest.raises(RuntimeError, match="WORDS"):
         noise.permutations(DrawGenerator.WORDS + 1)
@@ -171,8 +171,8 @@ def test_sizes_out_of_range_are_refused(wrong: dict[str, int]) -> None:
         Counting(**wrong)
 
 
-def test_a_split_without_rows_is_refused() -> None:
-    with pytest.raises(InputError, match="no rows"):
+def test_a_split_without_samples_is_refused() -> None:
+    with pytest.raises(InputError, match="no samples"):
         Counting(size=0).rows("train")
 
 

@@ -38,7 +38,7 @@ def test_givens_are_what_answers_keep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [4, 6])
-def test_changes_of_sudoku(tmp_path: Path, size: int) -> None:
+def test_corruptions_of_sudoku(tmp_path: Path, size: int) -> None:
     data, rows = sudoku(tmp_path, size)
     given = rows.inputs > 1
     for kind, strength in (("wrong", 2), ("missing", 2), ("extra", 2), ("contradictory", 1), ("unused", 2)):
@@ -64,7 +64,7 @@ def test_changes_of_sudoku(tmp_path: Path, size: int) -> None:
             assert (questions[new] == 0).all()
 
 
-def test_changes_of_a_maze(tmp_path: Path) -> None:
+def test_corruptions_of_a_maze(tmp_path: Path) -> None:
     data, rows = maze(tmp_path)
     for kind, cells, tokens in (
         ("wrong", rows.labels == PATH, {WALL}),
@@ -86,7 +86,7 @@ def test_changes_of_a_maze(tmp_path: Path) -> None:
                     data.parse(data.write(question))
 
 
-def test_only_wrong_tokens_are_known_where_there_are_no_givens() -> None:
+def test_without_givens_only_wrong_tokens_are_possible() -> None:
     data = Guess()
     rows = data.rows("test")
     assert {kind for kind in KINDS if data.changes(kind, rows)[..., 1:].any()} == {"wrong"}
@@ -101,7 +101,7 @@ def test_padding_is_left_alone() -> None:
     assert all(not data.changes(kind, rows)[..., 0].any() for kind in KINDS)
 
 
-def test_greater_strengths_go_on_from_smaller_ones_and_the_seed_decides(tmp_path: Path) -> None:
+def test_greater_strengths_include_smaller_ones_and_the_seed_decides(tmp_path: Path) -> None:
     data, rows = sudoku(tmp_path)
     one, two = (changed(data, rows, "wrong", strength) for strength in (1, 2))
     new = one != rows.inputs

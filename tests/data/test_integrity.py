@@ -41,10 +41,10 @@ def test_planted_faults_are_counted(tmp_path: Path) -> None:
     train.inputs[5] = 1  # no clue
     train.labels[6, 0] = train.labels[6, 0] % 4 + 2  # wrong
     assert found(check_data(data)) == {
-        "train: questions that stand there before": 1,
+        "train: duplicate questions": 1,
         "train: answers that break the rules": 1,
         "train: questions with several solutions": 1,
-        "test: puzzles that are in train too, up to symmetry": 2,
+        "test: puzzles that are also in train, up to symmetry": 2,
     }
 
 
@@ -60,7 +60,7 @@ def test_labels_of_another_rule_are_counted(tmp_path: Path) -> None:
     assert all("do not follow the label rule" in fault for fault in faults)
 
 
-def test_broken_rows_are_counted_and_hide_nothing(tmp_path: Path) -> None:
+def test_malformed_samples_are_counted_and_hide_no_other_fault(tmp_path: Path) -> None:
     data = sudoku(tmp_path)
     data.rows("train").labels[0, 0] = 1  # a blank
     data.rows("test").labels[:2, 0] = 0  # no answer there
@@ -75,12 +75,12 @@ def test_broken_rows_are_counted_and_hide_nothing(tmp_path: Path) -> None:
     assert found(check_data(maze)) == {"train: questions without a solution": 2}
 
 
-def test_many_rows_are_looked_at_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_samples_are_checked_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = sudoku(tmp_path)
     data._splits["test"] = data.rows("train")
     data.rows("train").inputs[30] = 1  # no clue
     whole = check_data(data)
-    assert whole.faults["test: puzzles that are in train too, up to symmetry"] == 40
+    assert whole.faults["test: puzzles that are also in train, up to symmetry"] == 40
     assert whole.faults["train: questions with several solutions"] == 1
     monkeypatch.setattr(module, "CHUNK", 7)
     assert check_data(data) == whole
@@ -104,7 +104,7 @@ def test_a_pair_of_arc_leaks_and_an_input_alone_does_not(tmp_path: Path) -> None
     write("evaluation", "070dd51e", train=[(5, 6)], test=[(3, 4)])  # as published
     report = check_data(build())
     assert report.rows == {"train": 4, "val": 0, "test": 2}
-    assert found(report) == {"test: puzzles that are in train too, up to symmetry": 1}
+    assert found(report) == {"test: puzzles that are also in train, up to symmetry": 1}
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,10 +126,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
         Path(f"{split}.csv").write_text("\n".join(lines))
     capsys.readouterr()
     assert main([*wrong, "--data.train_size=16"]) == 1
-    assert json.loads(capsys.readouterr().out)["faults"]["train: questions that stand there before"] == 15
+    assert json.loads(capsys.readouterr().out)["faults"]["train: duplicate questions"] == 15
     Path("train.csv").write_text(f"source,question,answer,rating\nmade,{blank},{answer},1\n")
     assert main([*wrong, "--data.train_size=0", "--data.val_size=0"]) == 2
-    assert "the question has two solutions" in capsys.readouterr().err
+    assert "the question has several solutions" in capsys.readouterr().err
     Path("list.yaml").write_text("data: [1]")
     assert main(["data", "check", "--config", "list.yaml"]) == 2
     assert "list.yaml has no data part" in capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_a_checkpoint_cannot_name_a_class_that_is_no_family(here: Path) -> None:
         load_checkpoint("other.ckpt")
 
 
-def test_a_family_remembers_its_arguments_by_itself() -> None:
+def test_a_family_records_its_own_arguments() -> None:
     assert dict(Sudoku(size=4, clues=(8, 8)).hparams)["size"] == 4
     assert Sudoku(size=4, slots=3).family["init_args"]["slots"] == 3
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: a file appears complete or not at all."""
 
 import contextlib
 import os
@@ -11,14 +11,14 @@ from trm.errors import InputError
 
 
 def check_writable(path: Path, what: str = "") -> None:
-    """Refuse a file that cannot be written, before anything is done for it.
+    """Check that a file can be written, before its contents are computed.
 
     Args:
-        path: the file; its folder need not be there yet.
-        what: it is, to begin its name with.
+        path: the file; its folder need not exist yet.
+        what: words before the path in the message, with a space at the end.
 
     Raises:
-        InputError: if its folder cannot be made or written to.
+        InputError: if its folder cannot be created or written to.
     """
     folder = next(folder for folder in path.absolute().parents if folder.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
@@ -27,15 +27,15 @@ def check_writable(path: Path, what: str = "") -> None:
 
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str, hint: str = "") -> Iterator[IO[Any]]:
-    """Open a file to write; it takes its name when the block ends, so that nobody ever reads half of it.
+    """Open a file for writing; it gets its name when the block ends, so a reader never sees a partial file.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
         mode: "w" or "wb".
-        hint: what to say beside the reason if it cannot be written.
+        hint: words after the reason in the message.
 
     Raises:
-        InputError: if it cannot be written; nothing is left behind.
+        InputError: if it cannot be written; no partial file remains.
     """
     if not path.name:
         raise InputError(f"cannot write {str(path)!r}: it names no file")

@@ -1,6 +1,6 @@
-"""What all puzzle families share: rows, draws, loaders. A family is a subclass of ``PuzzleData``.
+"""``PuzzleData``, the base class of the puzzle families: splits, the training stream and data loaders.
 
-Letters in shape comments: N rows, L grid cells, B slots, K supervision steps per Lightning batch.
+Shapes: N samples, L grid cells, V vocabulary, B slots, K supervision steps per Lightning batch.
 """
 
 from abc import ABC, abstractmethod
@@ -34,14 +34,15 @@ SPLITS_OF_STAGE = {
 class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     """Base of the puzzle families.
 
-    Training never repeats a stored batch: draw number d names a row (by a fresh permutation for every pass over the
-    split) and how it is augmented, both as a pure function of ``(seed, d)``. Supervision step s offers the draws
-    s * slots .. (s + 1) * slots, so a run resumes at any step, and neither the number of workers nor that of devices
-    changes the data. An epoch is one pass: as many batches as offer each training sample once, rounded up.
+    Training samples are chosen and augmented when a batch is made. Draw number d determines the index of a sample (by
+    a new permutation for each pass over the split) and its augmentation, both as a pure function of ``(seed, d)``.
+    Supervision step s offers draws s * slots to (s + 1) * slots - 1. A run therefore resumes at any step, and the
+    number of workers or devices does not change the data. An epoch is one pass: the fewest batches that offer every
+    training sample once.
 
-    A subclass sets the three sizes and implements ``load``, ``parse``, ``write`` and ``verify``. ``augment`` makes more
-    of its puzzles, ``views`` asks them from several sides, ``draw_board`` shows answers nicer, ``valid`` checks faster,
-    ``complete`` repairs them.
+    A subclass sets ``vocab_size``, ``seq_len`` and ``num_puzzles``, and implements ``load``, ``parse``, ``write`` and
+    ``verify``. It may override ``augment`` (training augmentation), ``views`` (symmetries at test time),
+    ``draw_board`` (text for people), ``valid`` (a faster check) and ``complete`` (an exact solver).
 
     Args:
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
@@ -57,9 +58,9 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     padded: ClassVar[bool] = False
     """Whether questions may hold token 0, padding, since they are smaller than the grid."""
     numbered_by: tuple[str, ...] = ()
-    """Arguments that decide which puzzle has which puzzle id, beside the puzzles themselves."""
+    """Names of the arguments that determine the puzzle ids, besides the puzzles themselves."""
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Arguments that may name a folder of this machine, and what else they may be: a model goes to others without."""
+    """Names of the arguments that may name a local folder, with their other values; a shared model omits the folder."""
 
     def __init__(
         self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0
@@ -82,92 +83,92 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         """Return a split ("train", "val" or "test").
 
         Raises:
-            InputError: if the source is missing or not what it should be.
+            InputError: if the source is missing or malformed.
         """
 
-    def augment(self, rows: Samples, generator: "DrawGenerator") -> Samples:
-        """Transform each row into an equivalent puzzle, as ``generator`` says; by default leave it."""
+    def augment(self, rows: Samples, generator: DrawGenerator) -> Samples:
+        """Return an equivalent puzzle for each sample, chosen by ``generator``; by default the samples unchanged."""
         return rows
 
     def views(self, count: int, seed: int = 0) -> Views:
-        """Return symmetries under which to ask a puzzle, the first of which leaves it as it is; by default just that.
+        """Return ``count`` symmetries of the puzzles, the identity first; by default there is only the identity.
 
         Raises:
-            InputError: if a family has not so many.
+            InputError: if the family has fewer symmetries.
         """
         if count > 1:
-            raise InputError(f"views is {count}, but {type(self).__name__} knows no symmetries of its puzzles")
+            raise InputError(f"views is {count}, but {type(self).__name__} has no symmetries; accepted is 1")
         return Views(np.arange(self.seq_len)[None], np.arange(self.vocab_size, dtype=np.uint8)[None])
 
     @abstractmethod
     def parse(self, text: str) -> Tokens:
-        """Read a question as people write it, to tokens (L,).
+        """Return the tokens of a question in text form, (L,).
 
         Raises:
-            InputError: if it is not a question of this family.
+            InputError: if the text is not a question of this family.
         """
 
     @abstractmethod
     def write(self, tokens: Tokens) -> str:
-        """Write tokens (L,) on one line, the way ``parse`` reads them."""
+        """Return tokens (L,) as one line of text, in the notation of ``parse``."""
 
     def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
-        """Draw tokens (L,) for people; with ``color``, what the answer adds to the question may stand out.
+        """Return tokens (L,) as text for people; with ``color``, cells that the answer adds may be highlighted.
 
-        By default it is the line that ``write`` writes, question first.
+        By default the text is the line of ``write``, after that of the question if there is one.
         """
         return "\n".join(self.write(tokens) for tokens in (question, answer) if tokens is not None)
 
     def givens(self, question: Tokens) -> NDArray[np.bool_]:
-        """Tell which cells of a question (L,) an answer must leave as they are, (L,); by default none."""
+        """Return which cells of a question (L,) an answer must leave unchanged, (L,); by default none."""
         return np.zeros(len(question), dtype=np.bool_)
 
     @abstractmethod
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
-        """Check an answer by the rules alone, without knowing the label."""
+        """Check an answer by the rules alone, without its label."""
 
     def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_] | None:
-        """Tell which answers ``verify`` accepts, 2 x (N, L) to (N,); None if a family has no rules to check."""
+        """Return which answers ``verify`` accepts, 2 x (N, L) to (N,); None if the family has no rules to check."""
         pairs = zip(questions, answers, strict=True)
         return np.array([self.verify(question, answer).valid for question, answer in pairs], dtype=np.bool_)
 
     def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
-        """Search for an answer that obeys the rules, led by what a network holds likely.
+        """Search for an answer that obeys the rules, guided by the probabilities of a network.
 
         Args:
             question: tokens of a question that ``parse`` accepts, (L,).
             logs: log probability of each token in each cell, (L, V).
 
         Returns:
-            The answer; None if there is none, or the family has no exact solver, as by default.
+            The answer; None if there is none or the family has no exact solver, which is the default.
         """
         return None
 
     def published(self, split: str) -> Samples:
-        """Return the rows of a split that ``trm data check`` looks at: all, without augmentation."""
+        """Return the samples of a split that ``trm data check`` examines: all, without augmentation."""
         return self.rows(split)
 
     def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
-        """Return a hash of each row's puzzle, (N,), equal for symmetric ones; by default of the question as it is."""
+        """Return a hash of each puzzle, (N,), equal for symmetric puzzles; by default a hash of the question."""
         return hash_bytes(map(bytes, rows.inputs))
 
     def faults(self, rows: Samples) -> dict[str, int]:
-        """Count the rows with each fault that a row can have by itself."""
+        """Return the number of samples with each fault that a single sample can have."""
         valid = self.valid(rows.inputs, rows.labels) if len(rows.inputs) else None
         return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
 
     def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
-        """Return which tokens may replace which cells to corrupt questions in a way, (N, L, V).
+        """Return which tokens may replace which cells in one kind of corruption, (N, L, V).
 
-        By default it follows from the tokens of questions and answers alone; see ``trm.data.corruption``.
+        By default this follows from the tokens of questions and answers alone; see ``trm.data.corruption``.
         """
         return changes(kind, rows.inputs, rows.labels, self.vocab_size)
 
     def prepare(self, stage: str) -> None:
-        """Read, and so check, what a stage needs ("fit", "validate", "test" or "predict"; else everything).
+        """Load, and thereby check, the splits of a stage ("fit", "validate", "test" or "predict"; otherwise all).
 
         Raises:
-            InputError: if it is missing or wrong.
+            InputError: if a split is missing or malformed.
         """
         for split in SPLITS_OF_STAGE.get(stage, ("train", "val", "test")):
             self.rows(split)
@@ -179,13 +180,13 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     @property
     def table_hash(self) -> str:
-        """Hash of which puzzle has which puzzle id; "" where puzzles have no rows of their own."""
+        """Hash of the assignment of puzzle ids to puzzles; "" if puzzles have no ids of their own."""
         return ""
 
     def scorer(self, split: str) -> Metric | None:
-        """Return a metric of the family's own for the evaluation of a split; by default there is none.
+        """Return a metric specific to the family for the evaluation of a split; by default None.
 
-        Its ``update`` takes the tokens of the answers, (B, L), the halting logits, (B,), and the ``Batch``; its
+        Its ``update`` takes the tokens of the answers, (B, L), the halting logits, (B,), and the ``Batch``. Its
         ``compute`` returns a dictionary of values to log.
         """
         return None
@@ -198,16 +199,16 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     # -- Lightning ----------------------------------------------------------------------------------------------------
 
     def prepare_data(self) -> None:
-        """Read what the coming stage needs, on one process of each node, before anything is written for the run."""
+        """Load the splits of the coming stage, on one process per node, before the run writes anything."""
         if self._stage() == "fit":
             self.check_devices(self._rank()[1])
         self.prepare(self._stage())
 
     def check_devices(self, count: int) -> None:
-        """Refuse a number of devices that cannot share the slots evenly.
+        """Check that the slots divide evenly among the devices.
 
         Raises:
-            InputError: naming slots that they can share.
+            InputError: if they do not; the message names numbers of slots that do.
         """
         if self.slots % count:
             less, more = self.slots // count * count, -(-self.slots // count) * count
@@ -218,10 +219,10 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the batches of an epoch, (K, B, ...), from where ``trainer.global_step`` stands.
+        """Return the batches of an epoch, (K, B, ...), starting at ``trainer.global_step``.
 
         Raises:
-            InputError: if the devices cannot share the slots evenly.
+            InputError: if the slots do not divide evenly among the devices.
         """
         rank, world = self._rank()
         self.check_devices(world)
@@ -230,7 +231,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         return self._loader(TrainLoader, batches, TrainSampler(batches, rank, self._batches_taken))
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
-        """Return the validation split in order, (B, ...); an empty list if it has no rows."""
+        """Return the validation split in order, (B, ...); an empty list if the split is empty."""
         return self._eval_loader("val") if self.eval_size("val") else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
@@ -241,23 +242,23 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         """Return the test split in order, (B, ...)."""
         return self._eval_loader("test")
 
-    # -- rows and draws -----------------------------------------------------------------------------------------------
+    # -- samples and draws --------------------------------------------------------------------------------------------
 
     def rows(self, split: str) -> Samples:
-        """Return a split, loading it at first use.
+        """Return a split; it is loaded at the first call.
 
         Raises:
-            InputError: if it has no rows.
+            InputError: if it is empty and not "val".
         """
         if split not in self._splits:
             rows = self.load(split)
             if not len(rows.inputs) and split != "val":  # a run may go without validation
-                raise InputError(f"the {split} split of {type(self).__name__} has no rows")
+                raise InputError(f"the {split} split of {type(self).__name__} has no samples, but needs at least one")
             self._splits[split] = rows
         return self._splits[split]
 
     def draw(self, first: int, count: int) -> Batch:
-        """Return the training rows of draws first .. first + count, augmented, (count, ...)."""
+        """Return the augmented training samples of ``count`` draws from draw ``first`` on, (count, ...)."""
         rows = self.rows("train")
         size = len(rows.inputs)
         numbers = np.arange(first, first + count)
@@ -272,15 +273,15 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         return len(self.rows("train").inputs)
 
     def eval_size(self, split: str) -> int:
-        """Return the number of rows of a split in evaluation."""
+        """Return the number of samples of a split in evaluation."""
         return len(self.rows(split).inputs)
 
     def eval_rows(self, split: str, first: int, count: int) -> Samples:
-        """Return up to ``count`` rows of a split from row ``first`` on; a family may make them only now."""
+        """Return up to ``count`` samples of a split from index ``first`` on; a family may create them on demand."""
         return self.rows(split).take(slice(first, first + count))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the trainer behind when a worker process receives this object."""
+        """Return the state without the trainer, which a worker process does not need."""
         return {**self.__dict__, "trainer": None}
 
     # -- private ------------------------------------------------------------------------------------------------------

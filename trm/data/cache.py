@@ -37,14 +37,14 @@ def cache_folder(root: str | None = None) -> Path:
 def cached_arrays(
     root: Path, name: str, arguments: Mapping[str, Any], make: Callable[[Progress], Mapping[str, Any]]
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays that ``make`` makes, or read them from ``root`` if these arguments were asked for before.
+    """Return arrays from the cache in ``root``; if they are not there, generate and store them.
 
     Args:
         root: folder of the file.
-        name: what the arrays are, for the file's name and for people.
-        arguments: everything that the arrays depend on, in values that JSON can hold.
-        make: makes them; it is handed a function to call with the numbers of things done and wanted, and raises
-            ValueError if there are none.
+        name: name of the arrays, for the file and for messages.
+        arguments: everything that the arrays depend on, in values that JSON can represent.
+        make: generates the arrays. Its argument is a function that reports progress, given the numbers of items done
+            and wanted. It raises ValueError if it fails.
 
     Raises:
         InputError: if ``make`` fails, or the file cannot be written or read.

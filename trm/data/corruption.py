@@ -1,6 +1,6 @@
-"""Questions that are not like those of training: which changes of single cells make them so, and random ones of these.
+"""Corruption of questions, for measuring robustness: five kinds of it, and random corruptions of each kind.
 
-Letters in shape comments: N rows, L grid cells, V vocabulary.
+Shapes: N samples, M of them, L grid cells, V vocabulary.
 """
 
 from typing import Literal
@@ -8,24 +8,25 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.data.samples import Tokens
+
 Bools = NDArray[np.bool_]
-Tokens = NDArray[np.uint8]
 
 Kind = Literal["wrong", "missing", "extra", "contradictory", "unused"]
 KINDS: tuple[Kind, ...] = ("wrong", "missing", "extra", "contradictory", "unused")
-"""What a change does to a question: replace a given by another, blank it, give away a cell of the answer, break a rule
-at once, or show a token that is in the vocabulary but in no question."""
+"""Kinds of corruption of a cell: replace a given by another, blank a given, fill in the answer, break a rule directly,
+or insert a token that no question contains."""
 
 
 def given_tokens(questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
-    """Tell which tokens are givens, which answers keep wherever questions show them: the digits of Sudoku, (V,).
+    """Return which tokens are givens, (V,): every answer keeps them wherever they occur, such as the digits of Sudoku.
 
-    Where more than one token is not kept, the blank, answers are no completed questions, and nothing is a given: so in
-    ARC, where a colour may be kept by chance.
+    Answers must replace exactly one token, the blank. Otherwise they are not completed questions and no token is a
+    given; in ARC, for example, answers may keep a colour by chance.
 
     Args:
         questions: tokens, (N, L).
-        labels: tokens of the answers, 0 where no answer is asked, (N, L).
+        labels: tokens of the answers, 0 for cells without an answer, (N, L).
         vocab_size: V.
     """
     asked = labels != 0
@@ -35,22 +36,22 @@ def given_tokens(questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
 
 
 def changes(kind: Kind, questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
-    """Tell which tokens may be put into which cells to change questions in this way, (N, L, V).
+    """Return which tokens may replace which cells in this kind of corruption, (N, L, V).
 
-    Nothing is known here of rules, so that no change is known to break one; and where there are no givens, nothing can
-    be missing or given away, and every token that questions show may be wrong.
+    The rules of the family are not used, so nothing is "contradictory". Without givens nothing is "missing" or
+    "extra", and any token that occurs in questions may be "wrong".
 
     Args:
         kind: one of ``KINDS``.
-        questions: tokens, (N, L); 0 is padding, which is left alone.
-        labels: tokens of the answers, 0 where no answer is asked, (N, L).
+        questions: tokens, (N, L); padding, 0, is left unchanged.
+        labels: tokens of the answers, 0 for cells without an answer, (N, L).
         vocab_size: V.
     """
     tokens = np.arange(vocab_size)
     shown = np.bincount(questions.ravel(), minlength=vocab_size) > 0
     given = given_tokens(questions, labels, vocab_size)
     blank = shown & ~given & (tokens > 0)
-    states = given if given.any() else blank  # tokens that say something about the puzzle
+    states = given if given.any() else blank  # tokens that define the puzzle
     cells, news = {
         "wrong": (states[questions], states),
         "missing": (given[questions], blank),
@@ -62,12 +63,12 @@ def changes(kind: Kind, questions: Tokens, labels: Tokens, vocab_size: int) -> B
 
 
 class Changes:
-    """Random changes of questions: those of strength k are k of the changes of any greater strength.
+    """Random corruptions of questions; a corruption of a greater strength includes those of smaller strengths.
 
     Args:
         questions: tokens, (N, L).
-        allowed: which tokens may be put into which cells, (N, L, V).
-        rng: the source of randomness.
+        allowed: which tokens may replace which cells, (N, L, V).
+        rng: random generator.
     """
 
     def __init__(self, questions: Tokens, allowed: Bools, rng: np.random.Generator) -> None:
@@ -77,10 +78,10 @@ class Changes:
         changeable = allowed.any(-1)  # (N, L)
         self._cells = np.argsort(rng.random(changeable.shape) + ~changeable, axis=1)  # (N, L), changeable ones first
         self.most = changeable.sum(1)
-        """How many cells of each question can be changed, (N,)."""
+        """Greatest strength for each question, its number of cells that can be corrupted, (N,)."""
 
     def apply(self, strength: int, which: NDArray[np.intp]) -> Tokens:
-        """Return some of the questions, (M,), with ``strength`` cells changed, (M, L); they must have so many."""
+        """Return the questions ``which``, (M,), with ``strength`` cells corrupted, (M, L); ``most`` bounds strength."""
         changed, cells = self.questions[which], self._cells[which, :strength]
         np.put_along_axis(changed, cells, np.take_along_axis(self._tokens[which], cells, axis=1), axis=1)
         return changed

@@ -1,4 +1,4 @@
-"""Looking for what is wrong with a set of puzzles: duplicates, leaks between splits, wrong or ambiguous answers."""
+"""Checks of a family's splits: duplicates, leaks between splits, wrong or ambiguous answers."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,41 +13,41 @@ from trm.data.base import PuzzleData
 from trm.data.samples import Samples
 
 CHUNK = 16384
-"""Samples that a family looks at in one go: a bound on memory, and the time between two lines of progress."""
+"""Samples checked at once: it bounds the memory and sets the interval of the progress messages."""
 
 
 class Report(NamedTuple):
-    """What was found."""
+    """Result of a check."""
 
     rows: dict[str, int]
-    """Samples per split."""
+    """Number of samples per split."""
     faults: dict[str, int]
-    """How many rows have each fault, such as "train: the answer breaks the rules"; nothing is wrong if all are 0."""
+    """Number of samples with each fault, such as "train: answers that break the rules"; all 0 if nothing is wrong."""
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no fault was found."""
         return not any(self.faults.values())
 
 
 def check_data(data: PuzzleData) -> Report:
-    """Read all splits of a family and count their faults.
+    """Load all splits of a family and count their faults.
 
     Raises:
-        InputError: if a split cannot even be read.
+        InputError: if a split cannot be loaded.
     """
     splits = {split: data.published(split) for split in ("train", "val", "test")}
     faults: dict[str, int] = {}
     keys: dict[str, NDArray[np.uint64]] = {}
     for split, rows in splits.items():
-        faults[f"{split}: questions that stand there before"] = _duplicates(rows)
+        faults[f"{split}: duplicate questions"] = _duplicates(rows)
         counts, keys[split] = _examine(data, split, rows)
         faults |= {f"{split}: {fault}": count for fault, count in counts.items()}
     return Report({split: len(rows.inputs) for split, rows in splits.items()}, faults | _leaks(keys))
 
 
 def _examine(data: PuzzleData, split: str, rows: Samples) -> tuple[Mapping[str, int], NDArray[np.uint64]]:
-    """Return how many rows have each fault, and the symmetry keys of all, (N,)."""
+    """Return the number of samples with each fault, and the symmetry keys of all samples, (N,)."""
     size = len(rows.inputs)
     counts: Counter[str] = Counter()
     keys = []
@@ -56,7 +56,7 @@ def _examine(data: PuzzleData, split: str, rows: Samples) -> tuple[Mapping[str, 
         counts.update(data.faults(part))
         keys.append(data.symmetry_keys(part))
         if size > CHUNK:
-            rank_zero_info(f"{split}: {min(first + CHUNK, size):,} of {size:,} rows checked")
+            rank_zero_info(f"{split}: {min(first + CHUNK, size):,} of {size:,} samples checked")
     return counts, np.concatenate(keys)
 
 
@@ -66,8 +66,8 @@ def _duplicates(rows: Samples) -> int:
 
 
 def _leaks(keys: Mapping[str, NDArray[np.uint64]]) -> dict[str, int]:
-    """Count the rows of a split whose puzzle, or a symmetric one, is in an earlier split too."""
+    """Return the number of samples of each split whose puzzle, or a symmetric one, is also in an earlier split."""
     return {
-        f"{later}: puzzles that are in {earlier} too, up to symmetry": int(np.isin(keys[later], keys[earlier]).sum())
+        f"{later}: puzzles that are also in {earlier}, up to symmetry": int(np.isin(keys[later], keys[earlier]).sum())
         for earlier, later in combinations(keys, 2)
     }

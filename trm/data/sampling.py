@@ -1,4 +1,7 @@
-"""Which samples a batch holds: training by draw number, evaluation in order; and the random numbers of a draw."""
+"""Sampling: training batches by draw number, evaluation batches in order, and the random numbers of a draw.
+
+Shapes: B samples of a rank, K supervision steps per Lightning batch.
+"""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -19,11 +22,11 @@ from trm.data.splitmix import GAMMA, mix
 class TrainBatches(Dataset[Batch]):
     """The training batches of all ranks: item ``k * ranks + r`` is rank r's part of batch k, (K, B, ...).
 
-    Supervision step s offers the draws ``s * slots .. (s + 1) * slots``, of which each rank takes its share in order:
-    neither the number of ranks nor that of workers changes the data.
+    Supervision step s offers draws ``s * slots`` to ``(s + 1) * slots - 1``, divided among the ranks in order. The
+    number of ranks or workers does not change the data.
 
     Args:
-        draw: returns the samples of draws first .. first + count.
+        draw: returns the samples of draws, given the first draw and their number.
         slots: draws per supervision step, over all ranks.
         steps: supervision steps K per batch.
         ranks: number of ranks, which divides ``slots``.
@@ -34,11 +37,11 @@ class TrainBatches(Dataset[Batch]):
         self.draw, self.slots, self.steps, self.ranks, self.length = draw, slots, steps, ranks, length
 
     def __len__(self) -> int:
-        """Return the number of items in an epoch, those of all ranks."""
+        """Return the number of items in an epoch, over all ranks."""
         return self.length * self.ranks
 
     def __getitem__(self, item: int) -> Batch:
-        """Return one rank's part of a batch; there is no last one, since training goes on beyond an epoch."""
+        """Return one rank's part of a batch; there is no last item, since training continues beyond an epoch."""
         batch, rank = divmod(item, self.ranks)
         share = self.slots // self.ranks
         firsts = (step * self.slots + rank * share for step in range(batch * self.steps, (batch + 1) * self.steps))
@@ -48,8 +51,8 @@ class TrainBatches(Dataset[Batch]):
 class TrainSampler(DistributedSampler[int]):
     """One rank's items of ``TrainBatches`` without end, from batch ``start()`` on; its length is that of an epoch.
 
-    Without a trainer ``start()`` is None, and each epoch goes on where the one before has ended. It is a
-    ``DistributedSampler`` because Lightning replaces any other on several devices.
+    Without a trainer ``start()`` is None, and each epoch continues after the previous one. The class is a
+    ``DistributedSampler`` because Lightning replaces any other sampler on several devices.
     """
 
     def __init__(self, batches: TrainBatches, rank: int, start: Callable[[], int | None]) -> None:
@@ -57,15 +60,15 @@ class TrainSampler(DistributedSampler[int]):
         self.start = start
 
     def __iter__(self) -> Iterator[int]:
-        """Count on from where training stands now."""
+        """Yield this rank's items, from the current position of training on."""
         return itertools.count((self.start() or 0) * self.num_replicas + self.rank, self.num_replicas)
 
 
 class TrainLoader(DataLoader[Batch]):
-    """A loader whose epochs are stretches of one stream, so that workers prepare ahead across the end of an epoch.
+    """A loader whose epochs are consecutive parts of one stream, so workers prefetch across the end of an epoch.
 
-    An epoch of a small training split may be a single batch. The stream begins where the run stands: a resumed run asks
-    its sampler, not Lightning's count of batches, and so nothing of the loader needs to be saved.
+    An epoch of a small training split may be a single batch. The sampler gives the position of the stream, not
+    Lightning's count of batches. A resumed run therefore needs no saved state of the loader.
     """
 
     _stream: Iterator[Batch] | None = None
@@ -85,22 +88,22 @@ class TrainLoader(DataLoader[Batch]):
             yield next(self._stream)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nothing; that there is a state tells Lightning that the loader can resume amid an epoch."""
+        """Return an empty state; Lightning resumes within an epoch only if the loader has this method."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take nothing over."""
+        """Ignore the empty state."""
 
 
 class EvalBatches(Dataset[Batch]):
-    """A split in order, in batches of one size, to be dealt to the ranks in turn.
+    """A split in order, in batches of one size that the ranks take in turn.
 
-    Nothing is dropped: what is missing from the last batch is filled with rows whose labels are all ``IGNORE``, which
-    no metric counts. The number of batches is a multiple of the number of ranks, so that dealing repeats none.
+    No sample is dropped or repeated. The last batches are padded with samples whose labels are all ``IGNORE``, which no
+    metric counts. The number of batches is a multiple of the number of ranks.
 
     Args:
-        samples: returns up to count samples of the split from one on.
-        total: samples in the split.
+        samples: returns samples of the split, given the first index and the greatest number of samples.
+        total: number of samples in the split.
         size: samples per batch.
         ranks: number of ranks.
     """
@@ -109,7 +112,7 @@ class EvalBatches(Dataset[Batch]):
         self.samples, self.total, self.size, self.ranks = samples, total, size, ranks
 
     def __len__(self) -> int:
-        """Return the number of batches of all ranks."""
+        """Return the number of batches, over all ranks."""
         return -(-self.total // (self.size * self.ranks)) * self.ranks
 
     def __getitem__(self, number: int) -> Batch:
@@ -123,10 +126,10 @@ class EvalBatches(Dataset[Batch]):
 
 
 class DrawGenerator:
-    """Random numbers for a run of draws: those of draw d are a pure function of (seed, d).
+    """Random numbers for consecutive draws: those of draw d are a pure function of (seed, d).
 
-    Philox is counter-based: draw d owns a fixed stretch of its counter, so any run of draws is made at once, and the
-    same draw comes out the same in whatever run it is.
+    Philox is counter-based: draw d owns a fixed range of its counter. The numbers of many draws are generated at once,
+    and those of a draw do not depend on the other draws.
     """
 
     WORDS = 64  # 64-bit numbers per draw
@@ -149,7 +152,7 @@ class DrawGenerator:
         return (self._take(1)[:, 0] >> np.uint64(33)).astype(np.int64) * limits >> 31
 
     def uniforms(self, size: int) -> NDArray[np.float64]:
-        """Return numbers of [0, 1), (count, size): one word per draw, made into as many as it takes by SplitMix64."""
+        """Return uniform numbers in [0, 1), (count, size): one word per draw, expanded by SplitMix64."""
         mixed = mix(self._take(1) + GAMMA * np.arange(1, size + 1, dtype=np.uint64))
         return np.asarray((mixed >> np.uint64(11)) * 2.0**-53)
 
@@ -157,12 +160,12 @@ class DrawGenerator:
         self._used += words
         if self._used > self.WORDS:
             raise RuntimeError(
-                f"one draw has {self.WORDS} random words, more were asked for: raise DrawGenerator.WORDS"
+                f"the augmentation uses more than the {self.WORDS} random words of a draw; increase DrawGenerator.WORDS"
             )
         return self._words[:, self._used - words : self._used]
 
 
 @lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
-    """Return the order of rows in pass ``epoch`` over a split of ``size`` rows."""
+    """Return the index of each sample in pass ``epoch`` over a split of ``size`` samples, (size,)."""
     return np.random.default_rng((seed, epoch)).permutation(size)

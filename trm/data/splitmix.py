@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint64]
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
-"""What the counter of SplitMix64 grows by: 2**64 over the golden ratio, made odd."""
+"""Increment of the counter of SplitMix64: 2**64 over the golden ratio, made odd."""
 
 
 def mix(words: Words) -> Words:

@@ -17,21 +17,21 @@ COLUMNS = ["source", "question", "answer", "rating"]
 
 
 class Table(NamedTuple):
-    """The rows of one file; characters as their ASCII codes."""
+    """The puzzles of one file; characters are ASCII codes."""
 
     questions: NDArray[np.uint8]
     """(N, L)."""
     answers: NDArray[np.uint8]
     """(N, L)."""
     ratings: NDArray[np.int64]
-    """Difficulty as the source rates it, (N,)."""
+    """Difficulty as rated by the source, (N,)."""
 
 
 def read_table(path: Path, cells: int, question_alphabet: str, answer_alphabet: str) -> Table:
     """Read a CSV file of puzzles with ``cells`` characters each.
 
     Raises:
-        InputError: if the file is missing or a row is not such a puzzle; it names the file and line.
+        InputError: if the file is missing or malformed; the message names the file and line.
     """
     questions, answers, ratings = [], [], []
     try:
@@ -64,7 +64,7 @@ def read_table(path: Path, cells: int, question_alphabet: str, answer_alphabet: 
 
 
 def find_table(split: str, source: str, repo: str, root: Path) -> Path:
-    """Return the file that holds a split: in the folder ``source``, or downloaded if that is "hub".
+    """Return the file that contains a split: in the folder ``source``, or downloaded if ``source`` is "hub".
 
     Raises:
         InputError: if the download fails.
@@ -76,10 +76,10 @@ def find_table(split: str, source: str, repo: str, root: Path) -> Path:
 def choose_rows(
     path: Path, split: str, rows: NDArray[np.int64], counts: Mapping[str, int], seed: int
 ) -> NDArray[np.int64]:
-    """Return a seeded subset of the ``rows`` of a file that may be used; "val" is held out of the training file.
+    """Return a seeded subset of the eligible ``rows`` of a file; "val" is held out of the training file.
 
-    The held-out rows come first, so that the size of the training set doesn't change them; a count of 0 takes all that
-    are left.
+    The held-out rows come first, so they do not depend on the size of the training split. A count of 0 takes all
+    remaining rows.
 
     Raises:
         InputError: if there are too few.
@@ -88,23 +88,23 @@ def choose_rows(
     last = first + counts[split] if counts[split] or split == "val" else len(rows)
     wanted = counts["test"] if split == "test" else counts["val"] + counts["train"]
     if len(rows) < wanted:
-        raise InputError(f"{path} has {len(rows):,} rows to choose from, but {wanted:,} are asked for")
+        raise InputError(f"{path} has {len(rows):,} rows to choose from, but the split sizes require {wanted:,}")
     return np.random.default_rng((seed, split == "test")).permutation(rows)[first:last]
 
 
 def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Path:
-    """Download one file of a data set on the Hugging Face hub, once, and return where it lies.
+    """Download one file of a data set on the Hugging Face hub, once, and return its path.
 
-    The first download writes the commit and the SHA-256 of the file into ``root/lock.json``; later ones, on any
-    machine that has that file, ask for the same commit and refuse other bytes.
+    The first download records the commit and the SHA-256 of the file in ``root/lock.json``. Later downloads, on any
+    machine with that lock file, fetch the same commit and check the SHA-256.
 
     Raises:
-        InputError: if huggingface_hub is not installed, the download fails, or the file is not the recorded one.
+        InputError: if huggingface_hub is not installed, the download fails, or the SHA-256 differs.
     """
     try:
         import huggingface_hub
     except ImportError as error:
-        raise InputError("the source 'hub' needs the package huggingface_hub: pip install huggingface_hub") from error
+        raise InputError("data.source 'hub' needs the package huggingface_hub: pip install huggingface_hub") from error
     lock_path = root / "lock.json"
     lock = json.loads(lock_path.read_text()) if lock_path.exists() else {}
     commit = lock.get("commit", revision)

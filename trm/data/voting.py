@@ -1,6 +1,6 @@
-"""Voting: ballots for the same answer to a puzzle are added up, and its answers are ranked. Used by ARC and the solver.
+"""Majority vote: ballots for the same answer to a puzzle are added up, and the answers are ranked.
 
-Letters in shape comments: N ballots, V distinct answers.
+Shapes: N ballots, V distinct answers.
 """
 
 from typing import Any, NamedTuple
@@ -12,31 +12,31 @@ Numbers = NDArray[Any]
 
 
 class Ranking(NamedTuple):
-    """Distinct answers, those to the same puzzle together and the best first."""
+    """Distinct answers, grouped by puzzle, the best first."""
 
     puzzles: Numbers
     """(V,)."""
     hashes: Numbers
     """(V,)."""
     weights: Numbers
-    """Sums of the weights of its ballots, (V,)."""
+    """Sum of the weights of the ballots, (V,)."""
     votes: Numbers
-    """Numbers of its ballots, (V,)."""
+    """Number of ballots, (V,)."""
     confidences: NDArray[np.float64]
-    """Mean over its ballots, (V,)."""
+    """Mean over the ballots, (V,)."""
     first: NDArray[np.intp]
-    """The first of its ballots, (V,)."""
+    """Index of the first ballot, (V,)."""
 
 
 def rank(puzzles: Numbers, hashes: Numbers, weights: Numbers, votes: Numbers, confidences: Numbers) -> Ranking:
     """Rank the distinct answers to each puzzle by weight, then by mean confidence, then by hash.
 
     Args:
-        puzzles: (N,).
-        hashes: of the answers, (N,).
-        weights: (N,).
-        votes: how many ballots each entry stands for, (N,).
-        confidences: their sum over those, (N,). Sums of integers do not depend on the order.
+        puzzles: index of the puzzle of each entry, (N,).
+        hashes: hash of the answer, (N,).
+        weights: weight of the entry, (N,).
+        votes: number of ballots that the entry sums up, (N,).
+        confidences: sum of their confidences, (N,). Sums of integers do not depend on the order.
     """
     first, (weight, count, sums) = add_up(puzzles, hashes, weights, votes, confidences)
     means = sums / count
@@ -48,7 +48,8 @@ def add_up(puzzles: Numbers, hashes: Numbers, *values: Numbers) -> tuple[NDArray
     """Add up values of the ballots for the same answer to the same puzzle, all (N,).
 
     Returns:
-        The first ballot of each distinct answer, (V,), ordered by puzzle and hash, and a sum of each value, (V,).
+        The index of the first ballot of each distinct answer, (V,), ordered by puzzle and hash, and the sum of each
+        value, (V,).
     """
     order = np.lexsort((hashes, puzzles))  # stable: the first ballot of an answer leads its others
     same = (puzzles[order][1:] == puzzles[order][:-1]) & (hashes[order][1:] == hashes[order][:-1])

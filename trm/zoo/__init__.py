@@ -1,4 +1,4 @@
-"""Small trained models that come with the package: a checkpoint and a card each, found by name."""
+"""The zoo: small trained models that install with the package, each a checkpoint and a card, found by name."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def names() -> list[str]:
 
 
 def find(checkpoint: str | Path) -> Path:
-    """Return the file that is meant by a path or, if there is none, by a model's name.
+    """Return the checkpoint file of a path or, if no such file exists, of a model's name.
 
     Raises:
         InputError: if it is neither.
@@ -29,7 +29,7 @@ def find(checkpoint: str | Path) -> Path:
 
 
 def card(name: str) -> str:
-    """Return the card of a model, Markdown: a title, a sentence about it, and what was measured.
+    """Return the card of a model in Markdown: a title, a sentence about it, and its measurements.
 
     Raises:
         InputError: if there is no such model.
