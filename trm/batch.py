@@ -8,7 +8,7 @@ from torch import Tensor
 from trm.errors import InputError
 
 IGNORE = -100
-"""Label of a cell that has no answer, as torch's losses have it: padding inside a row, or a whole row of padding."""
+"""Label of a cell without an answer, the default of torch's losses: padding in a sample, or a sample of padding."""
 
 
 def labelled(labels: Tensor) -> Tensor:
@@ -17,7 +17,7 @@ def labelled(labels: Tensor) -> Tensor:
 
 
 def exact_match(tokens: Tensor, labels: Tensor) -> Tensor:
-    """Return for each row whether all its labelled cells are right, 2 x (..., L) to (...); a row without labels is."""
+    """Return whether all labelled cells of a sample are right, 2 x (..., L) to (...); True if none is labelled."""
     return ((tokens == labels) | ~labelled(labels)).all(-1)
 
 

@@ -56,7 +56,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     seq_len: int
     num_puzzles: int
     padded: ClassVar[bool] = False
-    """Whether questions may hold token 0, padding, since they are smaller than the grid."""
+    """Whether questions may contain token 0, padding, because they are smaller than the grid."""
     numbered_by: tuple[str, ...] = ()
     """Names of the arguments that determine the puzzle ids, besides the puzzles themselves."""
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -175,7 +175,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     @cached_property
     def training_puzzles(self) -> int:
-        """How many different puzzles training draws from, before augmentation."""
+        """Number of different training puzzles, before augmentation."""
         return len(np.unique(hash_bytes(map(bytes, self.rows("train").inputs))))
 
     @property

@@ -76,7 +76,7 @@ class Completion(NamedTuple):
 
 
 def hash_bytes(strings: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Return 64 bits for each string, (N,); nothing but these is held in memory."""
+    """Return a 64-bit hash of each string, (N,); the strings are not kept in memory."""
     digests = (hashlib.blake2b(string, digest_size=8).digest() for string in strings)
     return np.fromiter((int.from_bytes(digest, sys.byteorder) for digest in digests), dtype=np.uint64)
 

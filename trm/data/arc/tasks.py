@@ -47,7 +47,7 @@ class Puzzle(NamedTuple):
 
 
 class Solutions(dict[str, list[Grid | None]]):
-    """The withheld outputs by task, in the order of ``Puzzle.asked``; for labels of the evaluation and scores only."""
+    """The withheld outputs by task, in the order of ``Puzzle.asked``; for evaluation only."""
 
 
 def withhold(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> tuple[list[Puzzle], Solutions]:
