@@ -61,7 +61,7 @@ def experiments(rows: Sequence[Row]) -> list[list[str]]:
         metric = experiment.protocol.metric
         here = [result(row) for row in rows if row.claim.partition("/")[0] == name and row.metric == metric]
         said = [experiment.tables, experiment.row, experiment.published, experiment.spread]
-        lines.append([*said, "; ".join(here), f"{experiment.weights:,}", f"`{name}`"])
+        lines.append([*said, "; ".join(here), f"{experiment.parameters:,}", f"`{name}`"])
     return lines
 
 

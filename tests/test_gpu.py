@@ -79,9 +79,9 @@ def test_the_loop_over_a_batch_never_waits_for_the_gpu(tmp_path: Path) -> None:
 def test_bfloat16_trains_validates_and_solves(tmp_path: Path) -> None:
     train(tmp_path / "run", precision="bf16-mixed")
     module, data = load_checkpoint(tmp_path / "run" / "last.ckpt")
-    rows = data.rows("test")
+    samples = data.samples("test")
     answers = module.cuda().solve(
-        torch.as_tensor(rows.inputs, device="cuda").int(), torch.as_tensor(rows.puzzle_ids, device="cuda").int()
+        torch.as_tensor(samples.inputs, device="cuda").int(), torch.as_tensor(samples.puzzle_ids, device="cuda").int()
     )
     assert torch.isfinite(answers.logits).all()
 

@@ -23,8 +23,8 @@ DEPTH = 5
 
 
 @pytest.fixture(scope="module")
-def rows() -> Samples:
-    return Guess().rows("test")
+def samples() -> Samples:
+    return Guess().samples("test")
 
 
 def solver(**options: Any) -> Solver:
@@ -34,12 +34,12 @@ def solver(**options: Any) -> Solver:
 # -- rollouts ---------------------------------------------------------------------------------------------------------
 
 
-def test_without_options_it_answers_as_thinking_until_the_head_says_so(rows: Samples) -> None:
+def test_without_options_it_answers_as_thinking_until_the_head_says_so(samples: Samples) -> None:
     core = small_module().eval().core
-    inputs, puzzles = torch.from_numpy(rows.inputs).int(), torch.from_numpy(rows.puzzle_ids)
+    inputs, puzzles = torch.from_numpy(samples.inputs).int(), torch.from_numpy(samples.puzzle_ids)
     threshold = float(think(core, inputs, puzzles, 1).halt.quantile(0.7).sigmoid())
     answers = think(core, inputs, puzzles, DEPTH, head(threshold))
-    solutions = solver(halt_threshold=threshold).solve(rows.inputs, rows.puzzle_ids)
+    solutions = solver(halt_threshold=threshold).solve(samples.inputs, samples.puzzle_ids)
     assert np.array_equal([solution.answer for solution in solutions], answers.tokens)
     assert [solution.steps for solution in solutions] == answers.steps.tolist()
     assert len(answers.steps.unique()) > 1
@@ -48,22 +48,22 @@ def test_without_options_it_answers_as_thinking_until_the_head_says_so(rows: Sam
     assert [s.verdict.valid for s in solutions] == [s.candidates[0].valid for s in solutions]
 
 
-def test_the_first_rollout_is_without_noise_and_the_others_differ(rows: Samples) -> None:
-    plain = solver().roll_out(rows.inputs, rows.puzzle_ids)
-    noisy = solver(breadth=4, noise=0.5).roll_out(rows.inputs, rows.puzzle_ids)
-    of_puzzles = noisy.halt.reshape(len(rows.inputs), 4)
-    assert np.array_equal(noisy.puzzles, np.repeat(np.arange(len(rows.inputs)), 4))
+def test_the_first_rollout_is_without_noise_and_the_others_differ(samples: Samples) -> None:
+    plain = solver().roll_out(samples.inputs, samples.puzzle_ids)
+    noisy = solver(breadth=4, noise=0.5).roll_out(samples.inputs, samples.puzzle_ids)
+    of_puzzles = noisy.halt.reshape(len(samples.inputs), 4)
+    assert np.array_equal(noisy.puzzles, np.repeat(np.arange(len(samples.inputs)), 4))
     np.testing.assert_allclose(of_puzzles[:, 0], plain.halt, rtol=1e-5)
     assert all(len(set(row.tolist())) == 4 for row in of_puzzles)
 
 
 @pytest.mark.parametrize("option", ["noise", "start_noise"])
-def test_a_puzzle_has_its_own_noise_in_whatever_batch_it_is(option: str, rows: Samples) -> None:
-    together = solver(breadth=3, **{option: 0.4}).roll_out(rows.inputs, rows.puzzle_ids)
-    halves = solver(breadth=3, batch_size=7, **{option: 0.4}).roll_out(rows.inputs[::-1], rows.puzzle_ids[::-1])
+def test_a_puzzle_has_its_own_noise_in_whatever_batch_it_is(option: str, samples: Samples) -> None:
+    together = solver(breadth=3, **{option: 0.4}).roll_out(samples.inputs, samples.puzzle_ids)
+    halves = solver(breadth=3, batch_size=7, **{option: 0.4}).roll_out(samples.inputs[::-1], samples.puzzle_ids[::-1])
     backwards = halves.halt.reshape(-1, 3)[::-1].ravel()
     np.testing.assert_allclose(backwards, together.halt, rtol=1e-4)
-    others = solver(breadth=3, seed=1, **{option: 0.4}).roll_out(rows.inputs, rows.puzzle_ids)
+    others = solver(breadth=3, seed=1, **{option: 0.4}).roll_out(samples.inputs, samples.puzzle_ids)
     assert np.array_equal(others.halt != together.halt, np.arange(len(others.halt)) % 3 > 0)
 
 
@@ -81,10 +81,10 @@ def test_noise_has_the_spread_that_was_asked_for_and_goes_where_it_belongs() -> 
     assert not torch.equal(first.y[1], first.y[2])
 
 
-def test_the_residual_is_how_much_the_last_step_changed_the_state(rows: Samples) -> None:
-    rollouts = solver(halt="never", depth=3).roll_out(rows.inputs, rows.puzzle_ids)
-    core, inputs = small_module().eval().core, torch.from_numpy(rows.inputs).int()
-    table = core.puzzle_embedding(torch.from_numpy(rows.puzzle_ids))
+def test_the_residual_is_how_much_the_last_step_changed_the_state(samples: Samples) -> None:
+    rollouts = solver(halt="never", depth=3).roll_out(samples.inputs, samples.puzzle_ids)
+    core, inputs = small_module().eval().core, torch.from_numpy(samples.inputs).int()
+    table = core.puzzle_embedding(torch.from_numpy(samples.puzzle_ids))
     states = [core.start(len(inputs))]
     with torch.no_grad():
         for _ in range(3):
@@ -109,13 +109,13 @@ def test_the_residual_is_how_much_the_last_step_changed_the_state(rows: Samples)
 )
 def test_views_are_puzzles_of_the_family_and_can_be_undone(data: PuzzleData, tmp_path: Any) -> None:
     data.root = tmp_path
-    rows, views = data.rows("train").take(slice(0, 8)), data.views(8, seed=3)
+    samples, views = data.samples("train").take(slice(0, 8)), data.views(8, seed=3)
     which = np.arange(8)
-    questions, answers = views.apply(rows.inputs, which), views.apply(rows.labels, which)
+    questions, answers = views.apply(samples.inputs, which), views.apply(samples.labels, which)
     assert data.valid(questions, answers).all()
-    assert np.array_equal(questions[0], rows.inputs[0])
-    assert len({view.tobytes() for view in views.apply(rows.inputs[[0] * 8], which)}) > 4
-    assert np.array_equal(views.undo(answers, which), rows.labels)
+    assert np.array_equal(questions[0], samples.inputs[0])
+    assert len({view.tobytes() for view in views.apply(samples.inputs[[0] * 8], which)}) > 4
+    assert np.array_equal(views.undo(answers, which), samples.labels)
 
 
 def test_views_are_refused_where_a_family_has_not_so_many() -> None:
@@ -165,8 +165,8 @@ def test_answers_are_ranked_by_weight_then_confidence() -> None:
     assert len(nothing.first) == 0
 
 
-def test_the_alternatives_share_the_weight_and_the_first_has_most(rows: Samples) -> None:
-    solutions = solver(breadth=6, noise=1.0, select="vote").solve(rows.inputs, rows.puzzle_ids)
+def test_the_alternatives_share_the_weight_and_the_first_has_most(samples: Samples) -> None:
+    solutions = solver(breadth=6, noise=1.0, select="vote").solve(samples.inputs, samples.puzzle_ids)
     for solution in solutions:
         assert sum(candidate.weight for candidate in solution.candidates) == pytest.approx(1)
         assert solution.rollouts == 6
@@ -186,9 +186,9 @@ def test_with_completion_every_answer_obeys_the_rules(family: str, loss: Any, tm
     torch.manual_seed(0)
     small: Any = {"hidden_size": 16, "num_heads": 2, "multiple_of": 8, "supervision_steps": 2}
     module = TRMModule(data.vocab_size, data.seq_len, loss=loss, **small)
-    rows = data.rows("test")
-    plain = Solver((module.eval(), data)).solve(rows.inputs, rows.puzzle_ids)
-    completed = Solver((module.eval(), data), complete=True, batch_size=5).solve(rows.inputs, rows.puzzle_ids)
+    samples = data.samples("test")
+    plain = Solver((module.eval(), data)).solve(samples.inputs, samples.puzzle_ids)
+    completed = Solver((module.eval(), data), complete=True, batch_size=5).solve(samples.inputs, samples.puzzle_ids)
     assert not all(solution.verdict.valid for solution in plain)
     assert all(solution.verdict.valid for solution in completed)
     for before, after in zip(plain, completed, strict=True):
@@ -201,47 +201,47 @@ def test_with_completion_every_answer_obeys_the_rules(family: str, loss: Any, tm
 # -- cost -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_verifier_looks_no_further_than_the_first_valid_answer(rows: Samples) -> None:
-    all_of_them = solver(breadth=8, noise=0.5, select="vote", halt="rules").roll_out(rows.inputs, rows.puzzle_ids)
+def test_the_verifier_looks_no_further_than_the_first_valid_answer(samples: Samples) -> None:
+    all_of_them = solver(breadth=8, noise=0.5, select="vote", halt="rules").roll_out(samples.inputs, samples.puzzle_ids)
     valid = all_of_them.valid.reshape(-1, 8)
-    rollouts = solver(breadth=8, noise=0.5, select="verifier").roll_out(rows.inputs, rows.puzzle_ids)
+    rollouts = solver(breadth=8, noise=0.5, select="verifier").roll_out(samples.inputs, samples.puzzle_ids)
     counts = np.bincount(rollouts.puzzles)
     waves = np.array([1, 2, 4, 8])  # rollouts that have been begun by the end of each wave
     enough = np.where(valid.any(1), valid.argmax(1) + 1, 8)
     assert counts.tolist() == waves[np.searchsorted(waves, enough)].tolist()
-    solutions = solver(breadth=8, noise=0.5, select="verifier").solve(rows.inputs, rows.puzzle_ids)
+    solutions = solver(breadth=8, noise=0.5, select="verifier").solve(samples.inputs, samples.puzzle_ids)
     assert [solution.verdict.valid for solution in solutions] == valid.any(1).tolist()
 
 
 @pytest.mark.parametrize("budget", [1, 3, 5, 12, 40])
-def test_a_budget_is_never_exceeded(budget: int, rows: Samples) -> None:
+def test_a_budget_is_never_exceeded(budget: int, samples: Samples) -> None:
     options: dict[str, Any] = {"breadth": 8, "noise": 0.5, "budget": budget}
-    solutions = solver(**options, select="vote").solve(rows.inputs, rows.puzzle_ids)
+    solutions = solver(**options, select="vote").solve(samples.inputs, samples.puzzle_ids)
     assert all(1 <= solution.steps <= budget for solution in solutions)
     if budget < 8:
         assert {solution.rollouts for solution in solutions} != {8}
 
 
-def test_operations_are_those_of_the_steps(rows: Samples) -> None:
+def test_operations_are_those_of_the_steps(samples: Samples) -> None:
     asked = solver(breadth=2, noise=0.1)
-    (solution,) = asked.solve(rows.inputs[:1], rows.puzzle_ids[:1])
+    (solution,) = asked.solve(samples.inputs[:1], samples.puzzle_ids[:1])
     assert solution.gflop == pytest.approx(solution.steps * asked.gflop_per_step)
     assert solution.gflop > 0
 
 
-def test_it_abstains_below_the_confidence_that_was_asked_for(rows: Samples) -> None:
-    solutions = solver().solve(rows.inputs, rows.puzzle_ids)
+def test_it_abstains_below_the_confidence_that_was_asked_for(samples: Samples) -> None:
+    solutions = solver().solve(samples.inputs, samples.puzzle_ids)
     median = float(np.median([solution.confidence for solution in solutions]))
-    careful = solver(abstain=median).solve(rows.inputs, rows.puzzle_ids)
+    careful = solver(abstain=median).solve(samples.inputs, samples.puzzle_ids)
     assert [solution.abstains for solution in careful] == [solution.confidence < median for solution in solutions]
     assert 0 < sum(solution.abstains for solution in careful) < len(careful)
 
 
-def test_questions_of_another_shape_or_vocabulary_are_refused(rows: Samples) -> None:
+def test_questions_of_another_shape_or_vocabulary_are_refused(samples: Samples) -> None:
     with pytest.raises(InputError, match=r"the questions have shape \(50, 1\)"):
-        solver().solve(rows.inputs[:, :1])
+        solver().solve(samples.inputs[:, :1])
     with pytest.raises(InputError, match="question 0 has token 6 in cell 0"):
-        solver().solve(np.full_like(rows.inputs, 6))
+        solver().solve(np.full_like(samples.inputs, 6))
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ class Solution(NamedTuple):
 
     def draw(self, color: bool = False) -> str:
         """Return the board and the sentence; with ``color``, in colors of a terminal."""
-        return f"{self.data.draw_board(self.answer, self.question, color=color)}\n{self.sentence}"
+        return f"{self.data.render_board(self.answer, self.question, color=color)}\n{self.sentence}"
 
     def __str__(self) -> str:
         return self.draw()

@@ -61,7 +61,7 @@ def tables() -> dict[str, str]:
 def compare(checkpoint: str, batch_size: int, rounds: int) -> dict[str, Any]:
     """Solve the test puzzles with every rule in turns, several times, and return shares, mean steps and speed-ups."""
     module, data = load_checkpoint(checkpoint)
-    batch = to_batch(data.rows("test"))
+    batch = to_batch(data.samples("test"))
     asked: dict[str, HaltingRule | None] = dict(
         zip(RULES, (None, head(), head(0.9), stable(), rules(data)), strict=True)
     )

@@ -224,7 +224,7 @@ def solved_by_clues(jobs: list[Job]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, int], list[bool]] = defaultdict(list)
     for job in jobs:
         module, data = load_checkpoint(job.folder / "checkpoints" / "last.ckpt")
-        boards = to_batch(data.rows("val"))
+        boards = to_batch(data.samples("val"))
         with torch.inference_mode():
             logits = module.solve(boards.inputs, boards.puzzle_ids, None).logits
         for clues, right in zip((boards.inputs > 1).sum(-1).tolist(), is_solved(logits, boards.labels), strict=True):

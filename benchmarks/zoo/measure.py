@@ -147,14 +147,14 @@ def tested(
     """
     puzzles = puzzles or data.eval_size("test")
     scorer = data.scorer("test") if puzzles >= data.eval_size("test") else None  # a part of the votes tells nothing
-    found, rows = collect(module, data, puzzles, BATCH, scorer), labelled(data, puzzles)
+    found, samples = collect(module, data, puzzles, BATCH, scorer), labelled(data, puzzles)
     published = data.published("test")  # of ARC without augmentation, which may make two tasks look alike
     if leaks := int(np.isin(data.symmetry_keys(published), seen).sum()):
         raise InputError(f"{leaks} of {len(published.inputs)} test puzzles, or symmetric ones, were trained on")
     facts, solver = summary(found), Solver((module, data))
     half = min(facts.pop("risk_coverage"), key=lambda point: abs(point["coverage"] - 0.5))
     del facts["reliability"]
-    asked, shown = rows.inputs, not isinstance(data, ARC)  # one grid of a task tells nothing
+    asked, shown = samples.inputs, not isinstance(data, ARC)  # one grid of a task tells nothing
     right = (question for question in asked[found.solved] if solver.solve(question[None])[0].verdict.valid)
     report = {
         **_rounded(facts),
@@ -166,7 +166,7 @@ def tested(
         "tasks": len(data.solutions) if isinstance(data, ARC) else None,
         "scores": {name: round(float(value), 5) for name, value in scorer.compute().items()} if scorer else {},
     }
-    return report, {"test split": groups(data, rows, found.solved)}
+    return report, {"test split": groups(data, samples, found.solved)}
 
 
 def elsewhere(
@@ -182,29 +182,29 @@ def elsewhere(
         sets[f"real boards of {Path(real).name}"] = Sudoku(9, real, 1, 0, puzzles)
     solved = {}
     for name, other in sets.items():
-        found, rows = collect(module, other, 0, BATCH), labelled(other, 0)
-        fresh = ~np.isin(other.symmetry_keys(rows), seen)
+        found, samples = collect(module, other, 0, BATCH), labelled(other, 0)
+        fresh = ~np.isin(other.symmetry_keys(samples), seen)
         if other is easy:
-            fresh &= solve(rows.inputs - np.uint8(1), 9).guesses == 0
-        solved[name] = groups(other, rows.take(fresh), found.solved[fresh])
+            fresh &= solve(samples.inputs - np.uint8(1), 9).guesses == 0
+        solved[name] = groups(other, samples.take(fresh), found.solved[fresh])
     return solved
 
 
 def labelled(data: PuzzleData, puzzles: int) -> Samples:
     """Return the test puzzles that ``collect`` asks."""
-    rows = data.eval_rows("test", 0, puzzles or data.eval_size("test"))
-    return rows.take(rows.labels.any(axis=1))
+    samples = data.eval_samples("test", 0, puzzles or data.eval_size("test"))
+    return samples.take(samples.labels.any(axis=1))
 
 
-def groups(data: PuzzleData, rows: Samples, solved: NDArray[np.bool_]) -> Groups:
+def groups(data: PuzzleData, samples: Samples, solved: NDArray[np.bool_]) -> Groups:
     """Count solved puzzles by what makes them hard: clues and guesses of a Sudoku, moves through a maze."""
     found: Groups = {"all": (int(solved.sum()), len(solved))}
     features: dict[str, NDArray[np.integer]] = {}
     if isinstance(data, Sudoku):
-        guesses = solve(rows.inputs - np.uint8(1), data.size).guesses
-        features = {"clues": (rows.inputs > 1).sum(axis=1), "guesses of an exact solver": guesses}
+        guesses = solve(samples.inputs - np.uint8(1), data.size).guesses
+        features = {"clues": (samples.inputs > 1).sum(axis=1), "guesses of an exact solver": guesses}
     elif isinstance(data, Maze):
-        features = {"moves": (rows.labels == PATH).sum(axis=1) + 1}
+        features = {"moves": (samples.labels == PATH).sum(axis=1) + 1}
     for name, values in features.items():
         edges = np.unique(values)
         if len(edges) == 1:
@@ -222,14 +222,14 @@ def groups(data: PuzzleData, rows: Samples, solved: NDArray[np.bool_]) -> Groups
 
 def scaled(module: TRMModule, data: PuzzleData, puzzles: int) -> list[Point]:
     """Measure rollouts of more supervision steps, and views where the family has symmetries."""
-    rows, trained = labelled(data, puzzles), module.hparams["supervision_steps"]
+    samples, trained = labelled(data, puzzles), module.hparams["supervision_steps"]
     runs: list[dict[str, int]] = [{"depth": depth} for depth in DEPTHS]
     if type(data).views is not PuzzleData.views:
         runs.append({"depth": trained, "views": VIEWS})
     points: list[Point] = []
     for run in runs:
         solver = Solver((module, data), select="vote", halt="never", batch_size=BATCH, **run)
-        for same in evaluate(solver.roll_out(rows.inputs, rows.puzzle_ids), rows, solver, [1, 2, 4, VIEWS]):
+        for same in evaluate(solver.roll_out(samples.inputs, samples.puzzle_ids), samples, solver, [1, 2, 4, VIEWS]):
             points += [point for point in same if point.select in ("vote", "verifier")[: 1 + (point.breadth > 1)]]
     return points
 

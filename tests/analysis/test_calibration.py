@@ -17,11 +17,11 @@ class HalfKnown(Guess):
     """Twenty puzzles with an answer, ten without; the first ten agree with what the module says."""
 
     def load(self, split: str) -> Samples:
-        rows = super().load(split)
-        inputs, puzzles = torch.from_numpy(rows.inputs).int(), torch.from_numpy(rows.puzzle_ids)
-        rows.labels[:10] = module().solve(inputs, puzzles, None).tokens[:10]
-        rows.labels[20:] = 0
-        return rows
+        samples = super().load(split)
+        inputs, puzzles = torch.from_numpy(samples.inputs).int(), torch.from_numpy(samples.puzzle_ids)
+        samples.labels[:10] = module().solve(inputs, puzzles, None).tokens[:10]
+        samples.labels[20:] = 0
+        return samples
 
 
 def module() -> TRMModule:
@@ -60,8 +60,8 @@ def test_shares_and_scores_are_as_by_hand() -> None:
 def test_puzzles_without_an_answer_are_refused() -> None:
     class Unknown(Guess):
         def load(self, split: str) -> Samples:
-            rows = super().load(split)
-            return rows._replace(labels=rows.labels * 0)
+            samples = super().load(split)
+            return samples._replace(labels=samples.labels * 0)
 
     with pytest.raises(InputError, match="none of the 5 puzzles of the test split has an answer"):
         measure(module(), Unknown(), 5, 8)

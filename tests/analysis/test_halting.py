@@ -28,11 +28,11 @@ class HalfKnown(Guess):
     """Twenty puzzles with an answer, ten without; the first ten agree with what the module says after a step."""
 
     def load(self, split: str) -> Samples:
-        rows = super().load(split)
-        inputs, puzzles = torch.from_numpy(rows.inputs).int(), torch.from_numpy(rows.puzzle_ids)
-        rows.labels[:10] = think(speaking_module().core, inputs, puzzles, 1).tokens[:10]
-        rows.labels[20:] = 0
-        return rows
+        samples = super().load(split)
+        inputs, puzzles = torch.from_numpy(samples.inputs).int(), torch.from_numpy(samples.puzzle_ids)
+        samples.labels[:10] = think(speaking_module().core, inputs, puzzles, 1).tokens[:10]
+        samples.labels[20:] = 0
+        return samples
 
 
 def test_points_are_what_an_evaluation_with_each_rule_finds() -> None:
@@ -72,8 +72,8 @@ def test_flops_are_those_of_the_matrix_products() -> None:
 def test_puzzles_without_an_answer_are_refused() -> None:
     class Unknown(Guess):
         def load(self, split: str) -> Samples:
-            rows = super().load(split)
-            return rows._replace(labels=rows.labels * 0)
+            samples = super().load(split)
+            return samples._replace(labels=samples.labels * 0)
 
     with pytest.raises(InputError, match="none of the 5 puzzles of the test split has an answer"):
         measure(small_module().eval(), Unknown(), 5, 8)

@@ -10,7 +10,7 @@ from torch import Tensor
 from training import quiet_trainer
 
 from trm.analysis.report import Facts
-from trm.analysis.robustness import KINDS, STYLES, Point, draw, finding, markdown, measure, tabulate
+from trm.analysis.robustness import CORRUPTIONS, STYLES, Point, draw, finding, markdown, measure, tabulate
 from trm.data import Samples, Sudoku
 from trm.errors import InputError
 from trm.inference import Answers
@@ -45,7 +45,7 @@ def points_of(facts: Facts) -> list[Point]:
 def test_the_numbers_are_those_of_the_answers(tmp_path: Path) -> None:
     measured = points_of(measure(small(Parrot).eval(), boards(tmp_path), 12, 8))
     points = {(point.kind, point.strength): point for point in measured}
-    assert {kind for kind, _ in points} == {"intact", *KINDS}
+    assert {kind for kind, _ in points} == {"intact", *CORRUPTIONS}
     for (kind, strength), point in points.items():
         blanks = 8 + {"missing": strength, "extra": -strength, "contradictory": -strength}.get(kind, 0)
         if kind != "unused":  # of which some are blanks
@@ -69,9 +69,9 @@ def test_intact_puzzles_are_answered_as_in_an_evaluation(tmp_path: Path) -> None
         """Of ten puzzles, five without an answer, which do not count."""
 
         def load(self, split: str) -> Samples:
-            rows = super().load(split)
-            rows.labels[5:10] = 0
-            return rows
+            samples = super().load(split)
+            samples.labels[5:10] = 0
+            return samples
 
     module, data = small_module(halt="head").eval(), Half(size=10, slots=4)
     intact = points_of(measure(module, data, 10, 4))[0]
@@ -103,8 +103,8 @@ def test_batches_do_not_matter_and_the_seed_does(tmp_path: Path) -> None:
 def test_puzzles_without_an_answer_are_refused() -> None:
     class Unknown(Guess):
         def load(self, split: str) -> Samples:
-            rows = super().load(split)
-            return rows._replace(labels=rows.labels * 0)
+            samples = super().load(split)
+            return samples._replace(labels=samples.labels * 0)
 
     with pytest.raises(InputError, match="none of the 5 puzzles of the test split has an answer"):
         measure(small_module().eval(), Unknown(), 5, 8)
@@ -124,7 +124,7 @@ def test_table_and_picture_say_what_the_numbers_say(tmp_path: Path) -> None:
     )
     confidence, separation = draw(facts).axes
     assert {line.get_label() for line in confidence.lines} == {name for name, *_ in STYLES.values()}
-    assert len(separation.lines) == 1 + len(KINDS)
+    assert len(separation.lines) == 1 + len(CORRUPTIONS)
     lines = tabulate(facts).splitlines()
     assert len(lines) == 1 + len(facts["points"]) == len(markdown(facts).splitlines()) - 1
     assert lines[1].startswith("intact")

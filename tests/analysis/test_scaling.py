@@ -19,12 +19,12 @@ BREADTHS = [1, 2, 4]
 
 @pytest.fixture(scope="module")
 def sweep() -> tuple[Samples, Solver, Rollouts]:
-    rows = Guess(size=20).rows("test")
+    samples = Guess(size=20).samples("test")
     solver = Solver((small_module().eval(), Guess(size=20)), depth=3, breadth=4, noise=0.8, select="vote", halt="head")
-    rollouts = solver.roll_out(rows.inputs, rows.puzzle_ids)
+    rollouts = solver.roll_out(samples.inputs, samples.puzzle_ids)
     often = np.random.default_rng(0).random(len(rollouts.puzzles)) < 0.4  # a random network is never right by itself
-    answers = np.where(often[:, None], rows.labels[rollouts.puzzles], rollouts.answers)
-    return rows, solver, rollouts._replace(answers=answers, valid=often)
+    answers = np.where(often[:, None], samples.labels[rollouts.puzzles], rollouts.answers)
+    return samples, solver, rollouts._replace(answers=answers, valid=often)
 
 
 def test_every_breadth_is_what_a_solver_of_that_breadth_elects(sweep: tuple[Samples, Solver, Rollouts]) -> None:

@@ -62,17 +62,19 @@ def test_a_model_is_not_measured_on_what_it_was_trained_on(tmp_path: Path, monke
     module, _ = load_checkpoint("sudoku-4x4")
     data = Sudoku(4, train_size=0, val_size=0, test_size=4, clues=(8, 8))
     with pytest.raises(InputError, match="4 of 4 test puzzles, or symmetric ones, were trained on"):
-        zoo.tested(module, data, 4, data.symmetry_keys(data.rows("test")))
+        zoo.tested(module, data, 4, data.symmetry_keys(data.samples("test")))
 
 
 def test_solved_boards_are_counted_by_clues_and_guesses() -> None:
     data = Sudoku(4, train_size=0, val_size=0, test_size=0)
     solution = data.parse("1234341221434321")
     questions = solution * 1
-    rows = Samples(questions[None].repeat(3, 0), solution[None].repeat(3, 0), torch.zeros(3, dtype=torch.int32).numpy())
-    rows.inputs[1, :2] = 1
-    rows.inputs[2, :2] = 1
-    counted = zoo.groups(data, rows, torch.tensor([True, True, False]).numpy())
+    samples = Samples(
+        questions[None].repeat(3, 0), solution[None].repeat(3, 0), torch.zeros(3, dtype=torch.int32).numpy()
+    )
+    samples.inputs[1, :2] = 1
+    samples.inputs[2, :2] = 1
+    counted = zoo.groups(data, samples, torch.tensor([True, True, False]).numpy())
     assert counted == {
         "all": (2, 3),
         "clues 14": (1, 2),

@@ -57,7 +57,7 @@ def test_pictures_show_the_answers_of_steps_1_2_and_4_after_each_validation_and_
     pictures = events.Images("thinking")
     assert [picture.step for picture in pictures] == [3, 6]
     shape = Image.open(io.BytesIO(pictures[0].encoded_image_string)).size
-    board = picture(Guess(), Guess().rows("val").inputs[0], Guess().rows("val").labels[0])
+    board = picture(Guess(), Guess().samples("val").inputs[0], Guess().samples("val").labels[0])
     assert shape[0] == 5 * board.width + 6 * 12  # question, steps 1, 2 and 4, answer, and the gaps
 
 

@@ -35,8 +35,10 @@ class Counting(PuzzleData):
         labels[:, -1] = 0
         return Samples(inputs, labels, np.zeros(self.size, dtype=np.int32))
 
-    def augment(self, rows: Samples, noise: DrawGenerator) -> Samples:
-        return Samples(rows.inputs + noise.coins()[:, None].astype(np.uint8) * 100, rows.labels, rows.puzzle_ids)
+    def augment(self, samples: Samples, noise: DrawGenerator) -> Samples:
+        return Samples(
+            samples.inputs + noise.coins()[:, None].astype(np.uint8) * 100, samples.labels, samples.puzzle_ids
+        )
 
     def parse(self, text: str) -> Tokens:
         return np.frombuffer(text.encode(), dtype=np.uint8)
@@ -44,7 +46,7 @@ class Counting(PuzzleData):
     def write(self, tokens: Tokens) -> str:
         return bytes(tokens).decode()
 
-    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+    def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         return self.write(answer)
 
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
@@ -127,7 +129,7 @@ def test_the_stream_goes_on_across_epochs(workers: int) -> None:
 @pytest.mark.parametrize(("size", "batch", "world"), [(10, 4, 1), (10, 4, 2), (10, 5, 2), (3, 8, 2)])
 def test_evaluation_counts_every_sample_once_on_any_number_of_ranks(size: int, batch: int, world: int) -> None:
     data = Counting(size)
-    batches = EvalBatches(partial(data.eval_rows, "test"), size, batch, world)
+    batches = EvalBatches(partial(data.eval_samples, "test"), size, batch, world)
     assert len(batches) % world == 0
     assert {len(part.labels) for part in batches} == {batch}
     seen = torch.cat([part.labels for part in batches])
@@ -173,7 +175,7 @@ def test_sizes_out_of_range_are_refused(wrong: dict[str, int]) -> None:
 
 def test_a_split_without_samples_is_refused() -> None:
     with pytest.raises(InputError, match="no samples"):
-        Counting(size=0).rows("train")
+        Counting(size=0).samples("train")
 
 
 def test_a_family_that_lacks_methods_cannot_be_built() -> None:

@@ -7,7 +7,7 @@ import pytest
 from ranks import Guess
 
 from trm.data import Maze, PuzzleData, Samples, Sudoku
-from trm.data.corruption import KINDS, Changes, Kind, given_tokens
+from trm.data.corruption import CORRUPTIONS, Corruption, RandomCorruptions, given_tokens
 from trm.data.maze.paths import FREE, GOAL, PATH, START, WALL
 from trm.data.samples import Tokens
 from trm.errors import InputError
@@ -15,26 +15,26 @@ from trm.errors import InputError
 
 def sudoku(root: Path, size: int = 4) -> tuple[Sudoku, Samples]:
     data = Sudoku(size, clues=(size * 2, size * 2), root=str(root), train_size=0, val_size=0, test_size=12)
-    return data, data.rows("test")
+    return data, data.samples("test")
 
 
 def maze(root: Path) -> tuple[Maze, Samples]:
     data = Maze(8, kind="unique", root=str(root), train_size=0, val_size=0, test_size=12)
-    return data, data.rows("test")
+    return data, data.samples("test")
 
 
-def changed(data: PuzzleData, rows: Samples, kind: Kind, strength: int, seed: int = 0) -> Tokens:
-    changes = Changes(rows.inputs, data.changes(kind, rows), np.random.default_rng(seed))
-    assert (changes.most >= strength).all()
-    return changes.apply(strength, np.arange(len(rows.inputs)))
+def changed(data: PuzzleData, samples: Samples, kind: Corruption, strength: int, seed: int = 0) -> Tokens:
+    corruptions = RandomCorruptions(samples.inputs, data.replacements(kind, samples), np.random.default_rng(seed))
+    assert (corruptions.max_strength >= strength).all()
+    return corruptions.apply(strength, np.arange(len(samples.inputs)))
 
 
 def test_givens_are_what_answers_keep(tmp_path: Path) -> None:
-    for (data, rows), tokens in ((sudoku(tmp_path), {2, 3, 4, 5}), (maze(tmp_path), {WALL, START, GOAL})):
-        assert set(np.flatnonzero(given_tokens(rows.inputs, rows.labels, data.vocab_size))) == tokens
-    rows = Guess().rows("test")
-    rows.labels[rows.inputs == 3] = 3  # kept by chance
-    assert not given_tokens(rows.inputs, rows.labels, Guess.vocab_size).any()
+    for (data, samples), tokens in ((sudoku(tmp_path), {2, 3, 4, 5}), (maze(tmp_path), {WALL, START, GOAL})):
+        assert set(np.flatnonzero(given_tokens(samples.inputs, samples.labels, data.vocab_size))) == tokens
+    samples = Guess().samples("test")
+    samples.labels[samples.inputs == 3] = 3  # kept by chance
+    assert not given_tokens(samples.inputs, samples.labels, Guess.vocab_size).any()
 
 
 @pytest.mark.parametrize("size", [4, 6])
@@ -88,17 +88,17 @@ def test_corruptions_of_a_maze(tmp_path: Path) -> None:
 
 def test_without_givens_only_wrong_tokens_are_possible() -> None:
     data = Guess()
-    rows = data.rows("test")
-    assert {kind for kind in KINDS if data.changes(kind, rows)[..., 1:].any()} == {"wrong"}
-    assert (changed(data, rows, "wrong", 3) != rows.inputs).sum() == 3 * len(rows.inputs)
+    samples = data.samples("test")
+    assert {kind for kind in CORRUPTIONS if data.replacements(kind, samples)[..., 1:].any()} == {"wrong"}
+    assert (changed(data, samples, "wrong", 3) != samples.inputs).sum() == 3 * len(samples.inputs)
 
 
 def test_padding_is_left_alone() -> None:
     data = Guess()
-    rows = data.rows("test")
-    rows.inputs[:, :4] = 0
-    assert all(not data.changes(kind, rows)[:, :4].any() for kind in KINDS)
-    assert all(not data.changes(kind, rows)[..., 0].any() for kind in KINDS)
+    samples = data.samples("test")
+    samples.inputs[:, :4] = 0
+    assert all(not data.replacements(kind, samples)[:, :4].any() for kind in CORRUPTIONS)
+    assert all(not data.replacements(kind, samples)[..., 0].any() for kind in CORRUPTIONS)
 
 
 def test_greater_strengths_include_smaller_ones_and_the_seed_decides(tmp_path: Path) -> None:

@@ -26,14 +26,14 @@ def found(report: object) -> dict[str, int]:
 
 def test_generated_puzzles_are_clean(tmp_path: Path) -> None:
     report = check_data(sudoku(tmp_path))
-    assert report.rows == {"train": 40, "val": 8, "test": 10}
+    assert report.samples == {"train": 40, "val": 8, "test": 10}
     assert report.clean
     assert check_data(Maze(6, kind="unique", train_size=20, val_size=5, test_size=5, root=str(tmp_path))).clean
 
 
 def test_planted_faults_are_counted(tmp_path: Path) -> None:
     data = sudoku(tmp_path)
-    train, test = data.rows("train"), data.rows("test")
+    train, test = data.samples("train"), data.samples("test")
     moved = data.augment(Samples(*(field[:2] for field in train)), DrawGenerator(7, 0, 2))  # two symmetric images
     data._splits["test"] = Samples(*(np.concatenate(pair) for pair in zip(test, moved, strict=True)))
     train.inputs[3] = train.inputs[4]
@@ -53,7 +53,7 @@ def test_labels_of_another_rule_are_counted(tmp_path: Path) -> None:
         8, train_size=10, val_size=2, test_size=2, min_moves=8, label_rule="up-right-left-down", root=str(tmp_path)
     )
     for split in ("train", "val", "test"):
-        data.rows(split)
+        data.samples(split)
     data.label_rule = "down-left-right-up"
     faults = found(check_data(data))
     assert faults
@@ -62,14 +62,14 @@ def test_labels_of_another_rule_are_counted(tmp_path: Path) -> None:
 
 def test_malformed_samples_are_counted_and_hide_no_other_fault(tmp_path: Path) -> None:
     data = sudoku(tmp_path)
-    data.rows("train").labels[0, 0] = 1  # a blank
-    data.rows("test").labels[:2, 0] = 0  # no answer there
+    data.samples("train").labels[0, 0] = 1  # a blank
+    data.samples("test").labels[:2, 0] = 0  # no answer there
     assert found(check_data(data)) == {
         "train: answers that break the rules": 1,
         "test: answers that break the rules": 2,
     }
     maze = Maze(8, train_size=10, val_size=2, test_size=2, min_moves=8, root=str(tmp_path))
-    questions = maze.rows("train").inputs
+    questions = maze.samples("train").inputs
     questions[0, (questions[0] == FREE).argmax()] = START  # a second one
     questions[1] = np.where(questions[1] == FREE, WALL, questions[1])
     assert found(check_data(maze)) == {"train: questions without a solution": 2}
@@ -77,8 +77,8 @@ def test_malformed_samples_are_counted_and_hide_no_other_fault(tmp_path: Path) -
 
 def test_many_samples_are_checked_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = sudoku(tmp_path)
-    data._splits["test"] = data.rows("train")
-    data.rows("train").inputs[30] = 1  # no clue
+    data._splits["test"] = data.samples("train")
+    data.samples("train").inputs[30] = 1  # no clue
     whole = check_data(data)
     assert whole.faults["test: puzzles that are also in train, up to symmetry"] == 40
     assert whole.faults["train: questions with several solutions"] == 1
@@ -103,7 +103,7 @@ def test_a_pair_of_arc_leaks_and_an_input_alone_does_not(tmp_path: Path) -> None
     assert check_data(build()).clean
     write("evaluation", "070dd51e", train=[(5, 6)], test=[(3, 4)])  # as published
     report = check_data(build())
-    assert report.rows == {"train": 4, "val": 0, "test": 2}
+    assert report.samples == {"train": 4, "val": 0, "test": 2}
     assert found(report) == {"test: puzzles that are also in train, up to symmetry": 1}
 
 

@@ -14,7 +14,7 @@ def write_tables(folder: Path, family: str) -> None:
     data = families[family]
     for split in ("train", "test"):
         lines = ["source,question,answer,rating"]
-        for question, answer in zip(*data.rows(split)[:2], strict=True):
+        for question, answer in zip(*data.samples(split)[:2], strict=True):
             boards = [data.write(board) for board in (question, answer)]
             if family == "Maze":
                 boards = [board.replace(".", " ") for board in boards]

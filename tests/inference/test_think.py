@@ -177,8 +177,8 @@ def test_other_precisions_stop_early(precision: str, tolerance: float) -> None:
 
 
 def first_rows() -> tuple[Tensor, Tensor]:
-    rows = Guess(size=7).rows("test")
-    return torch.from_numpy(rows.inputs).int(), torch.from_numpy(rows.puzzle_ids)
+    samples = Guess(size=7).samples("test")
+    return torch.from_numpy(samples.inputs).int(), torch.from_numpy(samples.puzzle_ids)
 
 
 def test_by_default_evaluation_takes_all_steps_and_prediction_asks_the_head() -> None:

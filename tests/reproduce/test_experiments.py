@@ -36,7 +36,7 @@ def test_every_experiment_builds_a_network_of_its_published_size(
         few = FEW_TASKS if name.startswith("arc") else []
         with torch.device("meta"):
             assert main(["fit", f"--config=configs/{experiment.config}.yaml", *experiment.arguments, *few]) == 0, name
-        assert sum(p.numel() for p in built[-1].core.parameters()) == experiment.weights, name
+        assert sum(p.numel() for p in built[-1].core.parameters()) == experiment.parameters, name
     assert {model.hparams["network"] for model in built} == NETWORKS.keys()
     told = [(experiment.config, experiment.options) for experiment in EXPERIMENTS.values()]
     assert len(set(told)) == len(EXPERIMENTS) == 33

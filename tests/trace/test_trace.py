@@ -49,8 +49,8 @@ def module_of(data: PuzzleData, **arguments: Any) -> TRMModule:
 
 
 def recorded(module: TRMModule, data: PuzzleData) -> Recording:
-    rows = data.rows("test")
-    return record(module, rows.inputs[0], int(rows.puzzle_ids[0]), STEPS)
+    samples = data.samples("test")
+    return record(module, samples.inputs[0], int(samples.puzzle_ids[0]), STEPS)
 
 
 # -- the recording ----------------------------------------------------------------------------------------------------
@@ -72,9 +72,9 @@ def recorded(module: TRMModule, data: PuzzleData) -> Recording:
 def test_the_end_of_every_step_is_what_thinking_comes_to(
     network: NetworkName, arguments: dict[str, Any], data: Sudoku
 ) -> None:
-    module, rows = module_of(data, network=network, **arguments), data.rows("test")
+    module, samples = module_of(data, network=network, **arguments), data.samples("test")
     recording = recorded(module, data)
-    inputs, puzzles = torch.from_numpy(rows.inputs[:1]).int(), torch.from_numpy(rows.puzzle_ids[:1])
+    inputs, puzzles = torch.from_numpy(samples.inputs[:1]).int(), torch.from_numpy(samples.puzzle_ids[:1])
     assert [frame.step for frame in recording.steps] == [1, 2, 3]
     for frame in recording.steps:
         answers = think(module.core, inputs, puzzles, frame.step)
@@ -94,7 +94,7 @@ def test_the_end_of_every_step_is_what_thinking_comes_to(
 
 
 def test_every_update_is_there_and_shows_the_answer_it_would_lead_to(data: Sudoku) -> None:
-    module, question = module_of(data), data.rows("test").inputs[0]
+    module, question = module_of(data), data.samples("test").inputs[0]
     recording = recorded(module, data)
     places = [(frame.step, frame.cycle, frame.update) for frame in recording.frames]
     assert places == [(s, c, u) for s in (1, 2, 3) for c in (1, 2) for u in (1, 2, 0)]
@@ -152,9 +152,9 @@ def browser() -> Iterator[Any]:
 @pytest.mark.parametrize("family", ["sudoku", "maze", "arc"])
 def test_in_a_browser_the_sliders_show_each_frame(family: str, browser: Any, tmp_path: Path) -> None:
     data = families(tmp_path)[family]
-    rows, recording = data.rows("test"), recorded(module_of(data), data)
+    samples, recording = data.samples("test"), recorded(module_of(data), data)
     file = tmp_path / "trace.html"
-    file.write_text(page(data, recording, rows.inputs[0], rows.labels[0], "a <title>", "about"), encoding="utf-8")
+    file.write_text(page(data, recording, samples.inputs[0], samples.labels[0], "a <title>", "about"), encoding="utf-8")
     problems: list[str] = []
     tab = browser.new_page()
     tab.on("console", lambda message: problems.append(message.text))
@@ -206,9 +206,9 @@ def test_in_a_browser_the_sliders_show_each_frame(family: str, browser: Any, tmp
 
 def page_of(data: PuzzleData, folder: Path) -> tuple[str, int]:
     """Write the page of a puzzle of a family, and return its address and its number of frames."""
-    rows, recording = data.rows("test"), recorded(module_of(data), data)
+    samples, recording = data.samples("test"), recorded(module_of(data), data)
     file = folder / "trace.html"
-    file.write_text(page(data, recording, rows.inputs[0], rows.labels[0], "title", "about"), encoding="utf-8")
+    file.write_text(page(data, recording, samples.inputs[0], samples.labels[0], "title", "about"), encoding="utf-8")
     return file.as_uri(), len(recording.frames)
 
 
@@ -269,21 +269,21 @@ def test_the_page_fits_a_desktop_and_a_phone(width: int, family: str, browser: A
 
 
 def test_page_pictures_and_plots_share_their_colours(data: Sudoku) -> None:
-    rows = data.rows("test")
-    html = page(data, recorded(module_of(data), data), rows.inputs[0], None, "title", "about")
+    samples = data.samples("test")
+    html = page(data, recorded(module_of(data), data), samples.inputs[0], None, "title", "about")
     for name, colour in {"accent": ANSWER, "wrong": WRONG, "warm": CHANGED}.items():
         assert f"--{name}: {colour};" in html
     assert "__" not in html.split("</style>")[0]
 
 
 def test_a_page_holds_everything_itself(data: Sudoku) -> None:
-    rows = data.rows("test")
-    html = page(data, recorded(module_of(data), data), rows.inputs[0], None, "</script><b>", "about")
+    samples = data.samples("test")
+    html = page(data, recorded(module_of(data), data), samples.inputs[0], None, "</script><b>", "about")
     assert not re.search(r"(src|href)\s*=|url\(|@import|fetch\(", html)
     assert "</script><b>" not in html
     content = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])  # type: ignore[index]
     assert content["title"] == "</script><b>"
-    assert [ALPHABET.index(letter) for letter in content["question"]] == rows.inputs[0].tolist()
+    assert [ALPHABET.index(letter) for letter in content["question"]] == samples.inputs[0].tolist()
     assert content["label"] is None
 
 
@@ -315,8 +315,8 @@ def test_a_vocabulary_of_any_size_is_written_as_letters() -> None:
 
 def test_a_canvas_is_cut_to_what_question_and_known_answer_fill(tmp_path: Path) -> None:
     data = families(tmp_path)["arc"]
-    rows, recording = data.rows("test"), recorded(module_of(data), data)
-    boards = (rows.inputs[0], rows.labels[0])
+    samples, recording = data.samples("test"), recorded(module_of(data), data)
+    boards = (samples.inputs[0], samples.labels[0])
     height, width = used(list(boards), 30, 30)
     html = page(data, recording, *boards, "", "")
     content = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])  # type: ignore[index]
@@ -331,8 +331,8 @@ def test_a_canvas_is_cut_to_what_question_and_known_answer_fill(tmp_path: Path) 
 @pytest.mark.parametrize("family", ["sudoku", "maze", "arc"])
 def test_pictures_mark_wrong_cells_alone(family: str, tmp_path: Path) -> None:
     data = families(tmp_path)[family]
-    rows = data.rows("test")
-    question, label = rows.inputs[0], rows.labels[0]
+    samples = data.samples("test")
+    question, label = samples.inputs[0], samples.labels[0]
     wrong = label.copy()
     cell = int(np.flatnonzero((label > 0) & ~data.givens(question))[0])
     wrong[cell] = label[cell] - 1

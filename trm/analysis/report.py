@@ -34,7 +34,7 @@ def labelled(data: PuzzleData, puzzles: int, batch_size: int) -> Iterator[Sample
     size = min(puzzles or data.eval_size("test"), data.eval_size("test"))
     found = False
     for first in range(0, size, batch_size):
-        samples = data.eval_rows("test", first, min(batch_size, size - first))
+        samples = data.eval_samples("test", first, min(batch_size, size - first))
         answered = np.asarray(samples.labels.any(axis=1))
         if answered.any():
             found = True

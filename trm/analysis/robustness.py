@@ -16,7 +16,7 @@ from trm.analysis.plots import legend, panels, shares, subject
 from trm.analysis.report import Facts, columns, labelled, table
 from trm.batch import IGNORE, Batch
 from trm.data import PuzzleData, Samples
-from trm.data.corruption import KINDS, Changes, given_tokens
+from trm.data.corruption import CORRUPTIONS, RandomCorruptions, given_tokens
 from trm.data.samples import Tokens, to_batch
 from trm.inference.halting import obeys
 from trm.module import TRMModule
@@ -73,7 +73,7 @@ class Point(NamedTuple):
     """Means over the puzzles with this many cells corrupted in one way; None where undefined."""
 
     kind: str
-    """"intact", or one of ``KINDS``."""
+    """"intact", or one of ``CORRUPTIONS``."""
     strength: int
     """Cells corrupted."""
     puzzles: int
@@ -115,17 +115,19 @@ def measure(
     Raises:
         InputError: if no puzzle has an answer.
     """
-    rows = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
-    given = torch.from_numpy(given_tokens(rows.inputs, rows.labels, data.vocab_size))
-    intact = ask(module, data, rows, rows.inputs, given, batch_size)
+    samples = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
+    given = torch.from_numpy(given_tokens(samples.inputs, samples.labels, data.vocab_size))
+    intact = ask(module, data, samples, samples.inputs, given, batch_size)
     points = [_point("intact", 0, intact)]
-    for number, kind in enumerate(KINDS):
-        changes = Changes(rows.inputs, data.changes(kind, rows), np.random.default_rng((seed, number)))
+    for number, kind in enumerate(CORRUPTIONS):
+        corruptions = RandomCorruptions(
+            samples.inputs, data.replacements(kind, samples), np.random.default_rng((seed, number))
+        )
         for strength in strengths:
-            which = np.flatnonzero(changes.most >= strength)
-            if 2 * len(which) < len(rows.inputs) or strength >= data.seq_len:  # nothing of the question would be left
+            which = np.flatnonzero(corruptions.max_strength >= strength)
+            if 2 * len(which) < len(samples.inputs) or strength >= data.seq_len:  # nothing would be left
                 break
-            outcome = ask(module, data, rows.take(which), changes.apply(strength, which), given, batch_size)
+            outcome = ask(module, data, samples.take(which), corruptions.apply(strength, which), given, batch_size)
             if kind == "unused":  # by the rules it is a given like any other, and no answer keeps it
                 outcome = outcome._replace(valid=torch.full_like(outcome.valid, math.nan))
             points.append(_point(kind, strength, outcome, Outcome(*(values[which] for values in intact))))
@@ -133,14 +135,14 @@ def measure(
 
 
 def ask(
-    module: TRMModule, data: PuzzleData, rows: Samples, questions: Tokens, given: Tensor, batch_size: int
+    module: TRMModule, data: PuzzleData, samples: Samples, questions: Tokens, given: Tensor, batch_size: int
 ) -> Outcome:
     """Solve questions in batches, with early exit by the halting head at 0.5.
 
     Args:
         module: a trained model, in evaluation mode.
         data: its family.
-        rows: the intact questions and their labels.
+        samples: the intact questions and their labels.
         questions: the questions to ask in their place, (N, L).
         given: which tokens are givens, (V,) bool.
         batch_size: questions in a forward pass.
@@ -148,8 +150,8 @@ def ask(
     parts, device = [], module.device
     for first in range(0, len(questions), batch_size):
         part = slice(first, first + batch_size)
-        batch = to_batch(rows.take(part)._replace(inputs=questions[part]))
-        intact = torch.from_numpy(questions[part] == rows.inputs[part]).to(device)
+        batch = to_batch(samples.take(part)._replace(inputs=questions[part]))
+        intact = torch.from_numpy(questions[part] == samples.inputs[part]).to(device)
         parts.append(_ask(module, data, Batch(*(field.to(device) for field in batch)), intact, given.to(device)))
     return Outcome(*(torch.cat(part).cpu().double() for part in zip(*parts, strict=True)))
 

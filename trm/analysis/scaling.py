@@ -92,7 +92,7 @@ def measure(
         views = 0
     data.views(max(1, views), seed)  # refuses too many before anything is measured
     trained, breadths = module.hparams["supervision_steps"], breadths or list(BREADTHS)
-    rows = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
+    samples = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
     runs: list[dict[str, Any]] = [{"depth": d} for d in depths or [2**k for k in range((4 * trained).bit_length())]]
     runs += [{"depth": trained, "breadth": max(breadths), "noise": noise} for noise in noises or NOISES]
     if views > 1:
@@ -100,11 +100,11 @@ def measure(
     points: list[Point] = []
     for run in runs:
         solver = Solver((module, data), select="vote", halt=halt, seed=seed, batch_size=batch_size, **run)
-        for same in evaluate(solver.roll_out(rows.inputs, rows.puzzle_ids), rows, solver, breadths):
+        for same in evaluate(solver.roll_out(samples.inputs, samples.puzzle_ids), samples, solver, breadths):
             points += same
             watch(same)
     return {
-        "puzzles": len(rows.inputs),
+        "puzzles": len(samples.inputs),
         "supervision_steps": trained,
         "halt": halt,
         "seed": seed,
@@ -112,17 +112,17 @@ def measure(
     }
 
 
-def evaluate(rollouts: Rollouts, rows: Samples, solver: Solver, breadths: list[int]) -> Iterator[list[Point]]:
+def evaluate(rollouts: Rollouts, samples: Samples, solver: Solver, breadths: list[int]) -> Iterator[list[Point]]:
     """Yield, for each number of first rollouts, a point for each selection.
 
     Args:
         rollouts: K of each puzzle, those of a puzzle behind each other, (N * K, ...).
-        rows: the puzzles, (N, L).
+        samples: the puzzles, (N, L).
         solver: the solver they are from.
         breadths: numbers of rollouts, at most K; a greater one counts as K.
     """
-    count, most = len(rows.inputs), len(rollouts.puzzles) // len(rows.inputs)
-    right = solves(rollouts.answers, np.repeat(rows.labels, most, axis=0)).reshape(count, most)
+    count, most = len(samples.inputs), len(rollouts.puzzles) // len(samples.inputs)
+    right = solves(rollouts.answers, np.repeat(samples.labels, most, axis=0)).reshape(count, most)
     steps = rollouts.steps.reshape(count, most)
     valid = rollouts.valid.reshape(count, most)
     for breadth in sorted({min(breadth, most) for breadth in breadths}):
@@ -143,7 +143,7 @@ def evaluate(rollouts: Rollouts, rows: Samples, solver: Solver, breadths: list[i
         points = []
         for select in SELECTIONS:
             best = [candidates[0] for candidates in elect(part, select)]
-            solved = solves(np.stack([candidate.answer for candidate in best]), rows.labels)
+            solved = solves(np.stack([candidate.answer for candidate in best]), samples.labels)
             obeys = np.array([candidate.valid for candidate in best])
             points.append(point(select, solved, obeys, until_valid if select == "verifier" else spent))
         yield [*points, point("oracle", right[:, :breadth].any(axis=1), found.any(axis=1), spent)]

@@ -130,9 +130,9 @@ class Pictures(Callback):
         if add_image is None or trainer.sanity_checking or not trainer.is_global_zero:
             return
         data, module = need_data(self, trainer), need_module(self, pl_module)
-        rows = data.eval_rows("val", min(self.puzzle, data.eval_size("val") - 1), 1)
-        question, label = rows.inputs[0], rows.labels[0]
-        steps = record(module, question, int(rows.puzzle_ids[0]), module.hparams["supervision_steps"]).steps
+        samples = data.eval_samples("val", min(self.puzzle, data.eval_size("val") - 1), 1)
+        question, label = samples.inputs[0], samples.labels[0]
+        steps = record(module, question, int(samples.puzzle_ids[0]), module.hparams["supervision_steps"]).steps
         shown = [frame for frame in steps if frame.step & (frame.step - 1) == 0]  # powers of two
         images = [picture(data, question, question)]
         images += [picture(data, question, frame.answer, label, frame.confidence.numpy()) for frame in shown]

@@ -18,7 +18,7 @@ from torchmetrics import Metric
 
 from trm.batch import Batch
 from trm.classes import RecordsArguments, class_path
-from trm.data.corruption import Kind, changes
+from trm.data.corruption import Corruption, replacements
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
 from trm.errors import InputError, check_range
@@ -42,7 +42,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     A subclass sets ``vocab_size``, ``seq_len`` and ``num_puzzles``, and implements ``load``, ``parse``, ``write`` and
     ``verify``. It may override ``augment`` (training augmentation), ``views`` (symmetries at test time),
-    ``draw_board`` (text for people), ``valid`` (a faster check) and ``complete`` (an exact solver).
+    ``render_board`` (text for people), ``valid`` (a faster check) and ``complete`` (an exact solver).
 
     Args:
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
@@ -86,9 +86,9 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
             InputError: if the source is missing or malformed.
         """
 
-    def augment(self, rows: Samples, generator: DrawGenerator) -> Samples:
+    def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return an equivalent puzzle for each sample, chosen by ``generator``; by default the samples unchanged."""
-        return rows
+        return samples
 
     def views(self, count: int, seed: int = 0) -> Views:
         """Return ``count`` symmetries of the puzzles, the identity first; by default there is only the identity.
@@ -112,7 +112,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     def write(self, tokens: Tokens) -> str:
         """Return tokens (L,) as one line of text, in the notation of ``parse``."""
 
-    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+    def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         """Return tokens (L,) as text for people; with ``color``, cells that the answer adds may be highlighted.
 
         By default the text is the line of ``write``, after that of the question if there is one.
@@ -146,23 +146,23 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def published(self, split: str) -> Samples:
         """Return the samples of a split that ``trm data check`` examines: all, without augmentation."""
-        return self.rows(split)
+        return self.samples(split)
 
-    def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
+    def symmetry_keys(self, samples: Samples) -> NDArray[np.uint64]:
         """Return a hash of each puzzle, (N,), equal for symmetric puzzles; by default a hash of the question."""
-        return hash_bytes(map(bytes, rows.inputs))
+        return hash_bytes(map(bytes, samples.inputs))
 
-    def faults(self, rows: Samples) -> dict[str, int]:
+    def faults(self, samples: Samples) -> dict[str, int]:
         """Return the number of samples with each fault that a single sample can have."""
-        valid = self.valid(rows.inputs, rows.labels) if len(rows.inputs) else None
+        valid = self.valid(samples.inputs, samples.labels) if len(samples.inputs) else None
         return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
 
-    def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
+    def replacements(self, kind: Corruption, samples: Samples) -> NDArray[np.bool_]:
         """Return which tokens may replace which cells in one kind of corruption, (N, L, V).
 
         By default this follows from the tokens of questions and answers alone; see ``trm.data.corruption``.
         """
-        return changes(kind, rows.inputs, rows.labels, self.vocab_size)
+        return replacements(kind, samples.inputs, samples.labels, self.vocab_size)
 
     def prepare(self, stage: str) -> None:
         """Load, and thereby check, the splits of a stage ("fit", "validate", "test" or "predict"; otherwise all).
@@ -171,12 +171,12 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
             InputError: if a split is missing or malformed.
         """
         for split in SPLITS_OF_STAGE.get(stage, ("train", "val", "test")):
-            self.rows(split)
+            self.samples(split)
 
     @cached_property
     def training_puzzles(self) -> int:
         """Number of different training puzzles, before augmentation."""
-        return len(np.unique(hash_bytes(map(bytes, self.rows("train").inputs))))
+        return len(np.unique(hash_bytes(map(bytes, self.samples("train").inputs))))
 
     @property
     def table_hash(self) -> str:
@@ -244,7 +244,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     # -- samples and draws --------------------------------------------------------------------------------------------
 
-    def rows(self, split: str) -> Samples:
+    def samples(self, split: str) -> Samples:
         """Return a split; it is loaded at the first call.
 
         Raises:
@@ -259,26 +259,26 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def draw(self, first: int, count: int) -> Batch:
         """Return the augmented training samples of ``count`` draws from draw ``first`` on, (count, ...)."""
-        rows = self.rows("train")
-        size = len(rows.inputs)
+        samples = self.samples("train")
+        size = len(samples.inputs)
         numbers = np.arange(first, first + count)
         index = np.empty(count, dtype=np.int64)
         for epoch in range(first // size, (first + count - 1) // size + 1):
             here = numbers // size == epoch
             index[here] = permutation(self.seed, epoch, size)[numbers[here] % size]
-        return to_batch(self.augment(rows.take(index), DrawGenerator(self.seed, first, count)))
+        return to_batch(self.augment(samples.take(index), DrawGenerator(self.seed, first, count)))
 
     def pass_size(self) -> int:
         """Return the number of draws in one pass over the training split."""
-        return len(self.rows("train").inputs)
+        return len(self.samples("train").inputs)
 
     def eval_size(self, split: str) -> int:
         """Return the number of samples of a split in evaluation."""
-        return len(self.rows(split).inputs)
+        return len(self.samples(split).inputs)
 
-    def eval_rows(self, split: str, first: int, count: int) -> Samples:
+    def eval_samples(self, split: str, first: int, count: int) -> Samples:
         """Return up to ``count`` samples of a split from index ``first`` on; a family may create them on demand."""
-        return self.rows(split).take(slice(first, first + count))
+        return self.samples(split).take(slice(first, first + count))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the trainer, which a worker process does not need."""
@@ -289,7 +289,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
         rank, world = self._rank()
         size = -(-self.eval_batch_size // world)
-        batches = EvalBatches(partial(self.eval_rows, split), self.eval_size(split), size, world)
+        batches = EvalBatches(partial(self.eval_samples, split), self.eval_size(split), size, world)
         return self._loader(DataLoader, batches, DistributedSampler(batches, world, rank, shuffle=False))
 
     def _loader(

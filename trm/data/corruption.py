@@ -12,8 +12,8 @@ from trm.data.samples import Tokens
 
 Bools = NDArray[np.bool_]
 
-Kind = Literal["wrong", "missing", "extra", "contradictory", "unused"]
-KINDS: tuple[Kind, ...] = ("wrong", "missing", "extra", "contradictory", "unused")
+Corruption = Literal["wrong", "missing", "extra", "contradictory", "unused"]
+CORRUPTIONS: tuple[Corruption, ...] = ("wrong", "missing", "extra", "contradictory", "unused")
 """Kinds of corruption of a cell: replace a given by another, blank a given, fill in the answer, break a rule directly,
 or insert a token that no question contains."""
 
@@ -35,14 +35,14 @@ def given_tokens(questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
     return np.asarray(shown & ~replaced & (replaced.sum() == 1))
 
 
-def changes(kind: Kind, questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
+def replacements(kind: Corruption, questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
     """Return which tokens may replace which cells in this kind of corruption, (N, L, V).
 
     The rules of the family are not used, so nothing is "contradictory". Without givens nothing is "missing" or
     "extra", and any token that occurs in questions may be "wrong".
 
     Args:
-        kind: one of ``KINDS``.
+        kind: one of ``CORRUPTIONS``.
         questions: tokens, (N, L); padding, 0, is left unchanged.
         labels: tokens of the answers, 0 for cells without an answer, (N, L).
         vocab_size: V.
@@ -62,7 +62,7 @@ def changes(kind: Kind, questions: Tokens, labels: Tokens, vocab_size: int) -> B
     return np.asarray(cells[..., None] & news & (tokens != questions[..., None]))
 
 
-class Changes:
+class RandomCorruptions:
     """Random corruptions of questions; a corruption of a greater strength includes those of smaller strengths.
 
     Args:
@@ -77,11 +77,11 @@ class Changes:
         self._tokens = keys.argmax(-1).astype(np.uint8)  # (N, L): the new token of each cell
         changeable = allowed.any(-1)  # (N, L)
         self._cells = np.argsort(rng.random(changeable.shape) + ~changeable, axis=1)  # (N, L), changeable ones first
-        self.most = changeable.sum(1)
+        self.max_strength = changeable.sum(1)
         """Greatest strength for each question, its number of cells that can be corrupted, (N,)."""
 
     def apply(self, strength: int, which: NDArray[np.intp]) -> Tokens:
-        """Return the questions ``which``, (M,), with ``strength`` cells corrupted, (M, L); ``most`` bounds strength."""
+        """Return the questions ``which``, (M,), with ``strength`` cells corrupted, (M, L); see ``max_strength``."""
         changed, cells = self.questions[which], self._cells[which, :strength]
         np.put_along_axis(changed, cells, np.take_along_axis(self._tokens[which], cells, axis=1), axis=1)
         return changed

@@ -19,7 +19,7 @@ CHUNK = 16384
 class Report(NamedTuple):
     """Result of a check."""
 
-    rows: dict[str, int]
+    samples: dict[str, int]
     """Number of samples per split."""
     faults: dict[str, int]
     """Number of samples with each fault, such as "train: answers that break the rules"; all 0 if nothing is wrong."""
@@ -39,20 +39,20 @@ def check_data(data: PuzzleData) -> Report:
     splits = {split: data.published(split) for split in ("train", "val", "test")}
     faults: dict[str, int] = {}
     keys: dict[str, NDArray[np.uint64]] = {}
-    for split, rows in splits.items():
-        faults[f"{split}: duplicate questions"] = _duplicates(rows)
-        counts, keys[split] = _examine(data, split, rows)
+    for split, samples in splits.items():
+        faults[f"{split}: duplicate questions"] = _duplicates(samples)
+        counts, keys[split] = _examine(data, split, samples)
         faults |= {f"{split}: {fault}": count for fault, count in counts.items()}
-    return Report({split: len(rows.inputs) for split, rows in splits.items()}, faults | _leaks(keys))
+    return Report({split: len(samples.inputs) for split, samples in splits.items()}, faults | _leaks(keys))
 
 
-def _examine(data: PuzzleData, split: str, rows: Samples) -> tuple[Mapping[str, int], NDArray[np.uint64]]:
+def _examine(data: PuzzleData, split: str, samples: Samples) -> tuple[Mapping[str, int], NDArray[np.uint64]]:
     """Return the number of samples with each fault, and the symmetry keys of all samples, (N,)."""
-    size = len(rows.inputs)
+    size = len(samples.inputs)
     counts: Counter[str] = Counter()
     keys = []
     for first in range(0, max(size, 1), CHUNK):
-        part = rows.take(slice(first, first + CHUNK))
+        part = samples.take(slice(first, first + CHUNK))
         counts.update(data.faults(part))
         keys.append(data.symmetry_keys(part))
         if size > CHUNK:
@@ -60,8 +60,8 @@ def _examine(data: PuzzleData, split: str, rows: Samples) -> tuple[Mapping[str, 
     return counts, np.concatenate(keys)
 
 
-def _duplicates(rows: Samples) -> int:
-    questions = np.column_stack([rows.inputs, rows.puzzle_ids])
+def _duplicates(samples: Samples) -> int:
+    questions = np.column_stack([samples.inputs, samples.puzzle_ids])
     return len(questions) - len(np.unique(questions, axis=0))
 
 

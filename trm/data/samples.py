@@ -86,11 +86,11 @@ def name_cell(cell: int, size: int) -> str:
     return f"row {cell // size + 1}, column {cell % size + 1}"
 
 
-def to_batch(rows: Samples) -> Batch:
+def to_batch(samples: Samples) -> Batch:
     """Return samples as tensors, with ``IGNORE`` as the label of cells without an answer."""
-    labels = torch.from_numpy(rows.labels.astype(np.int32))
+    labels = torch.from_numpy(samples.labels.astype(np.int32))
     return Batch(
-        inputs=torch.from_numpy(rows.inputs.astype(np.int32)),
+        inputs=torch.from_numpy(samples.inputs.astype(np.int32)),
         labels=labels.masked_fill_(labels == 0, IGNORE),
-        puzzle_ids=torch.from_numpy(rows.puzzle_ids.astype(np.int32)),
+        puzzle_ids=torch.from_numpy(samples.puzzle_ids.astype(np.int32)),
     )

@@ -33,7 +33,7 @@ class Experiment(NamedTuple):
     """Name of the model, as in the table."""
     published: str
     """Percent, or the failure reported instead."""
-    weights: int
+    parameters: int
     """Number of parameters."""
     protocol: Protocol
     config: str

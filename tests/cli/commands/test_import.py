@@ -19,7 +19,7 @@ from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.cli.main import main
 from trm.data import ARC, Maze, Sudoku
-from trm.data.arc.ask import ask
+from trm.data.arc.query import query_task
 from trm.data.arc.sources import read_task
 from trm.inference import think
 from trm.module import TRMModule
@@ -226,14 +226,14 @@ def test_an_arc_task_is_asked_by_its_official_rows(arc: list[str], here: Path) -
     module, data = load_checkpoint("out.ckpt")
     assert isinstance(data, ARC)
     (here / "ddd.json").write_text(json.dumps(IDENTIFIERS["subsets"]["evaluation"]["ddd"]))
-    question = ask(data, read_task(here / "ddd.json"), views=64)
+    question = query_task(data, read_task(here / "ddd.json"), views=64)
     assert question.known
     names = IDENTIFIERS["identifiers"]
     expected = {names.index(name) for name in names if name.split("|||")[0] == "ddd"}
-    assert set(question.rows.puzzle_ids.tolist()) == expected
+    assert set(question.samples.puzzle_ids.tolist()) == expected
     assert (
-        module.core.puzzle_embedding(torch.from_numpy(question.rows.puzzle_ids))[:, 0].tolist()
-        == question.rows.puzzle_ids.tolist()
+        module.core.puzzle_embedding(torch.from_numpy(question.samples.puzzle_ids))[:, 0].tolist()
+        == question.samples.puzzle_ids.tolist()
     )
 
 

@@ -52,7 +52,7 @@ def test_what_differs_from_the_published_experiment_is_not_taken_for_it(capsys: 
         printed = capsys.readouterr().out
         assert told in printed
         assert "--claim=other/sudoku" in printed
-        assert ("5,028,866 weights" in printed) == ("--model.hidden_size" not in options)
+        assert ("5,028,866 parameters" in printed) == ("--model.hidden_size" not in options)
     assert "100 optimizer steps" not in printed
     assert main([*command, "--trainer.max_steps=100", "--claim=mine"]) == 0
     printed = capsys.readouterr().out

@@ -126,7 +126,7 @@ def test_a_smaller_canvas_leaves_out_larger_tasks_and_keeps_the_others_whole(
     data = small(side=5)
     batch, test = data.draw(0, 300), data.load("test")
     assert batch.inputs.shape[1] == batch.labels.shape[1] == test.inputs.shape[1] == data.seq_len == 25
-    sizes = {puzzle.name: {int(grid.size) for pair in puzzle.shown for grid in pair} for puzzle in data.puzzles}
+    sizes = {puzzle.name: {int(grid.size) for pair in puzzle.train_pairs for grid in pair} for puzzle in data.puzzles}
     for field in (batch.inputs, batch.labels):
         for tokens, puzzle in zip(field, batch.puzzle_ids, strict=True):
             assert int((tokens >= 2).sum()) in sizes[data.resolve(int(puzzle)).task]
@@ -137,7 +137,7 @@ def test_a_smaller_canvas_leaves_out_larger_tasks_and_keeps_the_others_whole(
 def test_the_test_asks_each_test_input_as_every_puzzle_of_its_task(files: Files, small: Build) -> None:
     data = small(eval_batch_size=7)
     assert data.eval_size("test") == 3 * 6
-    batches = EvalBatches(partial(data.eval_rows, "test"), data.eval_size("test"), 7, 2)
+    batches = EvalBatches(partial(data.eval_samples, "test"), data.eval_size("test"), 7, 2)
     rows = Batch(*map(torch.cat, zip(*batches, strict=True)))
     real = rows.puzzle_ids > 0
     assert torch.equal(real, (rows.labels != IGNORE).any(-1))
@@ -151,7 +151,7 @@ def test_the_test_asks_each_test_input_as_every_puzzle_of_its_task(files: Files,
     assert rows.puzzle_ids.tolist() == sorted(rows.puzzle_ids.tolist())
     whole = data.load("test")
     assert np.array_equal(whole.inputs, rows.inputs.numpy())
-    assert len(data.eval_rows("test", 100, 5).inputs) == 0
+    assert len(data.eval_samples("test", 100, 5).inputs) == 0
 
 
 def test_validation_asks_the_published_tasks_first(small: Build) -> None:
@@ -240,9 +240,9 @@ def test_a_grid_larger_than_the_canvas_is_refused(small: Build) -> None:
 def test_boards_are_drawn_side_by_side() -> None:
     data = ARC()
     question, answer = data.parse("01\n23"), data.parse("456")
-    assert data.draw_board(answer) == "4 5 6"
-    assert data.draw_board(answer, question) == "0 1    4 5 6\n2 3"
-    colored = data.draw_board(answer, question, color=True)
+    assert data.render_board(answer) == "4 5 6"
+    assert data.render_board(answer, question) == "0 1    4 5 6\n2 3"
+    colored = data.render_board(answer, question, color=True)
     assert colored.count("\033[48;5;") == 7
     assert colored.splitlines()[0].endswith("\033[0m")
 
@@ -263,4 +263,4 @@ def test_only_the_form_of_an_answer_is_verified() -> None:
 def test_no_test_pair_is_in_training(small: Build) -> None:
     report = check_data(small())
     assert report.clean
-    assert report.rows == {"train": 10, "val": 0, "test": 3}
+    assert report.samples == {"train": 10, "val": 0, "test": 3}

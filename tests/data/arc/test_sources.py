@@ -95,7 +95,7 @@ def test_concept_is_a_folder_of_its_own_and_may_be_missing(files: Files, write: 
 def test_a_test_subset_can_do_without_solutions(files: Files, tmp_path: Path) -> None:
     folder = str(write_kaggle(tmp_path / "kaggle", {"test": files["evaluation"]}, solved=False))
     puzzles, solutions = withhold(read_subsets(("test",), folder, "", ""), "test")
-    assert [len(puzzle.asked) for puzzle in puzzles] == [2, 1]
+    assert [len(puzzle.test_inputs) for puzzle in puzzles] == [2, 1]
     assert solutions == {"four": [None, None], "three": [None]}
     with pytest.raises(InputError, match=r"^task four of test has no test outputs; only the test subset may lack"):
         withhold(read_subsets(("test",), folder, "", ""), "another")

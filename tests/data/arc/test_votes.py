@@ -190,7 +190,7 @@ def test_right_answers_to_all_augmentations_solve_everything(small: Callable[...
     data = small()
     votes = data.scorer("test")
     for first in range(0, data.eval_size("test"), 7):
-        batch = to_batch(data.eval_rows("test", first, 7))
+        batch = to_batch(data.eval_samples("test", first, 7))
         votes.update(batch.labels.clamp(min=0), torch.zeros(len(batch.puzzle_ids)), batch)
     assert {share.item() for share in votes.compute().values()} == {1.0}
     submission, unanswered = votes.submission()

@@ -54,51 +54,51 @@ def test_dimensions_follow_the_size() -> None:
 def test_generated_samples_are_questions_with_the_answers_of_the_rule(tmp_path: Path, kind: str) -> None:
     data = generated(tmp_path, kind=kind, min_moves=12, label_rule="up-right-left-down")
     for split, count in data.counts.items():
-        rows = data.rows(split)
-        grids = rows.inputs.reshape(-1, 8, 8)
-        assert len(rows.inputs) == count
+        samples = data.samples(split)
+        grids = samples.inputs.reshape(-1, 8, 8)
+        assert len(samples.inputs) == count
         assert find_faults(grids) == [""] * count
-        assert find_errors(grids, rows.labels.reshape(-1, 8, 8)) == [""] * count
-        assert (rows.labels == label(rows.inputs, "up-right-left-down")).all()
-        assert not rows.puzzle_ids.any()
+        assert find_errors(grids, samples.labels.reshape(-1, 8, 8)) == [""] * count
+        assert (samples.labels == label(samples.inputs, "up-right-left-down")).all()
+        assert not samples.puzzle_ids.any()
 
 
 def test_mazes_are_generated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = generated(tmp_path / "new").rows("train")
+    first = generated(tmp_path / "new").samples("train")
     monkeypatch.setattr("trm.data.maze.sources.generate", None)
-    again = generated(tmp_path / "new", label_rule="up-down-left-right").rows("train")
+    again = generated(tmp_path / "new", label_rule="up-down-left-right").samples("train")
     assert (first.inputs == again.inputs).all()
     with pytest.raises(TypeError):
-        generated(tmp_path / "new", seed=1).rows("train")
+        generated(tmp_path / "new", seed=1).samples("train")
 
 
 def test_a_generator_that_finds_nothing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trm.data.maze.generator.PATIENCE", 5000)
     with pytest.raises(InputError, match=r"cannot generate maze-unique-8x8: no more 8x8 mazes .* of 50 moves"):
-        generated(tmp_path, min_moves=50).rows("train")
+        generated(tmp_path, min_moves=50).samples("train")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_broken_cache_file_is_reported(tmp_path: Path) -> None:
-    generated(tmp_path).rows("train")
+    generated(tmp_path).samples("train")
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"cannot read .*npz: .*; delete it to have it generated again"):
-        generated(tmp_path).rows("train")
+        generated(tmp_path).samples("train")
 
 
 def test_validation_is_held_out_of_the_training_file(folder: Path) -> None:
     data = from_table(folder)
-    train, val, test = (data.rows(split).inputs for split in ("train", "val", "test"))
+    train, val, test = (data.samples(split).inputs for split in ("train", "val", "test"))
     assert (len(train), len(val), len(test)) == (3, 2, 5)
     assert {bytes(row) for row in (*train, *val)} == {bytes(row) for row in test}
-    assert (from_table(folder, train_size=1).rows("val").inputs == val).all()
+    assert (from_table(folder, train_size=1).samples("val").inputs == val).all()
 
 
 def test_labels_of_a_table_are_its_answers(folder: Path) -> None:
-    rows = from_table(folder).rows("test")
-    assert (rows.labels == label(rows.inputs)).all()
-    assert ((rows.labels == PATH).sum(axis=1) >= 108).all()
+    samples = from_table(folder).samples("test")
+    assert (samples.labels == label(samples.inputs)).all()
+    assert ((samples.labels == PATH).sum(axis=1) >= 108).all()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_labels_of_a_table_are_its_answers(folder: Path) -> None:
 def test_the_first_wrong_question_is_refused(folder: Path, old: str, new: str, message: str) -> None:
     change(folder, "question", old, new)
     with pytest.raises(InputError, match=f"train.csv, {message}"):
-        from_table(folder).rows("train")
+        from_table(folder).samples("train")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_first_wrong_question_is_refused(folder: Path, old: str, new: str, m
 def test_the_first_wrong_answer_is_refused(folder: Path, old: str, new: str, message: str) -> None:
     change(folder, "answer", old, new)
     with pytest.raises(InputError, match=f"train.csv, {message}"):
-        from_table(folder).rows("train")
+        from_table(folder).samples("train")
 
 
 def change(folder: Path, column: str, old: str, new: str) -> None:
@@ -145,18 +145,18 @@ def test_answers_of_another_rule_are_refused_unless_taken_as_they_are(folder: Pa
     with pytest.raises(
         InputError, match=r"line 2: the answer is wrong: a shortest path, but not that of data\.label_rule"
     ):
-        from_table(folder, label_rule=rule).rows("train")
+        from_table(folder, label_rule=rule).samples("train")
     data = from_table(folder, label_rule=None, symmetries="none")
-    assert (data.rows("test").labels == label(data.rows("test").inputs)).all()
+    assert (data.samples("test").labels == label(data.samples("test").inputs)).all()
 
 
 def test_more_rows_than_there_are_are_refused(folder: Path) -> None:
     with pytest.raises(InputError, match=r"test\.csv has 5 rows to choose from, but the split sizes require 6"):
-        from_table(folder, test_size=6).rows("test")
+        from_table(folder, test_size=6).samples("test")
     with pytest.raises(InputError, match=r"train\.csv has 5 rows to choose from, but the split sizes require 7"):
-        from_table(folder, train_size=5).rows("train")
+        from_table(folder, train_size=5).samples("train")
     with pytest.raises(InputError, match=r"cannot read .*nowhere"):
-        from_table(folder / "nowhere").rows("train")
+        from_table(folder / "nowhere").samples("train")
 
 
 # -- symmetries -------------------------------------------------------------------------------------------------------
@@ -164,12 +164,12 @@ def test_more_rows_than_there_are_are_refused(folder: Path) -> None:
 
 def augmented(data: Maze, count: int) -> tuple[Samples, Samples, NDArray[np.intp]]:
     """Return copies of the first maze before and after augmentation, and the symmetry that each has gone through."""
-    rows = Samples(*(np.repeat(field[:1], count, axis=0) for field in data.rows("train")))
-    after = data.augment(rows, DrawGenerator(0, 0, count))
-    images = rows.inputs[0][symmetry_cells(data.size)]  # (8, L)
+    samples = Samples(*(np.repeat(field[:1], count, axis=0) for field in data.samples("train")))
+    after = data.augment(samples, DrawGenerator(0, 0, count))
+    images = samples.inputs[0][symmetry_cells(data.size)]  # (8, L)
     same = (after.inputs[:, None] == images).all(axis=2)
     assert (same.sum(axis=1) == 1).all()
-    return rows, after, same.argmax(axis=1)
+    return samples, after, same.argmax(axis=1)
 
 
 def test_relabelling_gives_the_label_of_the_transformed_maze(folder: Path) -> None:
@@ -208,7 +208,7 @@ def test_draws_depend_on_seed_and_number_alone(tmp_path: Path) -> None:
 
 def test_what_is_written_can_be_parsed(folder: Path) -> None:
     data = from_table(folder)
-    for tokens in data.rows("test").inputs:
+    for tokens in data.samples("test").inputs:
         text = data.write(tokens)
         assert len(text.split()) == 1
         assert (data.parse(text) == tokens).all()
@@ -248,9 +248,9 @@ def test_the_path_is_coloured() -> None:
     data = Maze(size=4)
     question = data.parse(SMALL)
     answer = label(question[None])[0]
-    assert data.draw_board(answer) == "S  #\no   \noooG\n    "
-    assert data.draw_board(answer, question, color=True).count("\033[1;32mo\033[0m") == 4
-    assert "\033" not in data.draw_board(question, question, color=True)
+    assert data.render_board(answer) == "S  #\no   \noooG\n    "
+    assert data.render_board(answer, question, color=True).count("\033[1;32mo\033[0m") == 4
+    assert "\033" not in data.render_board(question, question, color=True)
 
 
 def test_verify_names_the_broken_rule() -> None:

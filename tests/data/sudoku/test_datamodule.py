@@ -48,31 +48,31 @@ def test_augmentation_reaches_every_symmetry_it_should(size: int) -> None:
 
 def test_without_symmetries_the_samples_stay_unchanged(tmp_path: Path) -> None:
     data = small(tmp_path, 4, symmetries=False)
-    rows = {bytes(row) for row in data.rows("train").inputs}
+    rows = {bytes(row) for row in data.samples("train").inputs}
     assert {bytes(row) for row in data.draw(0, 20).inputs.numpy().astype(np.uint8)} == rows
 
 
 def test_generated_puzzles_are_made_once_and_kept(tmp_path: Path) -> None:
-    first = small(tmp_path, 4).rows("test")
+    first = small(tmp_path, 4).samples("test")
     (cache,) = tmp_path.glob("*.npz")
     written = cache.stat().st_mtime_ns
-    again = small(tmp_path, 4).rows("test")
+    again = small(tmp_path, 4).samples("test")
     assert np.array_equal(first.inputs, again.inputs)
     assert cache.stat().st_mtime_ns == written
-    small(tmp_path, 4, seed=1).rows("test")
+    small(tmp_path, 4, seed=1).samples("test")
     assert len(list(tmp_path.glob("*.npz"))) == 2
 
 
 def test_more_puzzles_than_exist_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="4x4"):
-        small(tmp_path, 4, train_size=300, clues=(16, 16)).rows("train")
+        small(tmp_path, 4, train_size=300, clues=(16, 16)).samples("train")
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"data\.root"):
-        small(tmp_path / "file", 4).rows("train")
+        small(tmp_path / "file", 4).samples("train")
 
 
 def test_text_round_trip() -> None:
@@ -118,11 +118,11 @@ def test_board_is_drawn_with_its_boxes_and_new_digits_in_color() -> None:
     question = data.parse("1" + "." * 35)
     answer = question.copy()
     answer[1] = 3
-    plain = data.draw_board(answer, question)
+    plain = data.render_board(answer, question)
     assert plain.splitlines()[0] == "+-------+-------+"
     assert plain.splitlines()[1] == "| 1 2 . | . . . |"
     assert len(plain.splitlines()) == 6 + 4
-    assert "\033[1;32m2\033[0m" in data.draw_board(answer, question, color=True)
+    assert "\033[1;32m2\033[0m" in data.render_board(answer, question, color=True)
     assert "\033" not in plain
 
 

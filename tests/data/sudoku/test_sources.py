@@ -42,7 +42,7 @@ def sudoku(folder: Path, **kwargs: Any) -> Sudoku:
 
 
 def boards(data: Sudoku, split: str) -> set[bytes]:
-    return {bytes(row) for row in data.rows(split).inputs}
+    return {bytes(row) for row in data.samples(split).inputs}
 
 
 def test_validation_is_held_out_of_the_training_file(folder: Path) -> None:
@@ -69,7 +69,7 @@ def test_easy_puzzles_can_be_left_out(folder: Path) -> None:
 @pytest.mark.parametrize("sizes", [{"train_size": 26}, {"val_size": 31}, {"min_rating": 9}])
 def test_more_rows_than_there_are_are_refused(folder: Path, sizes: dict[str, int]) -> None:
     with pytest.raises(InputError, match=r"train\.csv has \d+ rows to choose from"):
-        sudoku(folder, **sizes).rows("train")
+        sudoku(folder, **sizes).samples("train")
 
 
 def edited(lines: list[str], row: int, column: int, value: str) -> list[str]:
@@ -92,7 +92,7 @@ def edited(lines: list[str], row: int, column: int, value: str) -> list[str]:
 def test_a_wrong_row_is_refused_with_its_line(folder: Path, column: int, value: str, message: str) -> None:
     write(folder / "train.csv", edited(table(), 2, column, value))
     with pytest.raises(InputError, match=message):
-        sudoku(folder).rows("train")
+        sudoku(folder).samples("train")
 
 
 def test_a_question_that_contradicts_its_answer_is_refused(folder: Path) -> None:
@@ -101,28 +101,28 @@ def test_a_question_that_contradicts_its_answer_is_refused(folder: Path) -> None
     question = other[0] + "." * 15
     write(folder / "train.csv", edited(lines, 2, 1, question))
     with pytest.raises(InputError, match=r"train\.csv, line 4: the question contradicts its answer"):
-        sudoku(folder).rows("train")
+        sudoku(folder).samples("train")
 
 
 def test_a_question_with_two_solutions_is_refused(folder: Path) -> None:
     write(folder / "test.csv", edited(table(), 2, 1, "." * 16))
     with pytest.raises(InputError, match=r"test\.csv, line 4: the question has several solutions"):
-        sudoku(folder).rows("test")
+        sudoku(folder).samples("test")
 
 
 def test_a_wrong_header_is_refused(folder: Path) -> None:
     write(folder / "train.csv", table(), header="question,answer")
     with pytest.raises(InputError, match="header 'question,answer', but 'source,question,answer,rating'"):
-        sudoku(folder).rows("train")
+        sudoku(folder).samples("train")
 
 
 def test_a_missing_file_and_a_binary_file_are_refused(folder: Path) -> None:
     (folder / "test.csv").unlink()
     with pytest.raises(InputError, match=r"cannot read .*test\.csv: No such file"):
-        sudoku(folder).rows("test")
+        sudoku(folder).samples("test")
     (folder / "test.csv").write_bytes(bytes(range(256)))
     with pytest.raises(InputError, match="not a text file"):
-        sudoku(folder).rows("test")
+        sudoku(folder).samples("test")
 
 
 class Hub(types.ModuleType):
@@ -148,7 +148,7 @@ def test_hub_files_are_pinned_and_hashed(folder: Path, tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     root = tmp_path / "root"
     data = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=0)
-    assert np.array_equal(data.rows("test").inputs, sudoku(folder).rows("test").inputs)
+    assert np.array_equal(data.samples("test").inputs, sudoku(folder).samples("test").inputs)
     assert hub.asked == [("sapientinc/sudoku-extreme", "test.csv", "dataset", "c0ffee")]
     lock = json.loads((root / "sudoku-extreme" / "lock.json").read_text())
     assert lock["commit"] == "c0ffee"
@@ -157,10 +157,10 @@ def test_hub_files_are_pinned_and_hashed(folder: Path, tmp_path: Path, monkeypat
     write(folder / "test.csv", table(rows=12, seed=2))  # other bytes at the same commit
     again = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=0)
     with pytest.raises(InputError, match="SHA-256"):
-        again.rows("test")
+        again.samples("test")
 
 
 def test_the_hub_without_its_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match="pip install huggingface_hub"):
-        Sudoku(source="hub", root=str(tmp_path)).rows("train")
+        Sudoku(source="hub", root=str(tmp_path)).samples("train")

@@ -57,6 +57,6 @@ def _data_arguments(files: list[str]) -> list[str]:
 
 
 def _for_people(report: "Report") -> str:
-    lines = [f"{split:>6}: {count:,} rows" for split, count in report.rows.items()]
+    lines = [f"{split:>6}: {count:,} samples" for split, count in report.samples.items()]
     lines += [f"{count:>9,}  {fault}" for fault, count in report.faults.items()]
     return "\n".join([*lines, "nothing is wrong" if report.clean else "something is wrong: see the counts above"])

@@ -91,8 +91,8 @@ def reproduce(
 
 
 def _list() -> str:
-    rows = [("name", "table", "published", "repeated", "weights", "model")]
-    rows += [(name, e.tables, e.published, e.spread, f"{e.weights:,}", e.title) for name, e in EXPERIMENTS.items()]
+    rows = [("name", "table", "published", "repeated", "parameters", "model")]
+    rows += [(name, e.tables, e.published, e.spread, f"{e.parameters:,}", e.title) for name, e in EXPERIMENTS.items()]
     told = f"Published in {PAPER}, repeated by others, in percent. Rows of no table are switches of the official code."
     return "\n".join([*_columns(rows), "", told])
 
@@ -130,11 +130,11 @@ def _plan(
 ) -> str:
     protocol, model = experiment.protocol, {f"model.{name}": value for name, value in config["model"].items()} | changed
     steps = changed.get("trainer.max_steps", f"{config['trainer']['max_steps']:,}")
-    weights = "" if any(name.startswith("model.") for name in other) else f"; {experiment.weights:,} weights"
+    size = "" if any(name.startswith("model.") for name in other) else f"; {experiment.parameters:,} parameters"
     facts = {
         "data": protocol.data,
         "steps": f"{steps} optimizer steps of {SLOTS} slots; T = {model['model.cycles']}, "
-        f"n = {model['model.latent_steps']}, {model['model.mixer']} mixer{weights}",
+        f"n = {model['model.latent_steps']}, {model['model.mixer']} mixer{size}",
         **({"changed": f"{', '.join(other)}: another experiment than the published one"} if other else {}),
         "expected": _expected(experiment),
         "repeated": ", ".join(f"{value:g} ({who})" for value, who in experiment.repeated) or "not known of anyone",

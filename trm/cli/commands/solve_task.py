@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from trm.data import ARC
-from trm.data.arc.ask import Question, ask, refuse_changed_tasks
 from trm.data.arc.consistency import consistent
 from trm.data.arc.grids import Grid
+from trm.data.arc.query import TaskQuery, query_task, refuse_changed_tasks
 from trm.data.arc.sources import read_task
 from trm.data.arc.tasks import Task
-from trm.data.arc.text import draw_grids
+from trm.data.arc.text import render_grids
 from trm.data.arc.votes import Elected
 from trm.data.samples import to_batch
 from trm.errors import InputError
@@ -43,11 +43,11 @@ def solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
         raise InputError(f"select is {solver.select!r}, but the attempts at an ARC task are elected by vote")
     task = read_task(path)
     refuse_changed_tasks(data, module.hparams["num_puzzles"])
-    question = ask(data, task, views or TASK_VIEWS)
+    question = query_task(data, task, views or TASK_VIEWS)
     if not question.known:
         print(f"{path}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
-    rollouts = solver.roll_out(question.rows.inputs, question.rows.puzzle_ids)
-    batch = to_batch(question.rows.take(rollouts.puzzles))._replace(
+    rollouts = solver.roll_out(question.samples.inputs, question.samples.puzzle_ids)
+    batch = to_batch(question.samples.take(rollouts.puzzles))._replace(
         puzzle_ids=torch.from_numpy(question.ids[rollouts.puzzles])
     )
     question.votes.update(torch.from_numpy(rollouts.answers), torch.from_numpy(rollouts.halt), batch)
@@ -56,7 +56,7 @@ def solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
     return 0 if all(best and all(answer.grid.size for answer in best) for best in elected) else 1
 
 
-def _task_as_json(task: Task, question: Question, elected: list[list[Elected]]) -> str:
+def _task_as_json(task: Task, question: TaskQuery, elected: list[list[Elected]]) -> str:
     """Return the attempts in Kaggle's form, and beside them what is known of them."""
     submission, unanswered = question.votes.submission()
     return json_format.dumps(
@@ -75,13 +75,13 @@ def _task_as_json(task: Task, question: Question, elected: list[list[Elected]]) 
     )
 
 
-def _task_for_people(task: Task, question: Question, elected: list[list[Elected]]) -> str:
+def _task_for_people(task: Task, question: TaskQuery, elected: list[list[Elected]]) -> str:
     """Return each test input beside its attempts, a line about each attempt, and the scores."""
     submission, _ = question.votes.submission()
     lines = []
     for number, (pair, attempts, best) in enumerate(zip(task.test, submission[task.name], elected, strict=True), 1):
         grids = [pair.input, *(np.array(attempts[name], dtype=np.uint8) for name in sorted(attempts))]
-        lines.append(f"test input {number} and two attempts\n{draw_grids(grids, sys.stdout.isatty())}")
+        lines.append(f"test input {number} and two attempts\n{render_grids(grids, sys.stdout.isatty())}")
         for place, answer in enumerate(best, 1):
             verdict = consistent(task, pair.input, answer.grid)
             doubt = "" if verdict.valid else f"; the train pairs speak against it: {verdict.reason}"

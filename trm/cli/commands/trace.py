@@ -90,7 +90,7 @@ def find(module: "TRMModule", data: "PuzzleData", puzzle: str) -> "tuple[Tokens,
         InputError: if there is no such puzzle, or the model's puzzle embedding stands for others.
     """
     from trm.data import ARC
-    from trm.data.arc.ask import ask, refuse_changed_tasks
+    from trm.data.arc.query import query_task, refuse_changed_tasks
     from trm.data.arc.sources import read_task
 
     if isinstance(data, ARC):
@@ -99,11 +99,11 @@ def find(module: "TRMModule", data: "PuzzleData", puzzle: str) -> "tuple[Tokens,
         size, number = data.eval_size("test"), puzzle.removeprefix("test:")
         if not number.isdecimal() or int(number) >= size:
             raise InputError(f"the puzzle is {puzzle}, but the test split has the rows test:0 to test:{size - 1}")
-        rows = data.eval_rows("test", int(number), 1)
-        return rows.inputs[0], rows.labels[0] if rows.labels.any() else None, int(rows.puzzle_ids[0])
+        samples = data.eval_samples("test", int(number), 1)
+        return samples.inputs[0], samples.labels[0] if samples.labels.any() else None, int(samples.puzzle_ids[0])
     if isinstance(data, ARC) and puzzle.endswith(".json"):
-        rows = ask(data, read_task(Path(puzzle)), 1).rows
-        return rows.inputs[0], rows.labels[0] if rows.labels[0].any() else None, int(rows.puzzle_ids[0])
+        samples = query_task(data, read_task(Path(puzzle)), 1).samples
+        return samples.inputs[0], samples.labels[0] if samples.labels[0].any() else None, int(samples.puzzle_ids[0])
     return data.parse(puzzle), None, 0
 
 
@@ -114,7 +114,7 @@ def _animate(data: "PuzzleData", recording: "Recording", question: "Tokens", del
     height = 0
     for frame, change in zip(recording.steps, changes, strict=True):
         rules = data.verify(question, frame.answer).in_words
-        board = data.draw_board(frame.answer, question, color=live)
+        board = data.render_board(frame.answer, question, color=live)
         lines = [f"step {frame.step}, halting probability {frame.halting:.1%}{change}", *board.split("\n"), rules]
         if live and height:
             print(f"\033[{height}F\033[J", end="")

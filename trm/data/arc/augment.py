@@ -65,13 +65,17 @@ class Augmentations(NamedTuple):
         return grids.transformed(INVERSES[self.transforms[ids]]).recoloured(self.colours[ids].argsort(axis=1))
 
 
-def draw_augmentations(puzzles: Sequence[Puzzle], wanted: int, seed: int) -> Augmentations:
+def choose_augmentations(puzzles: Sequence[Puzzle], wanted: int, seed: int) -> Augmentations:
     """Return up to ``wanted`` random symmetries of each puzzle, a pure function of the puzzle and the seed.
 
     The first symmetries of a puzzle depend neither on ``wanted`` nor on the other puzzles.
     """
-    sizes = [len(puzzle.shown) + len(puzzle.asked) for puzzle in puzzles]
-    pairs = [pair for puzzle in puzzles for pair in (*puzzle.shown, *((question, None) for question in puzzle.asked))]
+    sizes = [len(puzzle.train_pairs) + len(puzzle.test_inputs) for puzzle in puzzles]
+    pairs = [
+        pair
+        for puzzle in puzzles
+        for pair in (*puzzle.train_pairs, *((question, None) for question in puzzle.test_inputs))
+    ]
     parts = np.split(pair_sums(pairs), np.cumsum(sizes)[:-1], axis=1)
     return Augmentations.collect(
         _choose(part, wanted, _words(puzzle.name, seed)) for puzzle, part in zip(puzzles, parts, strict=True)

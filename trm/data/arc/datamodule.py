@@ -8,13 +8,13 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
 from trm.batch import Batch
-from trm.data.arc.augment import Augmentations, draw_augmentations
+from trm.data.arc.augment import Augmentations, choose_augmentations
 from trm.data.arc.examples import Examples
 from trm.data.arc.grids import END, SIDE, VOCAB_SIZE, Grid, Grids, Integers, crop, encode
 from trm.data.arc.numbering import number_officially
 from trm.data.arc.sources import read_filed, read_subsets
 from trm.data.arc.tasks import Puzzle, Solutions, Task, withhold
-from trm.data.arc.text import draw_grids, parse_grid, write_grid
+from trm.data.arc.text import parse_grid, render_grids, write_grid
 from trm.data.arc.votes import Votes
 from trm.data.base import PuzzleData
 from trm.data.samples import Samples, Tokens, Verdict, hash_bytes, to_batch
@@ -132,7 +132,7 @@ class ARC(PuzzleData):
     @cached_property
     def symmetries(self) -> Augmentations:
         """The augmentation of each puzzle id."""
-        return self._numbered[1] or draw_augmentations(self.puzzles, self.augmentations, self.seed)
+        return self._numbered[1] or choose_augmentations(self.puzzles, self.augmentations, self.seed)
 
     @property
     def puzzles(self) -> list[Puzzle]:
@@ -202,7 +202,7 @@ class ARC(PuzzleData):
 
     @cached_property
     def _train_examples(self) -> Examples:
-        return Examples.collect(puzzle.shown for puzzle in self.puzzles)
+        return Examples.collect(puzzle.train_pairs for puzzle in self.puzzles)
 
     def prepare(self, stage: str) -> None:
         """Load the tasks and choose their augmentations; samples are created on demand."""
@@ -226,7 +226,7 @@ class ARC(PuzzleData):
         def shift(room: Integers) -> Integers:
             return np.where(corner, 0, generator.below(room + 1))
 
-        return to_batch(self._train_examples.rows(examples, ids, self.symmetries, self.side, shift))
+        return to_batch(self._train_examples.samples(examples, ids, self.symmetries, self.side, shift))
 
     def pass_size(self) -> int:
         """Return the number of draws in an epoch, one for each example."""
@@ -249,7 +249,7 @@ class ARC(PuzzleData):
     def _test_examples(self) -> Examples:
         none: list[Grid | None] = []
         return Examples.collect(
-            zip(puzzle.asked, self.solutions.get(puzzle.name, none), strict=True) for puzzle in self.puzzles
+            zip(puzzle.test_inputs, self.solutions.get(puzzle.name, none), strict=True) for puzzle in self.puzzles
         )
 
     @cached_property
@@ -269,10 +269,10 @@ class ARC(PuzzleData):
         """Return the number of samples of a split in evaluation."""
         return len(self._eval_order[split][0])
 
-    def eval_rows(self, split: str, first: int, count: int) -> Samples:
+    def eval_samples(self, split: str, first: int, count: int) -> Samples:
         """Return up to ``count`` samples of a split from index ``first`` on; a whole split would take gigabytes."""
         tests, ids = (column[first : first + count] for column in self._eval_order[split])
-        return self._test_examples.rows(tests, ids, self.symmetries, self.side)
+        return self._test_examples.samples(tests, ids, self.symmetries, self.side)
 
     def scorer(self, split: str) -> Votes:
         """Return the metric of the majority vote over the augmentations of each test input."""
@@ -284,8 +284,8 @@ class ARC(PuzzleData):
         if split == "train":
             examples = self._train_examples
             ids = self.symmetries.first[examples.tasks]
-            return examples.rows(np.arange(len(ids)), ids, self.symmetries, self.side)
-        return self.eval_rows(split, 0, self.eval_size(split))
+            return examples.samples(np.arange(len(ids)), ids, self.symmetries, self.side)
+        return self.eval_samples(split, 0, self.eval_size(split))
 
     def published(self, split: str) -> Samples:
         """Return the samples without augmentation; "val" is empty, since its test inputs are those of "test"."""
@@ -293,11 +293,11 @@ class ARC(PuzzleData):
             return self.load("train")
         examples = self._test_examples
         tests = np.arange(len(examples.tasks) if split == "test" else 0)
-        return examples.rows(tests, self.symmetries.first[examples.tasks[tests]], self.symmetries, self.side)
+        return examples.samples(tests, self.symmetries.first[examples.tasks[tests]], self.symmetries, self.side)
 
-    def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
+    def symmetry_keys(self, samples: Samples) -> NDArray[np.uint64]:
         """Return a hash of each pair, since two tasks may have equal inputs and different outputs."""
-        return hash_bytes(map(bytes, np.column_stack([rows.inputs, rows.labels])))
+        return hash_bytes(map(bytes, np.column_stack([samples.inputs, samples.labels])))
 
     # -- text ---------------------------------------------------------------------------------------------------------
 
@@ -319,10 +319,10 @@ class ARC(PuzzleData):
         """Return the grid as JSON on one line; ``[]`` if there is none."""
         return write_grid(crop(tokens).grid(0))
 
-    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+    def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         """Return the grid of the answer, to the right of that of the question; in colour or as digits."""
         boards = [answer] if question is None else [question, answer]
-        return draw_grids([crop(board).grid(0) for board in boards], color)
+        return render_grids([crop(board).grid(0) for board in boards], color)
 
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
         """Check the form of an answer; more would require the rule of its task."""

@@ -36,7 +36,7 @@ class Examples(NamedTuple):
             np.array([index for index, _, _ in numbered], dtype=np.int64),
         )
 
-    def rows(
+    def samples(
         self, index: Integers, ids: Integers, symmetries: Augmentations, side: int, shift: Shift | None = None
     ) -> Samples:
         """Return the samples of examples under the symmetries of puzzle ids.

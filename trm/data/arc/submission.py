@@ -36,7 +36,7 @@ def check_submission(submission: Any, puzzles: Sequence[Puzzle]) -> None:
     Raises:
         InputError: if an entry is missing, superfluous or malformed; the message names the first.
     """
-    wanted = {puzzle.name: len(puzzle.asked) for puzzle in puzzles if puzzle.asked}
+    wanted = {puzzle.name: len(puzzle.test_inputs) for puzzle in puzzles if puzzle.test_inputs}
     if not isinstance(submission, dict):
         raise InputError(f"the submission is a {type(submission).__name__}, but must be an object from tasks to lists")
     for name in wanted.keys() ^ submission.keys():

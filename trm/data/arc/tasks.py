@@ -40,14 +40,14 @@ class Puzzle(NamedTuple):
     """A task without its withheld outputs; training, augmentation and puzzle ids depend on nothing else."""
 
     name: str
-    shown: list[tuple[Grid, Grid]]
+    train_pairs: list[tuple[Grid, Grid]]
     """Inputs and outputs to train on."""
-    asked: list[Grid]
+    test_inputs: list[Grid]
     """Test inputs to answer; empty if the task is only trained on."""
 
 
 class Solutions(dict[str, list[Grid | None]]):
-    """The withheld outputs by task, in the order of ``Puzzle.asked``; for evaluation only."""
+    """The withheld outputs by task, in the order of ``Puzzle.test_inputs``; for evaluation only."""
 
 
 def withhold(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> tuple[list[Puzzle], Solutions]:
@@ -168,11 +168,11 @@ def _refuse_leaks(puzzles: Sequence[Puzzle], solutions: Solutions, test_subset: 
     withheld = {
         key(question, answer): puzzle.name
         for puzzle in puzzles
-        for question, answer in zip(puzzle.asked, solutions.get(puzzle.name, []), strict=False)
+        for question, answer in zip(puzzle.test_inputs, solutions.get(puzzle.name, []), strict=False)
         if answer is not None
     }
     for puzzle in puzzles:
-        for pair in puzzle.shown:
+        for pair in puzzle.train_pairs:
             name = withheld.get(key(*pair), puzzle.name)
             if {name, puzzle.name} == PUBLISHED_TWICE:
                 rank_zero_info(f"ARC as published: task {name} of {test_subset} is trained on as task {puzzle.name}.")

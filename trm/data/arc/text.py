@@ -35,7 +35,7 @@ def write_grid(grid: Grid) -> str:
     return json.dumps(grid.tolist(), separators=(",", ":"))
 
 
-def draw_grids(grids: list[Grid], color: bool) -> str:
+def render_grids(grids: list[Grid], color: bool) -> str:
     """Return grids side by side, as digits or, with ``color``, as coloured cells of a terminal."""
     height = max(len(grid) for grid in grids)
     lines = []

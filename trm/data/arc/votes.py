@@ -71,12 +71,12 @@ class Votes(Metric):
         super().__init__()
         self.augmentations = augmentations
         self.names = [puzzle.name for puzzle in puzzles]
-        self.tasks = np.repeat(np.arange(len(puzzles)), [len(puzzle.asked) for puzzle in puzzles])  # (J,)
+        self.tasks = np.repeat(np.arange(len(puzzles)), [len(puzzle.test_inputs) for puzzle in puzzles])  # (J,)
         self.counted = np.ones(len(self.tasks), dtype=np.bool_) if counted is None else counted
-        asked = Grids.stack([question for puzzle in puzzles for question in puzzle.asked])
+        asked = Grids.stack([question for puzzle in puzzles for question in puzzle.test_inputs])
         # There is one box for each distinct test input of a task; a ballot contains the index of its box.
         self.keys, self.boxes = np.unique(_keys(self.tasks, asked.hashes()), return_inverse=True)
-        answers = [answer for puzzle in puzzles if puzzle.asked for answer in solutions[puzzle.name]]
+        answers = [answer for puzzle in puzzles if puzzle.test_inputs for answer in solutions[puzzle.name]]
         known = [answer for answer in answers if answer is not None]
         self.answers = Grids.stack(known).hashes() if len(known) == len(self.tasks) else None  # (J,)
         # A ballot is (box, hash of the answer, votes, sum of confidences, height, width), int64; the cells of all

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from trm.data.base import PuzzleData
 from trm.data.cache import cache_folder
-from trm.data.corruption import Kind
+from trm.data.corruption import Corruption
 from trm.data.maze.complete import most_probable_path
 from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
 from trm.data.maze.paths import (
@@ -124,19 +124,19 @@ class Maze(PuzzleData):
         """Return a split of the source."""
         if self.source == "generate":
             questions = generated(split, self.size, self.counts, self.kind, self.min_moves, self.seed, self.root)
-            return self._rows(questions, self._label(questions))
-        return self._rows(*tabled(split, self.size, self.counts, self.source, self.label_rule, self.seed, self.root))
+            return self._samples(questions, self._label(questions))
+        return self._samples(*tabled(split, self.size, self.counts, self.source, self.label_rule, self.seed, self.root))
 
-    def augment(self, rows: Samples, generator: DrawGenerator) -> Samples:
+    def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return each maze under a random one of the 8 symmetries of the square."""
         if self.symmetries == "none":
-            return rows
+            return samples
         number = sum(generator.coins().astype(np.intp) << bit for bit in range(3))
         source = symmetry_cells(self.size)[number]  # (count, L): the source of each cell
-        questions = np.take_along_axis(rows.inputs, source, axis=1)
+        questions = np.take_along_axis(samples.inputs, source, axis=1)
         if self.symmetries == "official":
-            return Samples(questions, np.take_along_axis(rows.labels, source, axis=1), rows.puzzle_ids)
-        return self._rows(questions, self._label(questions))
+            return Samples(questions, np.take_along_axis(samples.labels, source, axis=1), samples.puzzle_ids)
+        return self._samples(questions, self._label(questions))
 
     def views(self, count: int, seed: int = 0) -> Views:
         """Return ``count`` of the 8 symmetries of the square, the identity first.
@@ -185,7 +185,7 @@ class Maze(PuzzleData):
         """
         return "".join(("?" + SYMBOLS)[token] for token in tokens).replace(" ", ".")
 
-    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+    def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         """Return a maze, one line per row; with ``color``, the path is green."""
         cells = [("?" + SYMBOLS)[token] for token in answer]
         if color:
@@ -214,35 +214,37 @@ class Maze(PuzzleData):
         answer = most_probable_path(question.reshape(self.size, self.size), gains)
         return None if answer is None else Completion(answer.ravel(), 0)
 
-    def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
+    def symmetry_keys(self, samples: Samples) -> NDArray[np.uint64]:
         """Return a hash of each maze's walls, equal for symmetric mazes."""
-        return hash_bytes(layout_keys(self._grid(rows.inputs)))
+        return hash_bytes(layout_keys(self._grid(samples.inputs)))
 
-    def faults(self, rows: Samples) -> dict[str, int]:
+    def faults(self, samples: Samples) -> dict[str, int]:
         """Return the numbers of unsolvable mazes, wrong answers, and answers that do not follow ``label_rule``."""
-        solvable = np.array([not fault for fault in find_faults(self._grid(rows.inputs))], dtype=np.bool_)
-        rows = rows.take(solvable)
+        solvable = np.array([not fault for fault in find_faults(self._grid(samples.inputs))], dtype=np.bool_)
+        samples = samples.take(solvable)
         others = 0
-        if self.label_rule is not None and len(rows.inputs):
-            others = int((self._label(rows.inputs).reshape(rows.labels.shape) != rows.labels).any(axis=1).sum())
+        if self.label_rule is not None and len(samples.inputs):
+            others = int(
+                (self._label(samples.inputs).reshape(samples.labels.shape) != samples.labels).any(axis=1).sum()
+            )
         return {
             "questions without a solution": int((~solvable).sum()),
-            **super().faults(rows),
+            **super().faults(samples),
             "answers that do not follow the label rule": others,
         }
 
-    def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
+    def replacements(self, kind: Corruption, samples: Samples) -> NDArray[np.bool_]:
         """Return the replacements; a maze shows walls and free cells alike, so it has no blank cells.
 
         A wall on the path is wrong, a removed wall is missing, a wall beside the path is an extra hint, and a second
         start or goal is contradictory.
         """
         if kind == "unused":
-            return super().changes(kind, rows)
-        free, on_path = rows.inputs == FREE, rows.labels == PATH
+            return super().replacements(kind, samples)
+        free, on_path = samples.inputs == FREE, samples.labels == PATH
         cells, news = {
             "wrong": (free & on_path, (WALL,)),
-            "missing": (rows.inputs == WALL, (FREE,)),
+            "missing": (samples.inputs == WALL, (FREE,)),
             "extra": (free & ~on_path, (WALL,)),
             "contradictory": (free, (START, GOAL)),
         }[kind]
@@ -254,6 +256,6 @@ class Maze(PuzzleData):
     def _label(self, questions: Tokens) -> Tokens:
         return LABEL_RULES[str(self.label_rule)](self._grid(questions))
 
-    def _rows(self, questions: Tokens, answers: Tokens) -> Samples:
+    def _samples(self, questions: Tokens, answers: Tokens) -> Samples:
         shape = (-1, self.seq_len)
         return Samples(questions.reshape(shape), answers.reshape(shape), np.zeros(len(questions), dtype=np.int32))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from trm.data.base import PuzzleData
 from trm.data.cache import cache_folder
-from trm.data.corruption import Kind
+from trm.data.corruption import Corruption
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, name_cell
 from trm.data.sampling import DrawGenerator
 from trm.data.sudoku.complete import first_solutions
@@ -96,18 +96,18 @@ class Sudoku(PuzzleData):
         questions, answers = (board + np.uint8(1) for board in boards)
         return Samples(questions, answers, np.zeros(len(questions), dtype=np.int32))
 
-    def augment(self, rows: Samples, generator: DrawGenerator) -> Samples:
+    def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return each board under a random symmetry, some of them made easier."""
         if self.symmetries:
-            views, each = self._symmetries(generator, len(rows.inputs)), np.arange(len(rows.inputs))
-            rows = Samples(views.apply(rows.inputs, each), views.apply(rows.labels, each), rows.puzzle_ids)
-        return self._made_easier(rows, generator) if self.easier else rows
+            views, each = self._symmetries(generator, len(samples.inputs)), np.arange(len(samples.inputs))
+            samples = Samples(views.apply(samples.inputs, each), views.apply(samples.labels, each), samples.puzzle_ids)
+        return self._made_easier(samples, generator) if self.easier else samples
 
-    def _made_easier(self, rows: Samples, generator: DrawGenerator) -> Samples:
+    def _made_easier(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Fill in a random part of the blanks of a random share ``easier`` of the boards."""
         chances = generator.uniforms(2 + self.seq_len)  # (N, 2 + L): whether, how much, and in which cells
         filled = (chances[:, :1] < self.easier) & (chances[:, 2:] < chances[:, 1:2])  # (N, L)
-        return rows._replace(inputs=np.where(filled, rows.labels, rows.inputs))
+        return samples._replace(inputs=np.where(filled, samples.labels, samples.inputs))
 
     def views(self, count: int, seed: int = 0) -> Views:
         """Return random symmetries of the board, the identity first."""
@@ -156,7 +156,7 @@ class Sudoku(PuzzleData):
         """Return a board on one line, "." for a blank."""
         return "".join(("?." + SYMBOLS)[token] for token in tokens)
 
-    def draw_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+    def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         """Return a board with its boxes; with ``color``, digits that are not givens are green."""
         size, (rows, cols) = self.size, (self.geometry.box_rows, self.geometry.box_cols)
         filled = np.zeros(self.seq_len, dtype=bool) if question is None else question == 1
@@ -201,33 +201,33 @@ class Sudoku(PuzzleData):
         boards, guesses = first_solutions(question[None] - np.uint8(1), logs[None, :, 2:], self.geometry)
         return Completion(boards[0] + np.uint8(1), int(guesses[0])) if boards.all() else None
 
-    def symmetry_keys(self, rows: Samples) -> NDArray[np.uint64]:
+    def symmetry_keys(self, samples: Samples) -> NDArray[np.uint64]:
         """Return a hash of clues and solution, equal for symmetric puzzles; of the question if the answer is wrong."""
-        questions, answers = rows.inputs - np.uint8(1), rows.labels - np.uint8(1)
-        keys = super().symmetry_keys(rows).copy()
+        questions, answers = samples.inputs - np.uint8(1), samples.labels - np.uint8(1)
+        keys = super().symmetry_keys(samples).copy()
         complete = is_valid_grid(answers, self.size)
         keys[complete] = fingerprint(questions[complete], answers[complete], self.size, grid_only=False)
         return keys
 
-    def faults(self, rows: Samples) -> dict[str, int]:
+    def faults(self, samples: Samples) -> dict[str, int]:
         """Return the numbers of wrong answers, and of questions not proven to have exactly one solution."""
-        counts = solve(rows.inputs - np.uint8(1), self.size).counts
+        counts = solve(samples.inputs - np.uint8(1), self.size).counts
         unsolvable, several, open_ = (int((counts == count).sum()) for count in (0, 2, -1))
-        return super().faults(rows) | {
+        return super().faults(samples) | {
             "questions without a solution": unsolvable,
             "questions with several solutions": several,
             "questions too hard to prove": open_,
         }
 
-    def changes(self, kind: Kind, rows: Samples) -> NDArray[np.bool_]:
+    def replacements(self, kind: Corruption, samples: Samples) -> NDArray[np.bool_]:
         """Return the replacements; in a blank, a digit that is given in its row, column or box is contradictory."""
         if kind != "contradictory":
-            return super().changes(kind, rows)
-        given = rows.inputs[..., None] == np.arange(self.vocab_size)  # (N, L, V)
+            return super().replacements(kind, samples)
+        given = samples.inputs[..., None] == np.arange(self.vocab_size)  # (N, L, V)
         given[..., :2] = False
         in_unit = given[:, self.geometry.units].any(2)  # (N, units, V)
         near = in_unit[:, self.geometry.cell_units].any(2)  # (N, L, V)
-        return np.asarray(near & (rows.inputs == 1)[..., None])
+        return np.asarray(near & (samples.inputs == 1)[..., None])
 
     def _broken_rule(self, board: NDArray[np.uint8]) -> str:
         """Return the first repeated digit of a row, column or box in words; an empty string if there is none."""

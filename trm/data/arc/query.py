@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.arc.augment import draw_augmentations
+from trm.data.arc.augment import choose_augmentations
 from trm.data.arc.datamodule import ARC
 from trm.data.arc.examples import Examples
 from trm.data.arc.grids import Grid
@@ -15,10 +15,10 @@ from trm.data.samples import Samples
 from trm.errors import InputError
 
 
-class Question(NamedTuple):
+class TaskQuery(NamedTuple):
     """Samples of one task, and the votes on their answers."""
 
-    rows: Samples
+    samples: Samples
     """Test inputs under each symmetry, with the puzzle ids that the model was trained on, (N, ...)."""
     ids: NDArray[np.int32]
     """Puzzle ids in ``votes``, (N,)."""
@@ -40,7 +40,7 @@ def refuse_changed_tasks(data: ARC, num_puzzles: int) -> None:
         )
 
 
-def ask(data: ARC, task: Task, views: int) -> Question:
+def query_task(data: ARC, task: Task, views: int) -> TaskQuery:
     """Return the samples of a task: every test input under at most ``views`` symmetries.
 
     A task is known if the model was trained on a task with its name or with its train pairs. Outputs of test pairs are
@@ -59,7 +59,7 @@ def ask(data: ARC, task: Task, views: int) -> Question:
     if index is None:
         shown = [(pair.input, pair.output) for pair in task.train if pair.output is not None]
         puzzles = [Puzzle(task.name, shown, inputs)]
-        symmetries = draw_augmentations(puzzles, views - 1, data.seed)
+        symmetries = choose_augmentations(puzzles, views - 1, data.seed)
     else:
         puzzles = [Puzzle(puzzle.name, [], []) for puzzle in data.puzzles]
         puzzles[index] = Puzzle(task.name, [], inputs)
@@ -69,10 +69,10 @@ def ask(data: ARC, task: Task, views: int) -> Question:
     tests = np.repeat(np.arange(len(inputs)), len(ids))
     ids = np.tile(ids, len(inputs)).astype(np.int32)
     answers: list[tuple[Grid, Grid | None]] = list(zip(inputs, outputs, strict=True))
-    rows = Examples.collect([answers]).rows(tests, ids, symmetries, data.side)
+    samples = Examples.collect([answers]).samples(tests, ids, symmetries, data.side)
     if index is None:
-        rows = rows._replace(puzzle_ids=np.zeros_like(ids))
-    return Question(rows, ids, Votes(puzzles, Solutions({task.name: outputs}), symmetries), index is not None)
+        samples = samples._replace(puzzle_ids=np.zeros_like(ids))
+    return TaskQuery(samples, ids, Votes(puzzles, Solutions({task.name: outputs}), symmetries), index is not None)
 
 
 def _find(data: ARC, task: Task) -> int | None:
@@ -86,6 +86,6 @@ def _find(data: ARC, task: Task) -> int | None:
             return index
     pairs = {key(*pair) for pair in task.train}
     for index, puzzle in enumerate(data.puzzles):
-        if pairs <= {key(*pair) for pair in puzzle.shown}:
+        if pairs <= {key(*pair) for pair in puzzle.train_pairs}:
             return index
     return None

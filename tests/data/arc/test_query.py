@@ -11,7 +11,7 @@ from tasks import Files
 
 from trm.cli.main import main
 from trm.data.arc import ARC
-from trm.data.arc.ask import ask
+from trm.data.arc.query import query_task
 from trm.data.arc.sources import read_task
 from trm.data.samples import to_batch
 from trm.inference import Answers
@@ -21,12 +21,12 @@ from trm.nn import TRM
 def test_right_answers_win_under_every_symmetry(small: Callable[..., ARC], tmp_path: Path) -> None:
     data = small()
     task = read_task(tmp_path / "evaluation" / "four.json")
-    question = ask(data, task, views=4)
+    question = query_task(data, task, views=4)
     assert question.known
     assert len(question.ids) == 2 * 4
-    assert np.array_equal(question.rows.puzzle_ids, question.ids)
-    batch = to_batch(question.rows)
-    question.votes.update(torch.from_numpy(question.rows.labels), torch.zeros(8), batch)
+    assert np.array_equal(question.samples.puzzle_ids, question.ids)
+    batch = to_batch(question.samples)
+    question.votes.update(torch.from_numpy(question.samples.labels), torch.zeros(8), batch)
     submission, unanswered = question.votes.submission()
     assert unanswered == 0
     assert [attempts["attempt_1"] for attempts in submission["four"]] == [pair.output.tolist() for pair in task.test]
@@ -36,11 +36,11 @@ def test_right_answers_win_under_every_symmetry(small: Callable[..., ARC], tmp_p
 def test_a_renamed_task_is_known_by_its_pairs_and_a_new_one_is_not(small: Callable[..., ARC], tmp_path: Path) -> None:
     data = small()
     task = read_task(tmp_path / "evaluation" / "four.json")
-    assert ask(data, task._replace(name="renamed"), views=2).known
+    assert query_task(data, task._replace(name="renamed"), views=2).known
     stranger = task._replace(name="new", train=task.test)
-    question = ask(data, stranger, views=3)
+    question = query_task(data, stranger, views=3)
     assert not question.known
-    assert not question.rows.puzzle_ids.any()
+    assert not question.samples.puzzle_ids.any()
     assert question.ids.tolist() == [1, 2, 3] * 2
 
 
@@ -115,7 +115,7 @@ def test_a_file_that_is_no_task_is_refused(
 def test_the_name_decides_before_the_pairs_and_the_outputs_count(small: Callable[..., ARC], tmp_path: Path) -> None:
     data = small()
     one, four = (read_task(tmp_path / path) for path in ("training/one.json", "evaluation/four.json"))
-    named = ask(data, four._replace(train=one.train), views=1)  # its pairs are those of an earlier puzzle
-    assert named.ids.tolist() == ask(data, four, views=1).ids.tolist()
+    named = query_task(data, four._replace(train=one.train), views=1)  # its pairs are those of an earlier puzzle
+    assert named.ids.tolist() == query_task(data, four, views=1).ids.tolist()
     other = [pair._replace(output=pair.output + np.uint8(1)) for pair in four.train if pair.output is not None]
-    assert not ask(data, four._replace(name="other", train=other), views=1).known
+    assert not query_task(data, four._replace(name="other", train=other), views=1).known
