@@ -34,7 +34,7 @@ def test_generated_puzzles_leave_the_working_directory_alone(monkeypatch: pytest
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("TRM_CACHE", str(tmp_path / "cache"))
     data = Sudoku(4, train_size=3, val_size=0, test_size=1, clues=(8, 8))
-    assert len(data.rows("train").inputs) == 3
+    assert len(data.samples("train").inputs) == 3
     assert not list(Path.cwd().iterdir())
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npz"]
 
