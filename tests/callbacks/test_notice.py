@@ -14,24 +14,27 @@ from trm.callbacks.notice import SMALLER, RunNotice, duration, estimate_step, pr
 from trm.nn.flops import count_flops
 
 
-def said(caplog: pytest.LogCaptureFixture, **arguments: Any) -> list[str]:
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is said before the first step."""
     lines: list[str] = []
+    before: list[str] = []
 
     class Before(Callback):
         def on_sanity_check_start(self, *_: Any) -> None:
-            lines.extend(record.getMessage() for record in caplog.records if record.filename == "notice.py")
+            before.extend(lines)
 
-    with caplog.at_level("INFO"):
-        trainer = quiet_trainer(max_steps=6, limit_train_batches=2, callbacks=[Before(), RunNotice()], **arguments)
-        trainer.fit(small_module(), Guess(slots=4))
+    monkeypatch.setattr(notice, "rank_zero_info", lines.append)
+    quiet_trainer(max_steps=6, limit_train_batches=2, callbacks=[Before(), RunNotice()]).fit(
+        small_module(), Guess(slots=4)
+    )
+    assert lines == before
     return lines
 
 
 def test_it_says_parameters_slots_operations_memory_and_time_before_anything_is_evaluated(
-    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    what, cost, duration_ = said(caplog)
+    what, cost, duration_ = said(monkeypatch)
     module = small_module()
     parameters = sum(parameter.numel() for parameter in module.parameters())
     assert what == f"trm: {parameters:,} parameters, 4 slots, 6 steps"
@@ -42,13 +45,12 @@ def test_it_says_parameters_slots_operations_memory_and_time_before_anything_is_
 
 
 def test_a_step_of_many_seconds_is_told_a_smaller_configuration(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(notice, "product_speed", lambda *_: 1000.0)  # operations per second
-    assert said(caplog)[-1].endswith("a smaller network or fewer slots suit a laptop")
+    assert said(monkeypatch)[-1].endswith("a smaller network or fewer slots suit a laptop")
     monkeypatch.setitem(SMALLER, "Guess", "configs/mine.yaml")
-    caplog.clear()
-    assert said(caplog)[-1].endswith("; configs/mine.yaml suits a laptop")
+    assert said(monkeypatch)[-1].endswith("; configs/mine.yaml suits a laptop")
 
 
 def test_the_smaller_configurations_exist() -> None:
