@@ -12,10 +12,10 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  questions: $(QUESTIONS)" | fold -sw 110
 
-install: .venv/installed ## Make .venv with the trm command: 370 MB to download for a CPU, gigabytes with CUDA
+install: .venv/installed ## Make .venv with the trm command: 400 MB to download for a CPU, gigabytes with CUDA
 
 .venv/installed: pyproject.toml constraints.txt
-	@echo "Installing trm and 98 packages into .venv: 370 MB to download for a CPU; gigabytes more where pip picks CUDA."
+	@echo "Installing trm and what it needs into .venv: 400 MB to download for a CPU, gigabytes more where pip picks CUDA."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
