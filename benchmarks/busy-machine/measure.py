@@ -1,27 +1,37 @@
-"""How much slower training becomes when another process uses one core, by the number of threads and how they wait.
+"""Measure how much slower training gets when another process uses one core: ``make bench-busy-machine``.
 
-    make bench-busy-machine
-
-A process for each network and setting stands ready. They take turns of two seconds, first on the machine as it is, then
-beside a busy loop, so that whatever else the machine does meets all of them alike. Writes data.json and the table of
-README.md.
+A process for each network and setting of the threads stands ready. They take turns of two seconds, first on the machine
+as it is, then beside a busy loop, so that whatever else the machine does meets all of them alike. Takes 4 minutes on 2
+cores.
 """
 
+import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
+import yaml
+from lightning.pytorch import Trainer
+
+from trm.analysis.report import table
+from trm.bench.loop import BareLoop
+from trm.callbacks.threads import threads_for
+from trm.data import Sudoku
+from trm.module import TRMModule
+from trm.provenance import environment
+
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
-SECONDS, REPEATS = 2.0, 3
 
 NETWORKS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "quickstart (64 channels, 64 slots)": ("quickstart.yaml", {}, {}),
@@ -40,17 +50,20 @@ SETTINGS: dict[str, dict[str, str]] = {
 VARIABLES = {"OMP_NUM_THREADS", *(name for setting in SETTINGS.values() for name in setting)}
 
 
+def tables() -> dict[str, str]:
+    """Return the table of the committed results: medians, with the range of the turns."""
+    facts = json.loads((HERE / "data.json").read_text())
+    lines = []
+    for network, settings in facts["steps_per_second"].items():
+        for setting, rates in settings.items():
+            quiet, busy = median(rates["quiet"]), median(rates["busy"])
+            cells = (f"{median(each):.3g} ({min(each):.2g} to {max(each):.2g})" for each in rates.values())
+            lines.append([network, setting, *cells, f"{quiet / busy:.1f} times"])
+    return {"speed": table(["network", "threads", "steps/s, quiet", "steps/s, one core busy", "slower"], lines)}
+
+
 def serve(network: str) -> None:
     """Train a network for as many seconds as each line of the standard input says; print steps per second."""
-    import torch
-    import yaml
-    from lightning.pytorch import Trainer
-
-    from trm.bench.loop import BareLoop
-    from trm.callbacks.threads import threads_for
-    from trm.data import Sudoku
-    from trm.module import TRMModule
-
     file, model, data = NETWORKS[network]
     config = yaml.safe_load((PROJECT / "configs" / file).read_text())
     boards: dict[str, Any] = {"source": "generate", "train_size": 500, "val_size": 0, "test_size": 0}
@@ -68,56 +81,60 @@ def serve(network: str) -> None:
         print(steps / (time.perf_counter() - start), flush=True)
 
 
-def measure() -> dict[str, Any]:
+@contextmanager
+def busy_loop() -> Iterator[None]:
+    """Use one core."""
+    loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        loop.kill()
+        loop.wait()
+
+
+def measure(networks: Sequence[str], seconds: float, repeats: int) -> dict[str, Any]:
     """Let all processes take turns; return steps per second of each, quiet and busy, and the threads of each."""
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    command = [sys.executable, "-W", "ignore", __file__]
+    command = [sys.executable, "-W", "ignore", __file__, "--serve"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     servers = {
         (network, setting): subprocess.Popen([*command, network], text=True, env={**clean, **variables}, **pipes)
-        for network, (setting, variables) in product(NETWORKS, SETTINGS.items())
+        for network, (setting, variables) in product(networks, SETTINGS.items())
     }
     threads = {key: _line(server).split() for key, server in servers.items()}
     found: dict[str, Any] = defaultdict(lambda: defaultdict(lambda: {"quiet": [], "busy": []}))
     try:
-        for _, load in product(range(REPEATS), ("quiet", "busy")):
-            beside = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if load == "busy" else None
-            for (network, setting), server in servers.items():
-                server.stdin.write(f"{SECONDS}\n")  # type: ignore[union-attr]
-                server.stdin.flush()  # type: ignore[union-attr]
-                found[network][setting][load].append(float(_line(server)))
-            if beside:
-                beside.kill()
-                beside.wait()
+        for _, load in product(range(repeats), ("quiet", "busy")):
+            with busy_loop() if load == "busy" else nullcontext():
+                for (network, setting), server in servers.items():
+                    server.stdin.write(f"{seconds}\n")  # type: ignore[union-attr]
+                    server.stdin.flush()  # type: ignore[union-attr]
+                    found[network][setting][load].append(float(_line(server)))
     finally:
         for server in servers.values():
             server.kill()
+            server.communicate()  # closes its pipes
     chosen = {network: int(threads[network, setting][1]) for network, setting in servers}
-    return {"machine": _machine(), "threads_chosen": chosen, "steps_per_second": found}
+    facts = environment(torch.device("cpu"))
+    del facts["threads"]  # each process has its own
+    return {"machine": facts, "threads_chosen": chosen, "steps_per_second": found}
 
 
-def table(data: dict[str, Any]) -> str:
-    """Return medians with their range, as a table in Markdown."""
-    lines = ["| network | threads | quiet, steps/s | one core busy, steps/s | slower |", "|---|---|---|---|---|"]
-    for network, settings in data["steps_per_second"].items():
-        for setting, rates in settings.items():
-            quiet, busy = median(rates["quiet"]), median(rates["busy"])
-            cells = (f"{median(r):.3g} ({min(r):.2g} to {max(r):.2g})" for r in (rates["quiet"], rates["busy"]))
-            lines.append(f"| {network} | {setting} | {' | '.join(cells)} | {quiet / busy:.2f} x |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Measure, and write what was found."""
-    if len(sys.argv) > 1:
-        serve(sys.argv[1])
-        return
-    data = measure()
-    (HERE / "data.json").write_text(json.dumps(data, indent=1) + "\n")
-    readme = HERE / "README.md"
-    marked = re.compile("(<!-- table -->\n).*?(\n<!-- end -->)", re.DOTALL)
-    readme.write_text(marked.sub(lambda found: f"{found[1]}{table(data)}{found[2]}", readme.read_text()))
-    print(table(data))
+def main(argv: list[str] | None = None) -> int:
+    """Measure, and write ``data.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a turn")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of each process, quiet and busy")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="what to train")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
+    parser.add_argument("--serve", choices=NETWORKS, help=argparse.SUPPRESS)  # one of the processes
+    given = parser.parse_args(argv)
+    if given.serve:
+        serve(given.serve)
+        return 0
+    facts = measure(given.networks, given.seconds, given.repeats)
+    (given.into / "data.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return 0
 
 
 def _line(server: "subprocess.Popen[str]") -> str:
@@ -128,13 +145,5 @@ def _line(server: "subprocess.Popen[str]") -> str:
     return line
 
 
-def _machine() -> dict[str, Any]:
-    import torch
-
-    from trm.provenance import processor
-
-    return {"cpu": processor(), "cores": os.cpu_count(), "torch": torch.__version__, "date": time.strftime("%F")}
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -87,6 +87,20 @@ def test_memory_is_measured_in_processes_of_their_own(tmp_path: Path, monkeypatc
     assert benchmark.tables()["memory"].splitlines()[2].startswith("| 1 | ")
 
 
+@pytest.mark.slow
+def test_every_setting_of_threads_takes_its_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = script("busy-machine")
+    (tiny,) = (name for name in benchmark.NETWORKS if name.startswith("quickstart (64"))
+    assert benchmark.main(["--seconds=0.01", "--repeats=1", "--networks", tiny, f"--into={tmp_path}"]) == 0
+    facts = json.loads((tmp_path / "data.json").read_text())
+    assert facts["threads_chosen"] == {tiny: 1}
+    rates = facts["steps_per_second"][tiny]
+    assert rates.keys() == benchmark.SETTINGS.keys()
+    assert all(rate > 0 for turns in rates.values() for load in ("quiet", "busy") for rate in turns[load])
+    monkeypatch.setattr(benchmark, "HERE", tmp_path)
+    assert benchmark.tables()["speed"].count("\n") > len(benchmark.SETTINGS)
+
+
 def test_two_runs_that_nobody_kills_end_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = script("kills")
     assert benchmark.main(["--kills=0", "--steps=8", f"--into={tmp_path}"]) == 0
