@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trm.solver import Solver as Solver
     from trm.solver import load as load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "ARC": "trm.data",

@@ -13,11 +13,13 @@ from lightning.pytorch.cli import LightningCLI
 from paths import REPO
 from processes import run
 
+from trm.classes import parameters_of
 from trm.cli.arrange import EARLY_EXIT, NETWORK, RECIPE
 from trm.cli.lightning import TRMCLI, TRMTrainer
 from trm.cli.main import main
 from trm.data import PuzzleData, Sudoku
 from trm.module import TRMModule
+from trm.nn import TRM
 
 QUICKSTART = ["--config", str(REPO / "configs" / "quickstart.yaml"), *FOUR]
 SCRIPT = """
@@ -141,8 +143,8 @@ def test_help_has_groups_and_every_option(capsys: pytest.CaptureFixture[str]) ->
         "trainer",
         "trainer, seldom changed",
     ]
-    given = {"vocab_size", "seq_len", "num_puzzles", "self"}  # by the data
-    names = [f"model.{name}" for name in inspect.signature(TRMModule.__init__).parameters.keys() - given]
+    given = {"vocab_size", "seq_len", "num_puzzles"}  # by the data
+    names = [f"model.{name}" for name in {*parameters_of(TRMModule), *parameters_of(TRM)} - given]
     names += [f"trainer.{name}" for name in inspect.signature(Trainer.__init__).parameters.keys() - {"self"}]
     for name in [*names, "weights", "ckpt_path", "data", "config", "seed_everything", "print_config"]:
         assert len(re.findall(rf"^  (?:-c CONFIG, )?--{re.escape(name)}(?: |$|,)", printed, flags=re.MULTILINE)) == 1, (
@@ -152,4 +154,4 @@ def test_help_has_groups_and_every_option(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_groups_name_options_that_exist() -> None:
-    assert {*NETWORK, *EARLY_EXIT, *RECIPE} <= inspect.signature(TRMModule.__init__).parameters.keys()
+    assert {*NETWORK, *EARLY_EXIT, *RECIPE} <= {*parameters_of(TRMModule), *parameters_of(TRM)}

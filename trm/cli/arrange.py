@@ -5,7 +5,17 @@ import re
 from collections.abc import Iterable, Iterator
 
 NETWORK = (
-    *("network", "hidden_size", "num_layers", "num_heads", "expansion", "multiple_of", "mixer", "positions"),
+    *(
+        "network",
+        "network_args",
+        "hidden_size",
+        "num_layers",
+        "num_heads",
+        "expansion",
+        "multiple_of",
+        "mixer",
+        "positions",
+    ),
     *("cycles", "latent_steps", "puzzle_tokens", "puzzle_size"),
 )
 EARLY_EXIT = ("halt", "halt_threshold")
