@@ -84,6 +84,8 @@ class _RMSNorm(torch.autograd.Function):
 def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
     """Scale an axis to a root mean square of one; no weight, no bias, no centring."""
     if eager_on_cpu(x):
+        if not torch.is_grad_enabled():
+            return _RMSNorm.forward(x, dim)[0]  # without the cost of entering autograd
         out: Tensor = _RMSNorm.apply(x, dim)[0]  # type: ignore[no-untyped-call]
         return out
     if dim == -1:
