@@ -116,7 +116,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert main(["data", "check", "--config", str(config), *sizes]) == 0
     assert "nothing is wrong" in capsys.readouterr().out
     assert main(["data", "check", "--config", str(config), *sizes, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["rows"]["train"] == 20
+    assert json.loads(capsys.readouterr().out)["samples"]["train"] == 20
     assert main(["data", "check", *sizes, f"--config={config}"]) == 0
     Path("none.yaml").write_text("data: {class_path: Sudoku, init_args: null}")
     wrong = ["data", "check", "--config", "none.yaml", "--data.size=4", "--data.source=.", "--json", *sizes]

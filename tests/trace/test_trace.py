@@ -404,5 +404,5 @@ def test_what_cannot_be_traced_is_refused(
 
 def test_a_puzzle_table_of_other_tasks_is_refused(tmp_path: Path) -> None:
     data = families(tmp_path)["arc"]
-    with pytest.raises(InputError, match="they have changed since"):
+    with pytest.raises(InputError, match="the tasks have changed since"):
         find(TRMModule(12, 900, data.num_puzzles + 1, hidden_size=16, num_heads=2, multiple_of=8), data, "test:0")

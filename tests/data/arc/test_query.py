@@ -86,7 +86,7 @@ def test_tasks_that_changed_since_training_are_refused(
     task = tmp_path / "evaluation" / "four.json"
     task.with_name("five.json").write_text(task.read_text().replace("0", "7"))
     assert main(["solve", str(checkpoint), str(task)]) == 2
-    assert "they have changed since" in capsys.readouterr().err
+    assert "the tasks have changed since" in capsys.readouterr().err
 
 
 def test_a_model_of_a_small_canvas_solves_what_fits_and_refuses_the_rest(
