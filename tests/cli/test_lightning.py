@@ -14,7 +14,7 @@ from paths import REPO
 from processes import run
 
 from trm.classes import parameters_of
-from trm.cli.arrange import EARLY_EXIT, NETWORK, RECIPE
+from trm.cli.arrange import EARLY_EXIT, RECIPE, network_options
 from trm.cli.lightning import TRMCLI, TRMTrainer
 from trm.cli.main import main
 from trm.data import PuzzleData, Sudoku
@@ -154,4 +154,4 @@ def test_help_has_groups_and_every_option(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_groups_name_options_that_exist() -> None:
-    assert {*NETWORK, *EARLY_EXIT, *RECIPE} <= {*parameters_of(TRMModule), *parameters_of(TRM)}
+    assert {*network_options(), *EARLY_EXIT, *RECIPE} <= {*parameters_of(TRMModule), *parameters_of(TRM)}

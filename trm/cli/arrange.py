@@ -4,23 +4,9 @@ import argparse
 import re
 from collections.abc import Iterable, Iterator
 
-NETWORK = (
-    *(
-        "network",
-        "network_args",
-        "hidden_size",
-        "num_layers",
-        "num_heads",
-        "expansion",
-        "multiple_of",
-        "mixer",
-        "positions",
-    ),
-    *("cycles", "latent_steps", "puzzle_tokens", "puzzle_size"),
-)
 EARLY_EXIT = ("halt", "halt_threshold")
 RECIPE = ("continue_loss", "gradient_steps", "conv", "halt_bias", "step_decay", "start_noise", "noise")
-"""Options of the model by group; those of training are the others."""
+"""Options of the model by group; those of the network are the arguments of ``TRM``, those of training the others."""
 
 TRAINER_FIRST = (
     *("max_steps", "max_epochs", "devices", "accelerator", "precision", "strategy", "num_nodes", "logger", "callbacks"),
@@ -37,6 +23,15 @@ IN_SHORT = {
     "print_config": "print the settings that result, as a configuration, and exit",
 }
 """Help of options that Lightning and jsonargparse explain at length."""
+
+
+def network_options() -> list[str]:
+    """Return the names of the options that say which network is built, in their order."""
+    from trm.classes import parameters_of
+    from trm.nn import TRM  # needs torch, which the help of most commands does without
+
+    return ["network", "network_args", *(name for name in parameters_of(TRM) if name not in RECIPE)]
+
 
 Groups = Iterator[tuple[str, str | None, list[argparse.Action]]]
 
@@ -55,7 +50,8 @@ def arrange(actions: Iterable[argparse.Action], own: str) -> Groups:
 
     model, trainer = of("model"), of("trainer")
     names = {action.dest: action.dest.removeprefix("model.") for action in model}
-    grouped = {"model", *NETWORK, *EARLY_EXIT, *RECIPE}
+    network = network_options()
+    grouped = {"model", *network, *EARLY_EXIT, *RECIPE}
     first = [action for name in TRAINER_FIRST for action in trainer if action.dest == f"trainer.{name}"]
     configured = {*model, *trainer, *of("data")}
     general = ("help", "config", "print_config", "seed_everything")
@@ -63,7 +59,7 @@ def arrange(actions: Iterable[argparse.Action], own: str) -> Groups:
         ("options", None, [action for action in listed if action.dest in general]),
         (f"this command ({own})", None, [a for a in listed if a not in configured and a.dest not in general]),
         ("data", "--data.help CLASS lists the settings of a family, such as --data.slots.", of("data")),
-        ("network", None, [a for name in ("model", *NETWORK) for a in model if names[a.dest] == name]),
+        ("network", None, [a for name in ("model", *network) for a in model if names[a.dest] == name]),
         ("training", None, [action for action in model if names[action.dest] not in grouped]),
         ("early exit", None, [action for action in model if names[action.dest] in EARLY_EXIT]),
         ("recipe switches", "Of the paper's ablations and later work.", [a for a in model if names[a.dest] in RECIPE]),
