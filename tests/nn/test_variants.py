@@ -75,7 +75,7 @@ def formula_steps(module: TRMModule, precision: str) -> list[dict[str, Any]]:
 
     def recorded_backward(loss: Tensor) -> None:
         backward(loss)
-        _, rows = module.core.puzzle_embedding._drawn
+        _, rows = module.core.puzzle_embedding._used
         grads = {name: parameter.grad.abs().sum().item() for name, parameter in module.core.named_parameters()}
         steps[-1].update(loss=loss.item(), grads=grads, rows=rows.grad.abs().sum(-1).tolist())
 

@@ -1,4 +1,4 @@
-"""The network, its variants and its losses; needs torch alone."""
+"""The network, its variants and its losses; the only dependency is torch."""
 
 from trm.nn.losses import Losses, answer_loss, continue_loss, halting_loss, solved, supervision_loss
 from trm.nn.network import TRM, State, StepOutput

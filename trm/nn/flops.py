@@ -1,4 +1,4 @@
-"""Floating-point operations of a supervision step, counted from the products and attention that are carried out."""
+"""Floating-point operations of a supervision step, counted while it runs."""
 
 import copy
 from collections import Counter
@@ -12,27 +12,28 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_backwa
 from trm.nn import TRM
 
 Product = tuple[int, int, int, int]
-"""Sizes (b, m, k, n) of b matrix products, (m, k) times (k, n) each, which take 2 b m k n operations."""
+"""Sizes (b, m, k, n) of b matrix products, each (m, k) times (k, n); together they take 2 b m k n operations."""
 
 
 class StepFlops(NamedTuple):
-    """Operations of one forward and backward pass: matrix products and attention, each multiply-add as two.
+    """Operations of a forward and a backward pass: matrix products and attention, a multiply-add counted as two.
 
-    Element-wise work, the loss, the optimizer and a continue loss are not in it. The backward pass of fused attention
-    computes the scores once more, which counts: these are operations carried out, not those a formula asks for.
+    Element-wise operations, the loss, the optimizer and the continue loss are not counted. The counts are of operations
+    that run, so they include the attention scores that the backward pass of fused attention computes again.
     """
 
     without_gradient: int
-    """Forward, of the cycles that are not differentiated."""
+    """Forward pass of the cycles that are not differentiated."""
     with_gradient: int
-    """Forward, of what is differentiated."""
+    """Forward pass of the cycle that is differentiated."""
     backward: int
+    """Backward pass."""
     products: Counter[Product]
-    """How often each product is carried out; attention is not in it."""
+    """Number of times that each matrix product runs, attention excluded."""
 
     @property
     def forward(self) -> int:
-        """All operations but those of the backward pass: a supervision step of solving."""
+        """Operations of the forward pass: a supervision step of inference."""
         return self.without_gradient + self.with_gradient
 
     @property
@@ -42,13 +43,13 @@ class StepFlops(NamedTuple):
 
 
 def count_flops(core: TRM, slots: int) -> StepFlops:
-    """Count a supervision step by taking one, on the core's own device and under the autocast that is on.
+    """Return the operations of a supervision step, which is run on the device of the network under the active autocast.
 
     Args:
-        core: the network; it is left as it is, and so are the random numbers to come.
+        core: the network; neither it nor the state of the random generators changes.
         slots: puzzles B in the step; the count is proportional to it.
     """
-    core = copy.deepcopy(core).train()  # a copy is never compiled, and gradients stay in it
+    core = copy.deepcopy(core).train()  # the copy is not compiled, and receives the gradients
     device = core.tokens.weight.device
     inputs = torch.zeros(slots, core.length - core.puzzle_tokens, dtype=torch.long, device=device)
     rows = None if core.puzzle_embedding is None else core.puzzle_embedding(inputs[:, 0])
@@ -65,7 +66,7 @@ def count_flops(core: TRM, slots: int) -> StepFlops:
                 products[(*(batch or [1]), rows, inner, args[1].shape[-1])] += 1
             return flops
 
-        count._get_raw = True  # type: ignore[attr-defined]  # FlopCounterMode then hands over tensors, not shapes
+        count._get_raw = True  # type: ignore[attr-defined]  # FlopCounterMode then passes tensors, not shapes
         return count
 
     formulas = {**flop_registry, **_CPU_ATTENTION}
@@ -87,7 +88,7 @@ def _attention_backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any, 
     return int(sdpa_backward_flop_count(grad.shape, q.shape, k.shape, v.shape))  # type: ignore[no-untyped-call]
 
 
-_CPU_ATTENTION = {  # torch 2.13 counts attention on a GPU alone
+_CPU_ATTENTION = {  # torch 2.13 counts attention only on a GPU
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }

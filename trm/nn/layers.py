@@ -1,6 +1,6 @@
-"""The layers of a Tiny Recursive Model: weightless RMS norm, SwiGLU, rotary attention, and the block they form.
+"""The layers of a Tiny Recursive Model: RMS norm without parameters, SwiGLU, rotary attention, and their block.
 
-Letters in shape comments: B batch, S sequence (puzzle tokens, then grid cells), D hidden size, H heads, I SwiGLU width.
+Shapes: B batch, S sequence (puzzle tokens, then grid cells), D hidden size, H heads, I SwiGLU width.
 """
 
 import math
@@ -15,10 +15,10 @@ ROTARY_BASE = 10_000.0
 
 
 def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
-    """Fill ``tensor`` from a normal distribution cut at two standard deviations, so that ``std`` holds *after* the cut.
+    """Fill ``tensor`` from a normal distribution cut at two standard deviations, with ``std`` *after* the cut.
 
-    ``torch.nn.init.trunc_normal_`` lets the cut shrink the spread; the official code (and JAX) divides by the
-    shrinkage, sqrt(1 - 4 phi(2) / erf(sqrt 2)) = 0.8796.
+    In ``torch.nn.init.trunc_normal_`` the cut reduces the standard deviation. The official code, like JAX, divides by
+    that reduction, sqrt(1 - 4 phi(2) / erf(sqrt 2)) = 0.8796.
     """
     phi = math.exp(-2.0) / math.sqrt(2 * math.pi)  # the normal density at 2
     spread = std / math.sqrt(1 - 4 * phi / math.erf(math.sqrt(2)))
@@ -26,31 +26,32 @@ def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` without a bias, with weights of standard deviation 1 / sqrt(fan in)."""
+    """``nn.Linear`` without a bias; its weights are initialised with standard deviation 1 / sqrt(fan in)."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, bias=False)
 
     def reset_parameters(self) -> None:
-        """Draw the weights."""
+        """Initialise the weights."""
         truncated_normal_(self.weight, std=self.in_features**-0.5)
 
 
 def widen(x: Tensor) -> Tensor:
-    """Return ``x`` in float32, or as it is if it is wider than that."""
+    """Return ``x`` in float32; unchanged if its type is wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def eager_on_cpu(x: Tensor) -> bool:
-    """Return whether each operation passes over memory by itself; a compiler or a GPU's kernels would fuse them."""
+    """Return whether operations run unfused, each with its own pass over memory: on a CPU without a compiler."""
     return x.is_cpu and not torch.compiler.is_compiling()
 
 
 class _RMSNorm(torch.autograd.Function):
     """x / sqrt(mean of x^2 + eps) and the scale 1 / sqrt(...).
 
-    It keeps what it returns, as the next layer does, and not what it was given. Autograd's own gradient of the same
-    formula takes twice the passes over memory. The scale is an output so that the backward pass can be differentiated.
+    It saves its outputs for the backward pass, which the next layer keeps anyway, and not its input. Autograd's
+    gradient of the same formula passes over memory twice as often. The scale is an output, which makes the backward
+    pass differentiable.
     """
 
     generate_vmap_rule = True
@@ -73,16 +74,16 @@ class _RMSNorm(torch.autograd.Function):
         total = None
         if grad is not None:
             wide = widen(grad)
-            along = (wide * out).mean(ctx.dim, keepdim=True)  # the part that would only change the length
+            along = (wide * out).mean(ctx.dim, keepdim=True)  # the component that only changes the length of x
             total = torch.addcmul(wide, out, along, value=-1).mul_(scale)
-        if scale_grad is not None:  # in a second derivative alone
+        if scale_grad is not None:  # only in a second derivative
             through_scale = out * (scale_grad * scale.square() / -out.shape[ctx.dim])
             total = through_scale if total is None else total + through_scale
         return None if total is None else total.to(out.dtype), None
 
 
 def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
-    """Scale an axis to a root mean square of one; no weight, no bias, no centring."""
+    """Scale an axis to a root mean square of one, without parameters and without centring."""
     if eager_on_cpu(x):
         if not torch.is_grad_enabled():
             return _RMSNorm.forward(x, dim)[0]  # without the cost of entering autograd
@@ -97,13 +98,13 @@ def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
 def swiglu_width(size: int, expansion: float, multiple_of: int) -> int:
     """Return ``expansion`` * 2/3 * ``size``, rounded up to a multiple of ``multiple_of``.
 
-    256 suits a GPU and is the official choice; a tiny model on a CPU would mostly pay for the rounding.
+    256 suits a GPU and is the official value. It would add most of the width of a tiny model.
     """
     return math.ceil(round(expansion * size * 2 / 3) / multiple_of) * multiple_of
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
-    """Return silu(gate) * up, in the memory of ``gate`` where no gradient needs it and no graph is exported."""
+    """Return silu(gate) * up, in the memory of ``gate`` unless a gradient or an export needs it."""
     if torch.is_grad_enabled() or torch.compiler.is_exporting():
         return F.silu(gate) * up
     return F.silu(gate, inplace=True).mul_(up)
@@ -112,8 +113,8 @@ def gated(gate: Tensor, up: Tensor) -> Tensor:
 class SwiGLU(nn.Module):
     """down(silu(gate(x)) * up(x)), with ``swiglu_width`` channels in between.
 
-    With ``conv``, a depthwise convolution of that width over the tokens and one more silu come before ``down``: the
-    ConvSwiGLU of URM (arXiv 2512.14693).
+    With ``conv``, a depthwise convolution of that width over the tokens and a second silu precede ``down``. This is
+    the ConvSwiGLU of URM (arXiv 2512.14693).
     """
 
     def __init__(self, size: int, expansion: float, multiple_of: int = 256, conv: int = 0) -> None:
@@ -124,8 +125,8 @@ class SwiGLU(nn.Module):
         self.down = Linear(width, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., size) to (..., size); with a convolution (B, S, size)."""
-        if eager_on_cpu(x):  # two products: strided halves cost a CPU 15 % of a step
+        """Map (..., size) to (..., size); a convolution requires (B, S, size)."""
+        if eager_on_cpu(x):  # two products: the strided halves of one cost 15 % of a step
             gate, up = (F.linear(x, weight) for weight in self.gate_up.weight.chunk(2))  # 2 x (..., I)
         else:
             gate, up = self.gate_up(x).chunk(2, dim=-1)
@@ -137,7 +138,7 @@ class SwiGLU(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """Each channel's own weighted sum over ``width`` neighbouring tokens: width // 2 before, the rest from it on."""
+    """A weighted sum over ``width`` neighbouring tokens in each channel: width // 2 before a token, then itself on."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -145,7 +146,7 @@ class DepthwiseConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights."""
+        """Initialise the weights."""
         truncated_normal_(self.weight, std=self.weight.shape[-1] ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -158,7 +159,7 @@ class DepthwiseConv(nn.Module):
 class TokenSwiGLU(SwiGLU):
     """A SwiGLU across the tokens of each channel, (B, S, D) to (B, S, D), with ``size`` S.
 
-    On a CPU the weights multiply each puzzle from the left, so that nothing is transposed: a third faster at D = 128.
+    On a CPU the weights multiply each puzzle from the left, without a transposition; a third faster at D = 128.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,10 +195,10 @@ class Rotary(nn.Module):
 
 
 class Attention(nn.Module):
-    """Full self-attention over puzzle tokens and cells: no mask, padding attends like any other cell.
+    """Full self-attention over puzzle tokens and cells, without a mask: padding takes part like any other cell.
 
-    Heads have hidden_size // num_heads channels; what the division leaves over has no part in the attention. A second
-    derivative needs torch's plain attention: ``with torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``.
+    Each head has hidden_size // num_heads channels; the remainder of the division takes no part in the attention.
+    A second derivative needs torch's plain attention: ``with torch.nn.attention.sdpa_kernel(SDPBackend.MATH)``.
     """
 
     def __init__(self, hidden_size: int, num_heads: int, rotary: Rotary | None) -> None:
@@ -220,10 +221,10 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer: mix the tokens, then each token's channels; RMS norm after each residual (post-norm).
+    """One layer: mixes the tokens, then the channels of each token; RMS norm after each residual (post-norm).
 
-    Tokens are mixed by attention or, with ``mixer="mlp"``, by a SwiGLU across the token axis. The mixer's norm runs
-    over the *tokens* of each channel, as in the official code.
+    Attention mixes the tokens or, with ``mixer="mlp"``, a SwiGLU across the token axis. The norm after that SwiGLU
+    runs over the *tokens* of each channel, as in the official code.
     """
 
     def __init__(

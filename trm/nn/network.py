@@ -1,9 +1,9 @@
-"""The Tiny Recursive Model: one small network that refines a latent scratchpad z, then an answer y, again and again.
+"""The Tiny Recursive Model: one small network that refines a latent z and an answer y recursively.
 
-This is the whole model of "Less is More: Recursive Reasoning with Tiny Networks" (arXiv 2510.04871), following the
-official code where it and the paper differ. It needs torch alone; slots, halting and training live above it.
+This is the whole model of "Less is More: Recursive Reasoning with Tiny Networks" (arXiv 2510.04871). Where the paper
+and the official code differ, it follows the code. Slots, early exit and training are in the packages above this one.
 
-Letters in shape comments: B batch, L grid cells, P puzzle tokens, S = P + L, D hidden size, V vocabulary.
+Shapes: B batch, L grid cells, P puzzle tokens, S = P + L, D hidden size, E size of a puzzle vector, V vocabulary.
 """
 
 import math
@@ -21,74 +21,75 @@ from trm.nn.layers import Block, Linear, Rotary, truncated_normal_, widen
 from trm.nn.puzzle_embedding import PuzzleEmbedding
 
 HALT_BIAS = -5.0
-"""Where the halting head starts: it halts with probability sigmoid(-5) = 0.7 %, that is, it uses all its steps."""
+"""Initial bias of the halting head: the halting probability is sigmoid(-5) = 0.7 %, so slots first use all steps."""
 
 
 class State(NamedTuple):
-    """What the model carries from one supervision step to the next, without gradient."""
+    """The state that passes from one supervision step to the next, without gradient."""
 
     y: Tensor
     """Current answer, (B, S, D)."""
     z: Tensor
-    """Latent scratchpad, (B, S, D); variants may have more channels, or none."""
+    """Latent, (B, S, D); variants may have another number of channels, or none."""
 
 
 class StepOutput(NamedTuple):
-    """What one supervision step returns."""
+    """Output of a supervision step."""
 
     state: State
-    """The refined answer and latent, with gradient; detach before carrying them on."""
+    """The refined answer and latent, with gradient; to be detached before the next step."""
     logits: Tensor
     """Answer logits, (B, L, V)."""
     halt: Tensor
-    """Halting logit, (B,), float32 or wider: above zero the model holds its answer for solved."""
+    """Halting logit, (B,), float32 or wider: its sigmoid is the predicted probability that the answer is right."""
     proceed: Tensor
-    """Logit of going on, (B,), likewise: the second output of the halting head, or zero where no loss trains it."""
+    """Continue logit, (B,), float32 or wider: second output of the halting head; zero without ``continue_loss``."""
 
     @property
     def done(self) -> Tensor:
-        """Which puzzles the model would stop at, (B,) bool."""
+        """Whether the halting logit exceeds the continue logit, (B,) bool."""
         return self.halt > self.proceed
 
 
 class TRM(nn.Module):
     """A Tiny Recursive Model. The defaults are those of the official ARC recipe.
 
-    This signature is the one list of the network's arguments: ``TRMModule``, the command line and checkpoints take
-    them from here. A network of one's own is a subclass that takes ``**kwargs`` for them; most override ``cycle``.
+    This signature is the only list of the network's arguments: ``TRMModule``, the command line and checkpoints read
+    it. A network of your own is a subclass that accepts them as ``**kwargs``; most subclasses override ``cycle``.
 
     Args:
         vocab_size: number of tokens V; token 0 is padding.
         seq_len: number of grid cells L.
-        num_puzzles: puzzle ids; 0 for none.
-        hidden_size: channels D of the answer y and the latent z.
-        num_layers: blocks in the network.
-        num_heads: attention heads of hidden_size // num_heads channels each; unused by the mlp mixer.
-        expansion: width of the SwiGLUs relative to their input (times 2/3).
-        multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 suits GPUs, 8 a tiny model on a CPU.
-        mixer: how cells see each other: by attention, or by an MLP across the cells.
-        positions: how attention knows where a cell is.
-        conv: width of a depthwise convolution in the SwiGLUs across channels (URM, arXiv 2512.14693: 2); 0 for none.
-        puzzle_tokens: tokens P in front of the grid that hold the puzzle's vector; 0 for no puzzle embedding.
-        puzzle_size: length of a puzzle's vector; 0 for the hidden size.
-        cycles: T, cycles per supervision step; only the last is differentiated.
-        latent_steps: n, updates of the latent per cycle.
-        gradient_steps: latent updates of the last cycle that are differentiated, counted from its end; 0 for all, 1 for
-            the 1-step gradient of the paper's table 1.
-        continue_loss: teach the halting head what going on is worth too, by one more step without gradient, and halt
-            when stopping is worth more, as in HRM; without it, halt when the halting logit exceeds zero.
-        halt_bias: bias that the halting head starts with; the higher, the sooner slots halt at first.
-        gradient_checkpointing: keep only what goes into each block for the backward pass, and compute the rest again
-            there: less memory for about a third more time.
+        num_puzzles: number of puzzle ids; 0 for no puzzle embedding.
+        hidden_size: number of channels D of the answer y and the latent z.
+        num_layers: number of blocks in the network.
+        num_heads: number of attention heads, each with hidden_size // num_heads channels; unused by the mlp mixer.
+        expansion: width of each SwiGLU is 2/3 of this factor times the width of its input.
+        multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 (official) suits GPUs, 8 a tiny CPU model.
+        mixer: how information passes between cells: attention, or mlp (a SwiGLU across the cells, for small grids).
+        positions: position encoding: rotary (attention only), learned (a vector added to each token) or none.
+        conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none, 2 in URM (arXiv 2512.14693).
+        puzzle_tokens: number of tokens P before the grid that contain the puzzle embedding; 0 for no puzzle embedding.
+        puzzle_size: size E of a puzzle embedding vector; 0 for hidden_size.
+        cycles: cycles per supervision step (T in the paper); only the last is differentiated.
+        latent_steps: updates of the latent per cycle (n in the paper).
+        gradient_steps: number of latent updates, at the end of the last cycle, that are differentiated; 0 for all, 1 for
+            the 1-step gradient in table 1 of the paper.
+        continue_loss: train a second output of the halting head, the continue logit, by Q-learning as in HRM; it costs
+            one more supervision step without gradient. A slot then halts when the halting logit is the greater one.
+            By default a slot halts when the halting logit exceeds zero.
+        halt_bias: initial bias of the halting head; with a higher value slots halt earlier at the start of training.
+        gradient_checkpointing: save only the input of each block for the backward pass and recompute the rest: less
+            memory for about a third more time.
 
     Raises:
-        InputError: if a value is out of its range, or the sizes do not fit together.
+        InputError: if a value is out of its range or the sizes do not match.
     """
 
     free: ClassVar[frozenset[str]] = frozenset(
         {"cycles", "latent_steps", "gradient_steps", "halt_bias", "gradient_checkpointing"}
     )
-    """Arguments that may change without trained parameters meaning something else."""
+    """Arguments that may differ from a checkpoint's: trained parameters keep their meaning."""
     y_init: Tensor
     z_init: Tensor
 
@@ -165,19 +166,19 @@ class TRM(nn.Module):
         self.register_buffer("z_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
 
     def start(self, batch_size: int) -> State:
-        """Return the state every puzzle starts from, each part (B, S, D) without memory of its own."""
+        """Return the initial state of every puzzle; each part is a view, (B, S, D)."""
         shape = (batch_size, self.length, -1)
         return State(self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape))
 
-    def forward(self, state: State, inputs: Tensor, puzzles: Tensor | None = None) -> StepOutput:
-        """Take one supervision step: T cycles, of which only the last is differentiated.
+    def forward(self, state: State, inputs: Tensor, puzzle_vectors: Tensor | None = None) -> StepOutput:
+        """Take one supervision step: T cycles; only the last is differentiated.
 
         Args:
             state: answer and latent, each (B, S, D), without gradient.
             inputs: tokens of the question, (B, L) integers.
-            puzzles: puzzle ids, (B, E), from ``self.puzzle_embedding(ids)``; None without a table.
+            puzzle_vectors: ``self.puzzle_embedding(puzzle_ids)``, (B, E); None without a puzzle embedding.
         """
-        x = self.embed(inputs, puzzles)
+        x = self.embed(inputs, puzzle_vectors)
         y, z = state
         with torch.no_grad():
             for _ in range(self.cycles - 1):
@@ -189,14 +190,14 @@ class TRM(nn.Module):
         return StepOutput(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halt, proceed)
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Update the latent n times from question, answer and itself; then the answer once from the latent."""
+        """Update the latent n times from the question, the answer and itself; then the answer once from the latent."""
         for step in range(self.latent_steps):
             with self.gradient(step):
                 z = self.network(z + (y + x))
         return self.network(y + z), z
 
     def gradient(self, step: int) -> AbstractContextManager[None]:
-        """Return where latent update ``step`` of a cycle takes place: without gradient, if it is an early one."""
+        """Return the context of latent update ``step`` of a cycle: without gradient before the last ``gradient_steps``."""
         early = self.gradient_steps and step < self.latent_steps - self.gradient_steps
         return torch.no_grad() if early else nullcontext()
 
@@ -212,13 +213,13 @@ class TRM(nn.Module):
             hidden = apply(hidden)
         return hidden
 
-    def embed(self, inputs: Tensor, puzzles: Tensor | None) -> Tensor:
-        """Embed a question: puzzle vector spread over P tokens, then one token per cell, (B, S, D)."""
+    def embed(self, inputs: Tensor, puzzle_vectors: Tensor | None) -> Tensor:
+        """Return the embedded question: P tokens of the puzzle vector, then one token per cell, (B, S, D)."""
         x = self.tokens(inputs).to(self.dtype)  # (B, L, D)
-        if puzzles is not None:
-            batch, size = puzzles.shape
+        if puzzle_vectors is not None:
+            batch, size = puzzle_vectors.shape
             hidden = x.shape[-1]
-            prefix = nn.functional.pad(puzzles.to(x.dtype), (0, self.puzzle_tokens * hidden - size))
+            prefix = nn.functional.pad(puzzle_vectors.to(x.dtype), (0, self.puzzle_tokens * hidden - size))
             x = torch.cat((prefix.view(batch, self.puzzle_tokens, hidden), x), dim=1)  # (B, S, D)
         if self.positions is not None:
             x = math.sqrt(0.5) * (x + self.positions.weight.to(x.dtype))
@@ -226,9 +227,9 @@ class TRM(nn.Module):
         return scaled
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TRM":
-        """Convert or move the weights; buffers move along, but stay in float32 when the weights become bfloat16.
+        """Convert or move the parameters; buffers are moved too, but stay in float32 when parameters become bfloat16.
 
-        It would round off the steps of the puzzle embedding and the angles of far positions.
+        bfloat16 would round off updates of the puzzle embedding and the angles of distant positions.
         """
         wide = dict(self.named_buffers())
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -240,7 +241,7 @@ class TRM(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of states and activations: autocast's where autocast is on, else the weights'."""
+        """The dtype of states and activations: that of autocast if it is active, else that of the parameters."""
         weight = self.tokens.weight
         if torch.is_autocast_enabled(weight.device.type):
             return torch.get_autocast_dtype(weight.device.type)

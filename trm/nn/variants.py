@@ -1,7 +1,7 @@
-"""What the Tiny Recursive Model is compared with: HRM, direct prediction, and the paper's ablations of one thing each.
+"""The baselines and ablations of the paper: HRM, direct prediction, and networks that change one part of TRM.
 
-Each is a subclass that changes what a cycle does, as a network of one's own does. Tables are those of arXiv 2510.04871;
-``trm/nn/network.py`` holds the model itself, and the letters in shape comments.
+Each is a subclass of ``TRM`` that overrides ``cycle``, as a network of your own would. Table numbers are those of arXiv
+2510.04871. The model itself and the letters of the shapes are in ``trm/nn/network.py``.
 """
 
 import copy
@@ -18,7 +18,7 @@ from trm.nn.network import TRM
 
 
 class SingleZ(TRM):
-    """One feature in place of two (table 2: single z): it stands in y, where the heads look, and z is (B, S, 0)."""
+    """One feature instead of two (table 2: single z): it is stored in y, which the heads read, and z is (B, S, 0)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,7 +33,7 @@ class SingleZ(TRM):
 
 
 class MultiScale(TRM):
-    """One latent for each of the n latent steps of a cycle (table 2: multi-scale z); z holds them all, (B, S, n D)."""
+    """One latent for each of the n latent steps of a cycle (table 2: multi-scale z); z contains all, (B, S, n D)."""
 
     free = TRM.free - {"latent_steps"}
 
@@ -51,7 +51,7 @@ class MultiScale(TRM):
 
 
 class TwoNetworks(TRM):
-    """Updates the answer by a network of its own, with as many layers as the latent's (table 1: separate f_H, f_L)."""
+    """A second network of the same size updates the answer (table 1: separate f_H and f_L)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,11 +71,11 @@ class TwoNetworks(TRM):
 class HRM(TwoNetworks):
     """The Hierarchical Reasoning Model (arXiv 2506.21734): two networks and the one-step gradient.
 
-    Its answer is the high-level state z_H and its latent the low-level state z_L. In the published model each network
-    has four layers, T = n = 2, there is one puzzle token, and a continue loss trains when to halt.
+    The answer is the high-level state z_H and the latent the low-level state z_L. The published model has four layers
+    in each network, T = n = 2, one puzzle token and the continue loss.
 
     Raises:
-        InputError: if it is asked for more gradient.
+        InputError: if ``gradient_steps`` is greater than 1.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -86,10 +86,10 @@ class HRM(TwoNetworks):
 
 
 class Direct(SingleZ):
-    """A plain Transformer (tables 4 and 5: direct prediction): the layers once per supervision step, no recursion.
+    """A plain Transformer without recursion (tables 4 and 5: direct prediction): one pass per supervision step.
 
     Raises:
-        InputError: if it is asked for cycles or latent steps.
+        InputError: if ``cycles`` or ``latent_steps`` is greater than 1.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,7 +100,7 @@ class Direct(SingleZ):
             )
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Update the one feature once, from the question and itself."""
+        """Update the feature once from the question and itself."""
         return self.network(y + x), z
 
 
@@ -118,10 +118,10 @@ NETWORKS: dict[str, type[TRM]] = {
 
 
 def find_network(network: str | type[TRM]) -> type[TRM]:
-    """Return a network's class by its name, or by the dotted path of a class of one's own, which is imported.
+    """Return the class of a network from its name, or from the dotted path of your own class, which is imported.
 
     Raises:
-        InputError: if there is no such network.
+        InputError: if there is no network of that name or path.
     """
     if isinstance(network, type):
         return network
@@ -129,12 +129,12 @@ def find_network(network: str | type[TRM]) -> type[TRM]:
         return NETWORKS[network]
     if not isinstance(network, str) or "." not in network:
         names = ", ".join(NETWORKS)
-        raise InputError(f"model.network is {network!r}, but must be one of {names}, or your own as module.Class")
+        raise InputError(f"model.network is {network!r}, but must be one of {names}, or your own class as module.Class")
     return find_class(network, TRM, "model.network is")
 
 
 def network_name(kind: type[TRM]) -> str:
-    """Return the name by which ``find_network`` finds a class again."""
+    """Return the name or dotted path from which ``find_network`` returns a class."""
     return next((name for name, built_in in NETWORKS.items() if built_in is kind), class_path(kind))
 
 
@@ -143,11 +143,11 @@ def build_network(network: str | type[TRM], extra: dict[str, Any], **arguments: 
 
     Args:
         network: its name, class or dotted path.
-        extra: arguments of a network of one's own beyond those of ``TRM``.
+        extra: arguments that your own network accepts beyond those of ``TRM``.
         **arguments: those of ``TRM``.
 
     Raises:
-        InputError: if there is no such network, or it does not take what ``extra`` holds.
+        InputError: if there is no such network or it does not accept an argument in ``extra``.
     """
     kind = find_network(network)
     own = {name for name in parameters_of(kind) if name not in parameters_of(TRM)}
@@ -155,5 +155,5 @@ def build_network(network: str | type[TRM], extra: dict[str, Any], **arguments: 
         accepted = f"takes {', '.join(sorted(own))}" if own else "takes none beyond those of trm"
         raise InputError(f"model.network_args has {unknown[0]!r}, but the network {network_name(kind)} {accepted}")
     if kind is TRM:
-        return TRM(**arguments)  # jsonargparse reads this line: the settings of the network are this class's arguments
+        return TRM(**arguments)  # jsonargparse reads this line to find the arguments of the network
     return kind(**arguments, **extra)
