@@ -69,9 +69,9 @@ def test_a_puzzle_has_its_own_noise_in_whatever_batch_it_is(option: str, samples
 
 def test_noise_has_the_spread_that_was_asked_for_and_goes_where_it_belongs() -> None:
     zeros = State(torch.zeros(3, 50, 60), torch.zeros(3, 50, 60))
-    disturb = gaussian_noise([None, 1, 2], latent=0.5, start=2.0, device=torch.device("cpu"))
-    first = disturb(zeros, torch.arange(3))
-    second = disturb(State(zeros.y[:2], zeros.z[:2]), torch.tensor([0, 2]))
+    add_noise = gaussian_noise([None, 1, 2], latent=0.5, start=2.0, device=torch.device("cpu"))
+    first = add_noise(zeros, torch.arange(3))
+    second = add_noise(State(zeros.y[:2], zeros.z[:2]), torch.tensor([0, 2]))
     assert not first.y[0].any()
     assert not first.z[0].any()
     assert not second.y.any()

@@ -1,4 +1,4 @@
-"""Classes by their dotted path, and the arguments that an object was built with."""
+"""Classes by dotted path, and the arguments of classes and objects."""
 
 import importlib
 import inspect
@@ -11,62 +11,64 @@ Base = TypeVar("Base")
 
 
 class RecordsArguments:
-    """Mixin for Lightning classes whose objects a checkpoint builds again: it records the arguments they were given.
+    """Mixin for Lightning classes that a checkpoint builds again: it records the arguments of the constructor.
 
-    Lightning's ``save_hyperparameters()`` merges the arguments of all constructors of a class. What a subclass passes
-    to its base, such as ``super().__init__(size=4)``, then counts as an argument of the subclass, which does not
-    accept it. ``init_args`` holds the arguments of the very class: positional ones, keywords and defaults.
+    Lightning's ``save_hyperparameters()`` merges the arguments of all constructors of a class. An argument that a
+    subclass passes to its base, such as ``super().__init__(size=4)``, is then recorded for the subclass, which does not
+    accept it. ``init_args`` contains only the arguments of the class itself: positional, keyword and default ones.
     """
 
     init_args: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Create the object and record its arguments; copying and unpickling come here without any."""
+        """Create the object and record its arguments; copying and unpickling pass none."""
         created = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
         try:
             bound = signature.bind_partial(created, *args, **kwargs)
         except TypeError:
-            return created  # the constructor, which is called next, refuses the same arguments in Python's words
+            return created  # the constructor, which is called next, raises the same error
         bound.apply_defaults()
         recorded = dict(list(bound.arguments.items())[1:])  # without self
         for name, parameter in signature.parameters.items():
             if parameter.kind is Parameter.VAR_KEYWORD:
                 recorded |= recorded.pop(name)
         paths = {name: class_path(value) for name, value in recorded.items() if isinstance(value, type)}
-        object.__setattr__(created, "init_args", recorded | paths)  # nn.Module is not ready for a plain assignment
+        object.__setattr__(
+            created, "init_args", recorded | paths
+        )  # nn.Module does not accept assignments before its constructor has run
         return created
 
 
 def class_path(kind: type) -> str:
-    """Return the dotted path that a checkpoint stores for a class: the public one for a family of this package."""
+    """Return the dotted path that a checkpoint stores for a class; for a family of this package, the public path."""
     public = "trm.data" if kind.__module__.startswith("trm.data.") else kind.__module__
     return f"{public}.{kind.__qualname__}"
 
 
-def find_class(path: str, base: type[Base], told: str) -> type[Base]:
-    """Import a class by its dotted path.
+def find_class(path: str, base: type[Base], prefix: str) -> type[Base]:
+    """Return a class from its dotted path, whose module is imported.
 
     Args:
         path: Python module and name of the class, such as ``my_puzzles.Futoshiki``.
-        base: what it must be a subclass of.
-        told: how a refusal begins: who gave the path.
+        base: class that it must be a subclass of.
+        prefix: start of the error message: the source of the path, such as "model.network is".
 
     Raises:
-        InputError: if there is no such class, or it is no subclass.
+        InputError: if there is no such class or it is not a subclass of ``base``.
     """
     module_name, _, class_name = path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:  # the last for a path without a module
-        raise InputError(f"{told} {path}, which does not exist here: {error}") from error
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError if the path has no module
+        raise InputError(f"{prefix} {path}, which does not exist here: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, base)):
-        raise InputError(f"{told} {path}, which is not a {base.__name__}")
+        raise InputError(f"{prefix} {path}, which is not a {base.__name__}")
     return kind
 
 
 def parameters_of(kind: type) -> dict[str, Parameter]:
-    """Return the arguments of a class by name, with those of the bases that its ``**kwargs`` go to."""
+    """Return the arguments of a class by name, including those of the bases that receive its ``**kwargs``."""
     found: dict[str, Parameter] = {}
     for base in kind.__mro__:
         if "__init__" not in vars(base) or base is object:
@@ -80,5 +82,5 @@ def parameters_of(kind: type) -> dict[str, Parameter]:
 
 
 def defaults_of(kind: type) -> dict[str, Any]:
-    """Return the arguments of a class that have a default, with it."""
+    """Return the defaults of the arguments of a class that have one, by name."""
     return {name: p.default for name, p in parameters_of(kind).items() if p.default is not Parameter.empty}

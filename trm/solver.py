@@ -1,6 +1,6 @@
-"""``Solver``: solve puzzles with a trained model, thinking as deep and as broad as they are worth.
+"""``Solver``: solves puzzles with a trained model, with test-time scaling by depth, rollouts and views.
 
-Letters in shape comments: N puzzles, R rollouts of all puzzles, L grid cells.
+Shapes: N puzzles, R rollouts of all puzzles, B rollouts of a batch, L grid cells, V vocabulary.
 """
 
 from base64 import b64encode
@@ -35,71 +35,71 @@ from trm.training.compatibility import refuse_other_sizes
 
 
 class Candidate(NamedTuple):
-    """An answer that some rollouts came to."""
+    """A distinct answer of the rollouts of a puzzle."""
 
     answer: Tokens
-    """(L,)."""
+    """Tokens of the answer, (L,)."""
     weight: float
-    """Its share of the weight that the selection gave to all rollouts of the puzzle."""
+    """Share of the puzzle's total weight in the selection."""
     votes: int
-    """How many rollouts came to it."""
+    """Number of rollouts with this answer."""
     confidence: float
-    """Mean halting probability of those."""
+    """Mean halting probability of these rollouts."""
     valid: bool
-    """Whether it obeys the rules; False where the family has none to check."""
+    """Whether the answer obeys the rules; False if the family has none."""
 
 
 class Solution(NamedTuple):
-    """What the solver found for one puzzle; printed, the board and a sentence about it."""
+    """The solution of one puzzle; its text is the board and a sentence on the result."""
 
     solver: "Solver"
-    """The solver that found it, with the model and its family."""
+    """The solver, with the model and its family."""
     question: Tokens
-    """(L,)."""
+    """Tokens of the question, (L,)."""
     candidates: list[Candidate]
-    """The distinct answers, the elected one first."""
+    """The distinct answers, the selected one first."""
     verdict: Verdict
-    """Of the rules, on the elected answer."""
+    """Result of checking ``answer`` by the rules."""
     steps: int
     """Supervision steps spent, over all rollouts."""
     abstains: bool
-    """Whether the confidence is below what was asked for."""
+    """Whether the confidence is below the option ``abstain``."""
     completion: Completion | None = None
-    """What an exact solver found where the elected answer breaks the rules and ``complete`` was asked for."""
+    """Result of the exact solver, if the selected answer breaks the rules and the option ``complete`` is on."""
 
     @property
     def data(self) -> PuzzleData:
-        """The family."""
+        """The family of the puzzle."""
         return self.solver.data
 
     @property
     def gflop(self) -> float:
-        """Billions of floating-point operations spent; counting those of a step takes a while, at the first call."""
+        """Billions of floating-point operations spent; the first call runs a supervision step to count them."""
         return self.steps * self.solver.gflop_per_step
 
     @property
     def answer(self) -> Tokens:
-        """Tokens of the elected answer, or of the exact solver's, (L,)."""
+        """Tokens of the answer of the exact solver if there is one, else of the selected answer, (L,)."""
         return self.completion.answer if self.completion else self.candidates[0].answer
 
     @property
     def confidence(self) -> float:
-        """Mean halting probability of the rollouts that came to the elected answer."""
+        """Mean halting probability of the rollouts with the selected answer."""
         return self.candidates[0].confidence
 
     @property
     def rollouts(self) -> int:
-        """How often the puzzle was thought about."""
+        """Number of rollouts of the puzzle."""
         return sum(candidate.votes for candidate in self.candidates)
 
     @property
     def agreement(self) -> float:
-        """Share of the rollouts that came to the elected answer."""
+        """Share of the rollouts with the selected answer."""
         return self.candidates[0].votes / self.rollouts
 
     @property
     def sentence(self) -> str:
-        """One line: whether the answer is valid, what it took, and the confidence."""
+        """One line: whether the answer is valid, the steps and rollouts spent, and the confidence."""
         verdict = self.verdict.in_words
         steps = f"{self.steps} supervision step{'s' if self.steps > 1 else ''}"
         if self.rollouts > 1:
@@ -108,16 +108,16 @@ class Solution(NamedTuple):
             verdict = f"completed by the exact solver with {self.completion.guesses} guesses, {verdict}"
         return f"{'abstains: ' if self.abstains else ''}{verdict}; {steps}, confidence {self.confidence:.1%}"
 
-    def draw(self, color: bool = False) -> str:
-        """Return the board and the sentence; with ``color``, in colors of a terminal."""
+    def render(self, color: bool = False) -> str:
+        """Return the board and the sentence as text; with ``color``, for a color terminal."""
         return f"{self.data.render_board(self.answer, self.question, color=color)}\n{self.sentence}"
 
     def __str__(self) -> str:
-        return self.draw()
+        return self.render()
 
     def _repr_html_(self) -> str:
-        """Return a picture of the board and the sentence, for a notebook; nothing is fetched from elsewhere."""
-        from trm.trace.picture import picture  # draws with Pillow, which solving does not need
+        """Return a picture of the board and the sentence as HTML for a notebook, without external files."""
+        from trm.trace.picture import picture  # imports Pillow, which solving does not need
 
         png = BytesIO()
         picture(self.data, self.question, self.answer).save(png, "PNG")
@@ -126,7 +126,7 @@ class Solution(NamedTuple):
         return f'<figure><img src="{source}" alt="{board}"><figcaption>{escape(self.sentence)}</figcaption></figure>'
 
     def as_dict(self) -> dict[str, object]:
-        """Return the solution in plain values, as ``trm solve --json`` prints it."""
+        """Return the solution as plain values, as ``trm solve --json`` prints it."""
         return {
             "question": self.data.write(self.question),
             "answer": self.data.write(self.answer),
@@ -155,44 +155,47 @@ class Solution(NamedTuple):
 class Solver:
     """Solves puzzles with a trained model.
 
-    A puzzle is thought about ``views * breadth`` times, each time in one of its symmetric forms, and from the second
-    round of views on with noise; the first rollout of all is the puzzle as it is and without noise. The distinct
-    answers are ranked by a selection:
+    A puzzle gets ``views * breadth`` rollouts, each in one of the puzzle's symmetric views. Rollout number r is in view
+    r modulo ``views``; from r = ``views`` on, noise is added. The first rollout is therefore the unchanged puzzle
+    without noise. A selection ranks the distinct answers:
 
     * ``halting``: the answer of the rollout with the highest halting probability (best-Q@K of PTRM, arXiv 2605.19943).
-    * ``vote``: the most frequent answer.
-    * ``confident``: the less confident half of the rollouts is dropped, the others vote with their halting
-      probability (after DeepConf, arXiv 2508.15260).
+    * ``vote``: the most frequent answer (majority vote).
+    * ``confident``: a vote of the more confident half of the rollouts, weighted by their halting probability (after
+      DeepConf, arXiv 2508.15260).
     * ``residual``: the answer of the rollout whose state changed least in its last step (EqR, arXiv 2605.21488).
-    * ``verifier``: the first answer that obeys the rules, with no further rollouts; without one, the vote.
+    * ``verifier``: the first answer that obeys the rules, after which no further rollouts are run; without one, vote.
 
-    Noise and views depend on the seed and the puzzle, not on what else is asked with it.
+    Noise and views depend on the seed and the puzzle, not on the other puzzles of the call.
 
     Args:
-        model: a file written by ``trm fit``, or the name of a model of the zoo; or a module, or the pair of a module
-            and its family.
-        data: the family; a module needs it, a checkpoint on plain data loaders too.
-        depth: most supervision steps of a rollout; 0 for as many as in training.
-        breadth: rollouts in each view.
-        noise: standard deviation of what is added to the latent before each supervision step.
-        start_noise: that of what is added to answer and latent before the first step.
-        views: symmetric forms of the puzzle.
-        select: how the answer is elected.
-        halt: early-exit rule of a rollout (see ``trm.inference.halting``); "auto" is "rules" with the verifier, else
-            "head".
-        halt_threshold: halting probability above which the rule head exits.
-        budget: most supervision steps to spend on a puzzle, over all rollouts; 0 for no limit. No rollout is begun
-            that might exceed it.
-        abstain: confidence below which a solution says that it abstains.
-        complete: where the elected answer breaks the rules, let an exact solver finish, led by what the network holds
-            probable; the family must have one. Then only a question without a solution has no valid answer.
+        model: a checkpoint written by ``trm fit``, or the name of a model of the zoo; in Python also a module, or a
+            pair of a module and its family.
+        data: the family of puzzles; required with a module, and with a checkpoint trained on plain data loaders.
+        depth: maximum number of supervision steps of a rollout; 0 for the number in training.
+        breadth: number of rollouts in each view; more than 1 requires noise or start_noise.
+        noise: standard deviation of Gaussian noise added to the latent before each supervision step (PTRM, arXiv
+            2605.19943); 0 for none.
+        start_noise: standard deviation of Gaussian noise added to answer and latent before the first supervision step
+            (EqR, arXiv 2605.21488); 0 for none.
+        views: number of symmetries of the puzzle to solve, the puzzle itself included (symmetry augmentation at test
+            time).
+        select: selection of the answer among those of the rollouts: halting, vote, confident, residual or verifier.
+        halt: early-exit rule of a rollout: never (official), head (halting probability above a threshold), stable
+            (answer unchanged by a step) or rules (answer is valid). auto is rules with select verifier, else head.
+        halt_threshold: halting probability above which the rule head halts a rollout; 0.5 is the rule of training.
+        budget: maximum number of supervision steps per puzzle, over all rollouts; 0 for no limit. A rollout that might
+            exceed it is not started.
+        abstain: confidence, from 0 to 1, below which the solver abstains: the solution is returned, but marked.
+        complete: if the selected answer breaks the rules, search for a valid one with the exact solver of the family,
+            guided by the network's probabilities. Only a question without a solution then has no valid answer.
         seed: seed of views and noise.
-        batch_size: rollouts that are thought about together.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
-        module: your own classes of the module and its network, by commas; see ``load_checkpoint``.
+        batch_size: number of rollouts in a batch.
+        family: dotted path of your own family on which the checkpoint was trained, such as my_puzzles.Futoshiki.
+        module: dotted paths of your own module and network classes, separated by commas; see ``load_checkpoint``.
 
     Raises:
-        InputError: if an argument is out of its range or the checkpoint cannot be used.
+        InputError: if an argument is out of its range or the checkpoint cannot be loaded.
     """
 
     def __init__(
@@ -225,7 +228,7 @@ class Solver:
         if breadth > 1 and not (noise or start_noise):
             raise InputError(
                 f"breadth is {breadth}, but without noise all rollouts of a view are the same; "
-                "pass a noise or a start_noise greater than 0"
+                "pass noise or start_noise greater than 0"
             )
         self.module, self.data = _loaded(model, data, family, module)
         steps = depth or self.module.hparams["supervision_steps"]
@@ -247,36 +250,37 @@ class Solver:
 
     @overload
     def solve(
-        self, questions: Tokens | Tensor | Sequence[Any], puzzles: ArrayLike | None = None
+        self, questions: Tokens | Tensor | Sequence[Any], puzzle_ids: ArrayLike | None = None
     ) -> Solution | list[Solution]: ...
 
     def solve(
-        self, questions: str | Tokens | Tensor | Sequence[Any], puzzles: ArrayLike | None = None
+        self, questions: str | Tokens | Tensor | Sequence[Any], puzzle_ids: ArrayLike | None = None
     ) -> Solution | list[Solution]:
         """Solve one puzzle or several.
 
         Args:
-            questions: one puzzle or a list of them, each as people write it (a string), or as the family's tokens
-                (numpy, torch or nested lists of integers): (L,) or a grid (h, w) for one, (N, L) or (N, h, w) for
-                several.
-            puzzles: puzzle ids, (N,) or one number; zeros by default.
+            questions: one puzzle or several, as text (a string or a list of strings), or as tokens of the family (numpy,
+                torch or nested lists of integers): (L,) or a grid (h, w) for one, (N, L) or (N, h, w) for several.
+            puzzle_ids: puzzle ids, (N,) or one integer; zeros by default.
 
         Returns:
-            A solution for one puzzle, a list of them for several.
+            A solution for one puzzle, a list of solutions for several.
 
         Raises:
-            InputError: if a question is none of the family.
+            InputError: if a question does not belong to the family.
         """
         boards, single = read_questions(questions, self.data)
-        ids = np.zeros(len(boards), dtype=np.int32) if puzzles is None else np.asarray(puzzles).reshape(-1)
+        ids = np.zeros(len(boards), dtype=np.int32) if puzzle_ids is None else np.asarray(puzzle_ids).reshape(-1)
         if len(ids) != len(boards) or ids.dtype.kind not in "iu":
-            raise InputError(f"puzzles has {ids.size} values of type {ids.dtype}, but must have {len(boards)} integers")
+            raise InputError(
+                f"puzzle_ids has {ids.size} values of type {ids.dtype}, but must have {len(boards)} integers"
+            )
         solutions = self.solve_all(boards, ids)
         return solutions[0] if single else solutions
 
-    def solve_all(self, questions: Tokens, puzzles: NDArray[np.integer] | None = None) -> list[Solution]:
-        """Solve puzzles given as tokens, (N, L), with puzzle ids (N,); zeros by default."""
-        rollouts = self.roll_out(questions, puzzles)
+    def solve_all(self, questions: Tokens, puzzle_ids: NDArray[np.integer] | None = None) -> list[Solution]:
+        """Return the solutions of questions as tokens, (N, L), with puzzle ids, (N,); zeros by default."""
+        rollouts = self.roll_out(questions, puzzle_ids)
         spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
         solutions = [
             Solution(
@@ -287,22 +291,22 @@ class Solver:
                 int(steps),
                 candidates[0].confidence < self.abstain,
             )
-            for question, candidates, steps in zip(questions, elect(rollouts, self.select), spent, strict=True)
+            for question, candidates, steps in zip(questions, rank_answers(rollouts, self.select), spent, strict=True)
         ]
-        return self._completed(solutions, puzzles) if self.complete else solutions
+        return self._completed(solutions, puzzle_ids) if self.complete else solutions
 
-    def roll_out(self, questions: Tokens, puzzles: NDArray[np.integer] | None = None) -> Rollouts:
-        """Think about puzzles, (N, L), as often as it takes; of each puzzle the rollouts come in their order."""
+    def roll_out(self, questions: Tokens, puzzle_ids: NDArray[np.integer] | None = None) -> Rollouts:
+        """Return the rollouts of puzzles, (N, L), with puzzle ids, (N,); those of one puzzle are in order."""
         check_questions(torch.from_numpy(np.ascontiguousarray(questions)), self.data.seq_len, self.data.vocab_size)
-        puzzles = np.zeros(len(questions), dtype=np.int32) if puzzles is None else puzzles
+        puzzle_ids = np.zeros(len(questions), dtype=np.int32) if puzzle_ids is None else puzzle_ids
         undecided = np.ones(len(questions), dtype=np.bool_)
         spent = np.zeros(len(questions), dtype=np.int64)
         parts: list[Rollouts] = []
         for first, last in self._waves():
-            rows, numbers = self._affordable(undecided, spent, first, last)
-            for start in range(0, len(rows), self.batch_size):
+            puzzles, numbers = self._affordable(undecided, spent, first, last)
+            for start in range(0, len(puzzles), self.batch_size):
                 part = slice(start, start + self.batch_size)
-                parts.append(self._think(questions, puzzles, rows[part], numbers[part]))
+                parts.append(self._run(questions, puzzle_ids, puzzles[part], numbers[part]))
                 np.add.at(spent, parts[-1].puzzles, parts[-1].steps)
                 if self.select == "verifier":
                     undecided[parts[-1].puzzles[parts[-1].valid]] = False
@@ -310,30 +314,29 @@ class Solver:
 
     @cached_property
     def gflop_per_step(self) -> float:
-        """Billions of floating-point operations of a supervision step of one puzzle."""
+        """Billions of floating-point operations in a supervision step of one puzzle."""
         return count_flops(self.module.core, slots=1).forward / 1e9
 
-    def _completed(self, solutions: list[Solution], puzzles: NDArray[np.integer] | None) -> list[Solution]:
-        """Let the exact solver answer where the network could not, which says once more what it holds probable."""
+    def _completed(self, solutions: list[Solution], puzzle_ids: NDArray[np.integer] | None) -> list[Solution]:
+        """Return the solutions, invalid ones completed by the exact solver, guided by one more run of the network."""
         broken = [number for number, solution in enumerate(solutions) if not solution.verdict.valid]
         for start in range(0, len(broken), self.batch_size):
             part = broken[start : start + self.batch_size]
             questions = np.stack([solutions[number].question for number in part])
-            ids = np.zeros(len(part)) if puzzles is None else puzzles[part]
-            inputs, rows = (torch.from_numpy(a.astype(np.int32)).to(self.module.device) for a in (questions, ids))
-            found = think(self.module.core, inputs, rows, self.depth, self.halting)
+            chosen = np.zeros(len(part)) if puzzle_ids is None else puzzle_ids[part]
+            inputs, ids = (torch.from_numpy(a.astype(np.int32)).to(self.module.device) for a in (questions, chosen))
+            found = think(self.module.core, inputs, ids, self.depth, self.halting)
             logs = LOG_PROBABILITIES[self.module.hparams["loss"]](found.logits).cpu().numpy()  # (B, L, V)
             for number, log_probabilities, steps in zip(part, logs, found.steps.tolist(), strict=True):
                 solution = solutions[number]
                 if completion := self.data.complete(solution.question, log_probabilities):
                     verdict = self.data.verify(solution.question, completion.answer)
                     solutions[number] = solution._replace(verdict=verdict, completion=completion)
-                more = solutions[number].steps + steps
-                solutions[number] = solutions[number]._replace(steps=more)
+                solutions[number] = solutions[number]._replace(steps=solution.steps + steps)
         return solutions
 
     def _waves(self) -> Iterator[tuple[int, int]]:
-        """Number the rollouts of a puzzle; where fewer may do, in waves that double: 0, 1, 2-3, 4-7, ..."""
+        """Yield ranges of rollout numbers: 0, 1, 2-3, 4-7, ... if fewer may suffice, else a single range."""
         total = len(self.views.cells) * self.breadth
         first, last = 0, 1 if self.select == "verifier" or self.budget else total
         while first < total:
@@ -343,67 +346,71 @@ class Solver:
     def _affordable(
         self, undecided: NDArray[np.bool_], spent: NDArray[np.int64], first: int, last: int
     ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """Return the puzzles and the numbers of the rollouts of a wave, as far as the budget reaches."""
+        """Return the index of the puzzle and the number of each rollout of a wave that the budget allows, 2 x (B,)."""
         count = np.where(undecided, last - first, 0)
         if self.budget:
             count = np.minimum(count, (self.budget - spent) // self.depth)
-        rows = np.repeat(np.arange(len(count)), count)
-        return rows, first + np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+        puzzles = np.repeat(np.arange(len(count)), count)
+        return puzzles, first + np.arange(len(puzzles)) - np.repeat(np.cumsum(count) - count, count)
 
-    def _think(
-        self, questions: Tokens, puzzles: NDArray[np.integer], rows: NDArray[np.intp], numbers: NDArray[np.int64]
+    def _run(
+        self,
+        questions: Tokens,
+        puzzle_ids: NDArray[np.integer],
+        puzzles: NDArray[np.intp],
+        numbers: NDArray[np.int64],
     ) -> Rollouts:
-        """Think about some of the puzzles, each in the view and with the noise of its rollout's number."""
+        """Return a batch of rollouts, given the index of the puzzle and the number of each rollout, 2 x (B,)."""
         device, which = self.module.device, numbers % len(self.views.cells)
-        inputs = torch.from_numpy(self.views.apply(questions[rows], which).astype(np.int32)).to(device)
-        ids = torch.from_numpy(puzzles[rows].astype(np.int32)).to(device)
-        residuals = torch.zeros(len(rows), dtype=torch.float64, device=device)
+        inputs = torch.from_numpy(self.views.apply(questions[puzzles], which).astype(np.int32)).to(device)
+        ids = torch.from_numpy(puzzle_ids[puzzles].astype(np.int32)).to(device)
+        residuals = torch.zeros(len(puzzles), dtype=torch.float64, device=device)
 
-        def watched(context: HaltingContext) -> Tensor:
-            residuals[context.rows] = relative_change(context.before, context.output.state)
+        def record_and_halt(context: HaltingContext) -> Tensor:
+            residuals[context.indices] = relative_change(context.before, context.output.state)
             return self.halting(context) if self.halting else torch.zeros_like(context.unchanged, dtype=torch.bool)
 
-        disturb = None
+        add_noise = None
         if self.noise or self.start_noise:
-            seeds = self._seeds(questions[rows], numbers)
-            disturb = gaussian_noise(seeds, self.noise, self.start_noise, device)
-        found = think(self.module.core, inputs, ids, self.depth, watched, disturb)
+            seeds = self._seeds(questions[puzzles], numbers)
+            add_noise = gaussian_noise(seeds, self.noise, self.start_noise, device)
+        found = think(self.module.core, inputs, ids, self.depth, record_and_halt, add_noise)
         answers = self.views.undo(found.tokens.to(torch.uint8).cpu().numpy(), which)
-        valid = self.data.valid(questions[rows], answers) if self.has_rules else None
+        valid = self.data.valid(questions[puzzles], answers) if self.has_rules else None
         return Rollouts(
-            rows,
+            puzzles,
             answers,
             found.halt.double().cpu().numpy(),
             residuals.cpu().numpy(),
-            np.zeros(len(rows), dtype=np.bool_) if valid is None else valid,
+            np.zeros(len(puzzles), dtype=np.bool_) if valid is None else valid,
             found.steps.cpu().numpy().astype(np.int64),
         )
 
     def _seeds(self, questions: Tokens, numbers: NDArray[np.int64]) -> list[int | None]:
-        """Return the seed of each rollout's noise, drawn from the puzzle itself; None in the first round of views."""
+        """Return the seed of each rollout's noise, a hash of question, seed and number; None for the first of each view."""
         pairs = zip(questions, numbers, strict=True)
         names = (bytes(question) + f"{self.seed} {number}".encode() for question, number in pairs)
-        first_round = numbers < len(self.views.cells)
-        return [None if bare else int(seed >> 1) for bare, seed in zip(first_round, hash_bytes(names), strict=True)]
+        plain = numbers < len(self.views.cells)
+        return [None if first else int(seed >> 1) for first, seed in zip(plain, hash_bytes(names), strict=True)]
 
 
 def load(checkpoint: str | Path, family: str = "", module: str = "", **options: Any) -> Solver:
-    """Load a trained model to solve puzzles with, as in ``print(trm.load("sudoku-4x4").solve(board))``.
+    """Return a solver with a trained model, as in ``print(trm.load("sudoku-4x4").solve(board))``.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
-        module: your own classes of the module and its network, by commas, such as my_nets.Gated.
-        **options: those of ``Solver``: depth, breadth, select and so on.
+        checkpoint: a checkpoint written by ``trm fit``, or the name of a model of the zoo.
+        family: dotted path of your own family on which the checkpoint was trained, such as my_puzzles.Futoshiki.
+        module: dotted paths of your own module and network classes, separated by commas, such as my_nets.Gated.
+        **options: arguments of ``Solver``, such as depth, breadth and select.
 
     Raises:
-        InputError: if an argument is out of its range or the checkpoint cannot be used.
+        InputError: if an argument is out of its range or the checkpoint cannot be loaded.
     """
     return Solver(checkpoint, family=family, module=module, **options)
 
 
 def _loaded(model: Any, data: PuzzleData | None, family: str, classes: str) -> tuple[TRMModule, PuzzleData]:
-    """Return the module and the family that a solver was asked for; a file is loaded onto a GPU if there is one."""
+    """Return the module and the family of a solver; a checkpoint is loaded onto a GPU if there is one."""
     if isinstance(model, tuple) and len(model) == 2:
         model, data = model
     if isinstance(model, str | Path):
@@ -411,7 +418,7 @@ def _loaded(model: Any, data: PuzzleData | None, family: str, classes: str) -> t
         return module.to("cuda" if torch.cuda.is_available() else "cpu"), data
     if not isinstance(model, TRMModule):
         raise InputError(
-            f"the model is a {type(model).__name__}, but must be a checkpoint, a name of the zoo, or a TRMModule"
+            f"the model is a {type(model).__name__}, but must be a checkpoint, a name of the zoo or a TRMModule"
         )
     if not isinstance(data, PuzzleData):
         raise InputError(f"data is a {type(data).__name__}, but a module needs its family, such as Sudoku(size=9)")
@@ -419,8 +426,8 @@ def _loaded(model: Any, data: PuzzleData | None, family: str, classes: str) -> t
     return model, data
 
 
-def elect(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:
-    """Rank the distinct answers to each puzzle by a selection, the best first."""
+def rank_answers(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:
+    """Return the distinct answers to each puzzle, ranked by a selection, the best first."""
     weights, hashes = SELECTIONS[select](rollouts), hash_bytes(map(bytes, rollouts.answers))
     ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), rollouts.confidences)
     total = np.bincount(rollouts.puzzles, weights)

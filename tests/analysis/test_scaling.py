@@ -12,7 +12,7 @@ from trm.data.samples import Samples
 from trm.errors import InputError
 from trm.inference.rollouts import Rollouts
 from trm.module import TRMModule
-from trm.solver import Solver, elect
+from trm.solver import Solver, rank_answers
 
 BREADTHS = [1, 2, 4]
 
@@ -33,7 +33,7 @@ def test_every_breadth_is_what_a_solver_of_that_breadth_elects(sweep: tuple[Samp
         first = np.arange(len(rollouts.puzzles)) % 4 < breadth
         part = Rollouts._make(values[first] for values in rollouts)
         for point in points[:-1]:
-            best = np.stack([candidates[0].answer for candidates in elect(part, point.select)])
+            best = np.stack([candidates[0].answer for candidates in rank_answers(part, point.select)])
             assert point.solved == pytest.approx((best == rows.labels).all(axis=1).mean())
             assert (point.depth, point.breadth, point.noise) == (3, breadth, 0.8)
             assert point.gflop == pytest.approx(point.steps * solver.gflop_per_step)

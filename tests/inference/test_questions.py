@@ -46,7 +46,7 @@ def test_one_question_has_one_solution_and_a_list_a_list() -> None:
     solver = Solver(module, DATA)
     assert isinstance(solver.solve(BOARD), Solution)
     assert [type(solution) for solution in solver.solve([BOARD])] == [Solution]
-    with pytest.raises(InputError, match="puzzles has 2 values of type int64, but must have 1 integers"):
+    with pytest.raises(InputError, match="puzzle_ids has 2 values of type int64, but must have 1 integers"):
         solver.solve(BOARD, [1, 2])
 
 

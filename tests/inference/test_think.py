@@ -236,7 +236,7 @@ def test_questions_of_another_shape_are_refused(arguments: dict[str, object]) ->
 def test_tokens_outside_the_vocabulary_are_refused(token: int) -> None:
     inputs = torch.ones(3, CELLS, dtype=torch.int32)
     inputs[1, 4] = inputs[2, 0] = token
-    with pytest.raises(InputError, match=f"question 1 has token {token} in cell 4, .* knows tokens 0 to 5"):
+    with pytest.raises(InputError, match=f"question 1 has token {token} in cell 4, .* accepts tokens 0 to 5"):
         small_module().eval().solve(inputs, torch.zeros(3, dtype=torch.int32))
 
 

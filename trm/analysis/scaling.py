@@ -16,7 +16,7 @@ from trm.data.samples import Samples, Tokens
 from trm.inference.rollouts import Rollouts
 from trm.inference.selection import SELECTIONS
 from trm.module import TRMModule
-from trm.solver import Solver, elect
+from trm.solver import Solver, rank_answers
 from trm.trace.theme import BLUE, INK, ORANGE
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def evaluate(rollouts: Rollouts, samples: Samples, solver: Solver, breadths: lis
 
         points = []
         for select in SELECTIONS:
-            best = [candidates[0] for candidates in elect(part, select)]
+            best = [candidates[0] for candidates in rank_answers(part, select)]
             solved = solves(np.stack([candidate.answer for candidate in best]), samples.labels)
             obeys = np.array([candidate.valid for candidate in best])
             points.append(point(select, solved, obeys, until_valid if select == "verifier" else spent))

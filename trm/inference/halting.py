@@ -1,6 +1,6 @@
-"""Early exit: rules by which a puzzle halts before its last supervision step.
+"""Early exit: the rules by which a puzzle halts before its last supervision step.
 
-Letters in shape comments: B puzzles that have not halted, L grid cells, V vocabulary.
+Shapes: B puzzles that have not halted, L grid cells, S sequence, D hidden size.
 """
 
 import math
@@ -18,7 +18,7 @@ from trm.nn import State, StepOutput
 
 
 class HaltingContext(NamedTuple):
-    """What a halting rule decides by: the puzzles of a batch after a supervision step."""
+    """Input of a halting rule: the puzzles of a batch after a supervision step."""
 
     inputs: Tensor
     """Tokens of the questions, (B, L)."""
@@ -27,10 +27,10 @@ class HaltingContext(NamedTuple):
     tokens: Tensor
     """The most likely token of each cell, (B, L)."""
     unchanged: Tensor
-    """Number of supervision steps in a row that changed no token, (B,)."""
+    """Number of consecutive supervision steps, up to this one, that changed no token, (B,)."""
     before: State
     """State before the step, 2 x (B, S, D)."""
-    rows: Tensor
+    indices: Tensor
     """Index of each puzzle in the batch that was passed to ``think``, (B,)."""
 
 
@@ -39,10 +39,10 @@ HaltingRule = Callable[[HaltingContext], Tensor]
 
 
 def head(threshold: float = 0.5) -> HaltingRule:
-    """Halt where the halting probability is above a threshold; at 0.5, as slots halt in training.
+    """Return the rule that halts a puzzle when its halting probability exceeds a threshold; 0.5 as in training.
 
-    The halting head predicts the probability that the answer is right; with a continue loss, that halting is worth more
-    than going on.
+    The halting probability is the sigmoid of the halting logit minus the continue logit, which is zero without a
+    continue loss.
 
     Raises:
         InputError: if the threshold is not between 0 and 1.
@@ -54,32 +54,32 @@ def head(threshold: float = 0.5) -> HaltingRule:
 
 
 def stable(steps: int = 1) -> HaltingRule:
-    """Halt where this many supervision steps in a row have not changed the answer."""
+    """Return the rule that halts a puzzle when this many consecutive supervision steps have not changed its answer."""
     return lambda context: context.unchanged >= steps
 
 
 def rules(data: PuzzleData) -> HaltingRule:
-    """Halt where the answer is valid by the rules of the family, which must have some."""
+    """Return the rule that halts a puzzle when its answer is valid; the family must have rules."""
 
-    def obeyed(context: HaltingContext) -> Tensor:
+    def answer_is_valid(context: HaltingContext) -> Tensor:
         valid = obeys(data, context.inputs, context.tokens)
         assert valid is not None
         return valid
 
-    return obeyed
+    return answer_is_valid
 
 
 def halting_rule(name: EarlyExit, threshold: float, data: object, auto: EarlyExit = "head") -> HaltingRule | None:
-    """Return a rule by its name; None for "never".
+    """Return an early-exit rule by its name; None for "never".
 
     Args:
-        name: of the rule.
-        threshold: halting probability for "head".
-        data: the family whose rules "rules" checks.
-        auto: the rule that "auto" stands for.
+        name: name of the rule.
+        threshold: halting probability above which "head" halts a puzzle.
+        data: the family, which "rules" requires.
+        auto: the name that "auto" is replaced with.
 
     Raises:
-        InputError: if there is no such rule, or the name is "rules" and the family has none.
+        InputError: if there is no rule of that name, or the name is "rules" and the family has no rules.
     """
     check_choice("halting", get_args(EarlyExit), rule=name)
     name = auto if name == "auto" else name
@@ -96,7 +96,7 @@ def halting_rule(name: EarlyExit, threshold: float, data: object, auto: EarlyExi
 def obeys(data: PuzzleData, inputs: Tensor, tokens: Tensor) -> Tensor | None:
     """Return which answers are valid by the rules of a family, 2 x (B, L) to (B,) bool; None if it has no rules.
 
-    Padding, samples whose question is empty, is not valid, and the family does not see it.
+    Padding samples, whose question is empty, are not valid and are not passed to the family.
     """
     real = inputs.any(-1)
     questions, answers = (part[real].to(torch.uint8).cpu().numpy() for part in (inputs, tokens))

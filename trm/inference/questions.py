@@ -1,4 +1,7 @@
-"""Questions that come from a program: read in the forms that people have them in, and checked."""
+"""Conversion of questions from text, arrays or lists to checked tokens.
+
+Shapes: N questions, L grid cells, h x w grid.
+"""
 
 from typing import Any
 
@@ -11,18 +14,18 @@ from trm.errors import InputError
 
 
 def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens, bool]:
-    """Read one question or several.
+    """Return the tokens of one question or several.
 
     Args:
         questions: a string, a list of strings, or integers (numpy, torch, nested lists) of shape (L,), (h, w), (N, L)
-            or (N, h, w), where a grid has h * w = L cells.
-        data: their family.
+            or (N, h, w), with h * w = L.
+        data: the family of the questions.
 
     Returns:
-        Their tokens, (N, L), and whether it is one question by itself.
+        The tokens, (N, L), and whether ``questions`` was a single question.
 
     Raises:
-        InputError: if they are something else, or no questions of the family.
+        InputError: if the type, shape or a token is not accepted.
     """
     if isinstance(questions, str):
         return data.parse(questions)[None], True
@@ -45,17 +48,17 @@ def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens, bool]:
         if len(places):
             row, cell = places[0].tolist()
             raise InputError(
-                f"question {row} has token {array[row, cell]} in cell {cell}, counted from 0, {what}; numbers mean "
-                f"tokens of {type(data).__name__}, not the digits people write: pass the puzzle as a string for those"
+                f"question {row} has token {array[row, cell]} in cell {cell}, counted from 0, {what}; integers are "
+                f"tokens of {type(data).__name__}, not digits: pass a puzzle written in digits as a string"
             )
     return array.astype(np.uint8), single
 
 
 def _integers(questions: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """Return numbers as an array.
+    """Return integers as an array.
 
     Raises:
-        InputError: if they are no integers, or lists of different lengths.
+        InputError: if they are not integers, or are lists of different lengths.
     """
     if isinstance(questions, Tensor):
         questions = questions.detach().cpu().numpy()

@@ -1,6 +1,6 @@
-"""Rollouts: thinking about the same puzzle several times, with noise on the state so that each goes its own way.
+"""Rollouts: several runs of the model on one puzzle, which differ by their view and the noise added to the state.
 
-Letters in shape comments: R rollouts, B rows of a batch, L grid cells, S sequence, D hidden size.
+Shapes: R rollouts, B samples of a batch, L grid cells, S sequence, D hidden size.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from trm.nn import State
 
 
 class Rollouts(NamedTuple):
-    """What came of thinking about puzzles, each from several sides and with different noise."""
+    """Results of the rollouts of several puzzles."""
 
     puzzles: NDArray[np.intp]
-    """Which of the puzzles it was, (R,)."""
+    """Index of the puzzle, (R,)."""
     answers: Tokens
-    """Tokens, views undone, (R, L)."""
+    """Tokens of the answer, with the view undone, (R, L)."""
     halt: NDArray[np.float64]
     """Halting logit of the last supervision step, (R,)."""
     residuals: NDArray[np.float64]
-    """Relative change of the state in that step, (R,)."""
+    """Relative change of the state in the last supervision step, (R,)."""
     valid: NDArray[np.bool_]
-    """Whether the answer obeys the rules, (R,); False where there are none."""
+    """Whether the answer obeys the rules, (R,); False if the family has none."""
     steps: NDArray[np.int64]
     """Supervision steps taken, (R,)."""
 
@@ -39,49 +39,49 @@ class Rollouts(NamedTuple):
 
     @classmethod
     def join(cls, parts: Sequence["Rollouts"]) -> "Rollouts":
-        """Put rollouts behind each other."""
+        """Return the concatenation of rollouts."""
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def gaussian_noise(seeds: Sequence[int | None], latent: float, start: float, device: torch.device) -> StateNoise:
-    """Return a disturbance that adds normal noise, the same for a row whatever else is in its batch.
+    """Return a function that adds normal noise to states; the noise of a sample does not depend on the rest of the batch.
 
-    Adding it to the latent before every supervision step is how PTRM (arXiv 2605.19943) lifts the weights of TRM;
-    EqR (arXiv 2605.21488) starts from random states.
+    PTRM (arXiv 2605.19943) adds noise to the latent before every supervision step of a trained TRM. EqR (arXiv
+    2605.21488) starts from random states.
 
     Args:
-        seeds: seed of each row, (B,); None for a row to be left alone.
-        latent: standard deviation of what is added to the latent before each supervision step. The network keeps the
-            mean square of its latents at one.
-        start: that of what is added to answer and latent before the first step only.
-        device: where the noise is drawn; devices draw differently.
+        seeds: seed of each sample, (B,); None for a sample without noise.
+        latent: standard deviation of the noise added to the latent before each supervision step. The mean square of a
+            latent is one.
+        start: standard deviation of the noise added to answer and latent before the first step only.
+        device: device of the states; the random numbers depend on it.
     """
     generators = [None if seed is None else torch.Generator(device).manual_seed(seed) for seed in seeds]
-    begun = False
+    started = False
 
-    def draw(like: Tensor, rows: list[int]) -> Tensor:
+    def normal(like: Tensor, indices: list[int]) -> Tensor:
         noise = torch.zeros_like(like, memory_format=torch.contiguous_format)  # (B, S, D)
-        for part, row in zip(noise, rows, strict=True):
-            if (generator := generators[row]) is not None:
+        for part, index in zip(noise, indices, strict=True):
+            if (generator := generators[index]) is not None:
                 part.normal_(generator=generator)
         return noise
 
-    def disturb(state: State, rows: Tensor) -> State:
-        nonlocal begun
+    def add_noise(state: State, indices: Tensor) -> State:
+        nonlocal started
         y, z = state
-        numbers = rows.tolist()
-        if start and not begun:
-            y, z = y + start * draw(y, numbers), z + start * draw(z, numbers)
+        listed = indices.tolist()
+        if start and not started:
+            y, z = y + start * normal(y, listed), z + start * normal(z, listed)
         if latent:
-            z = z + latent * draw(z, numbers)
-        begun = True
+            z = z + latent * normal(z, listed)
+        started = True
         return State(y, z)
 
-    return disturb
+    return add_noise
 
 
 def relative_change(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
-    """Return the norm of a change over that of what was changed, such as the parts of a state, (B,) float64."""
+    """Return the norm of the change between states, divided by the norm of the state before, (B,) float64."""
     moved = sum(
         (new.double() - old.double()).square().flatten(1).sum(1) for old, new in zip(before, after, strict=True)
     )

@@ -1,6 +1,6 @@
-"""Best-of-N selection: the weight with which each rollout of a puzzle votes for its answer (see ``trm.data.voting``).
+"""Best-of-N selection: the weight of each rollout in the vote on a puzzle's answer (see ``trm.data.voting``).
 
-Letters in shape comments: R rollouts.
+Shapes: R rollouts of all puzzles.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from trm.inference.rollouts import Rollouts
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-KEPT = 0.5
-"""Share of a puzzle's rollouts, the most confident ones, that vote under "confident"."""
+CONFIDENT_SHARE = 0.5
+"""Fraction of a puzzle's rollouts, the most confident ones, that vote under "confident"."""
 
 Selection = Callable[[Rollouts], Floats]
 """Returns the weight of each rollout's vote, (R,)."""
@@ -27,18 +27,18 @@ def _vote(rollouts: Rollouts) -> Floats:
 
 
 def _confident(rollouts: Rollouts) -> Floats:
-    """Weigh by confidence, and drop the less confident half; the idea is DeepConf's (arXiv 2508.15260)."""
-    places, counts = _places(rollouts.puzzles, -rollouts.confidences)
-    return np.where(places < np.ceil(KEPT * counts), rollouts.confidences, 0.0)
+    """Weight rollouts by confidence and drop the less confident half, after DeepConf (arXiv 2508.15260)."""
+    ranks, counts = _ranks(rollouts.puzzles, -rollouts.confidences)
+    return np.where(ranks < np.ceil(CONFIDENT_SHARE * counts), rollouts.confidences, 0.0)
 
 
 def _best(score: Callable[[Rollouts], Floats]) -> Selection:
-    return lambda rollouts: (_places(rollouts.puzzles, -score(rollouts))[0] == 0).astype(np.float64)
+    return lambda rollouts: (_ranks(rollouts.puzzles, -score(rollouts))[0] == 0).astype(np.float64)
 
 
 def _verifier(rollouts: Rollouts) -> Floats:
-    """Take the first valid answer; a puzzle without any is put to the vote."""
-    first = (_places(rollouts.puzzles, ~rollouts.valid)[0] == 0) & rollouts.valid
+    """Select the first valid answer; without one, a majority vote."""
+    first = (_ranks(rollouts.puzzles, ~rollouts.valid)[0] == 0) & rollouts.valid
     solved = np.isin(rollouts.puzzles, rollouts.puzzles[first])
     return np.where(solved, first, 1.0)
 
@@ -50,14 +50,15 @@ SELECTIONS: dict[SelectionName, Selection] = {
     "residual": _best(lambda rollouts: -rollouts.residuals),
     "verifier": _verifier,
 }
+"""Selections by name."""
 
 
-def _places(puzzles: NDArray[np.intp], keys: NDArray[Any]) -> tuple[Integers, Integers]:
-    """Return the place of each rollout by key among those of its puzzle, and the number of those, (R,) each."""
-    order = np.lexsort((keys, puzzles))  # stable: of equals the first leads
+def _ranks(puzzles: NDArray[np.intp], keys: NDArray[Any]) -> tuple[Integers, Integers]:
+    """Return the rank of each rollout by key among those of its puzzle, from 0, and their number, (R,) each."""
+    order = np.lexsort((keys, puzzles))  # stable: of equal keys the first rollout ranks first
     _, starts, inverse, counts = np.unique(puzzles[order], return_index=True, return_inverse=True, return_counts=True)
-    places = np.empty(len(puzzles), dtype=np.int64)
-    places[order] = np.arange(len(puzzles)) - starts[inverse]
-    sizes = np.empty_like(places)
+    ranks = np.empty(len(puzzles), dtype=np.int64)
+    ranks[order] = np.arange(len(puzzles)) - starts[inverse]
+    sizes = np.empty_like(ranks)
     sizes[order] = counts[inverse]
-    return places, sizes
+    return ranks, sizes

@@ -98,7 +98,7 @@ def solve(
     all_good = True
     for boards in _standard_input(data) if board == "-" else [data.parse(board)[None]]:
         for solution in solver.solve_all(boards):
-            print(json_format.dumps(solution.as_dict()) if json else solution.draw(sys.stdout.isatty()), flush=True)
+            print(json_format.dumps(solution.as_dict()) if json else solution.render(sys.stdout.isatty()), flush=True)
             all_good &= solution.verdict.valid and not solution.abstains
     if not (all_good or json or views > 1 or complete) and type(data).views is not PuzzleData.views:
         print("trm: --views 8 --select verifier asks symmetric forms too, and solves more", file=sys.stderr)
