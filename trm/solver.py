@@ -259,8 +259,9 @@ class Solver:
         """Solve one puzzle or several.
 
         Args:
-            questions: one puzzle or several, as text (a string or a list of strings), or as tokens of the family (numpy,
-                torch or nested lists of integers): (L,) or a grid (h, w) for one, (N, L) or (N, h, w) for several.
+            questions: one puzzle or several, as text (a string or a list of strings), or as tokens of the family
+                (numpy, torch or nested lists of integers): (L,) or a grid (h, w) for one, (N, L) or (N, h, w) for
+                several.
             puzzle_ids: puzzle ids, (N,) or one integer; zeros by default.
 
         Returns:
@@ -387,7 +388,7 @@ class Solver:
         )
 
     def _seeds(self, questions: Tokens, numbers: NDArray[np.int64]) -> list[int | None]:
-        """Return the seed of each rollout's noise, a hash of question, seed and number; None for the first of each view."""
+        """Return the noise seed of each rollout, a hash of question, seed and number; None for the first of a view."""
         pairs = zip(questions, numbers, strict=True)
         names = (bytes(question) + f"{self.seed} {number}".encode() for question, number in pairs)
         plain = numbers < len(self.views.cells)

@@ -6,11 +6,11 @@ import torch
 from ranks import Guess, small_module
 from training import quiet_trainer
 
-from trm.analysis.calibration import Outcomes, draw, finding, measure, summary, tabulate
+from trm.analysis.calibration import Outcomes, draw, finding, measure, risk_coverage, summary, tabulate
 from trm.data import Samples
 from trm.errors import InputError
 from trm.module import TRMModule
-from trm.training.calibration import HaltingCalibration
+from trm.training.metrics import HaltingCalibration
 
 
 class HalfKnown(Guess):
@@ -81,3 +81,9 @@ def test_table_and_picture_say_what_the_numbers_say() -> None:
     assert risk.lines[-1].get_xydata().tolist() == [[50, 0], [100, 40]]
     assert [line.split()[-1] for line in tabulate(facts).splitlines()[1:]] == [
         "10", "0.6", "undefined", "0.3", "undefined", "0.2", "0.25"]  # fmt: skip
+
+
+def test_the_surest_answers_come_first_and_equally_sure_ones_share() -> None:
+    halt = torch.tensor([0.0, 3.0, 1.0, 1.0])
+    solved = torch.tensor([False, True, False, True])
+    assert risk_coverage(halt.numpy(), solved.numpy()).tolist() == pytest.approx([0, 0.25, 1 / 3, 0.5])

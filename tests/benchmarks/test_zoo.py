@@ -27,7 +27,7 @@ def test_a_model_is_put_into_the_zoo_with_its_card(tmp_path: Path, monkeypatch: 
     module = TRMModule(
         6, 16, 1, hidden_size=24, num_heads=2, multiple_of=8, mixer="mlp", positions="none", puzzle_tokens=0
     )
-    module.seed = 7
+    module.init_seed = 7
     trainer = quiet_trainer(max_steps=1, max_epochs=1, limit_train_batches=1)
     trainer.fit(module, data)
     trainer.save_checkpoint("last.ckpt")

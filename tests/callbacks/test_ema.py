@@ -121,7 +121,7 @@ def test_leaving_the_average_out_goes_on_from_the_live_parameters_and_says_so(
             module, data(), ckpt_path=kept.last_model_path, weights_only=True
         )  # which has no steps left
         assert_same(dict(module.state_dict()), live)
-        assert "this run has no StepEMA: training goes on from the live parameters" in caplog.text
+        assert "this run has no StepEMA: training continues from the live parameters" in caplog.text
         trainer_of(tmp_path, Checkpoints(str(tmp_path / "b")), max_steps=3).fit(small_module(), data())
         trainer_of(tmp_path, StepEMA(0.5), Checkpoints(str(tmp_path / "b")), max_steps=9).fit(
             small_module(), data(), ckpt_path="last", weights_only=True

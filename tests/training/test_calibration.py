@@ -6,7 +6,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
 
 from trm.batch import IGNORE
-from trm.training.calibration import BINS, HaltingCalibration, risk_coverage
+from trm.training.metrics import BINS, HaltingCalibration
 
 
 def counted(halt: Tensor, solved: Tensor, size: int = 100) -> HaltingCalibration:
@@ -63,9 +63,3 @@ def test_counts_stay_exact_in_a_module_of_bfloat16() -> None:
     for _ in range(300):  # bfloat16 counts to 256
         metric.update(torch.tensor([1.0]), torch.ones(1, 2), torch.ones(1, 2))
     assert metric.bins().sum(0)[0].item() == 300
-
-
-def test_the_surest_answers_come_first_and_equally_sure_ones_share() -> None:
-    halt = torch.tensor([0.0, 3.0, 1.0, 1.0])
-    solved = torch.tensor([False, True, False, True])
-    assert risk_coverage(halt.numpy(), solved.numpy()).tolist() == pytest.approx([0, 0.25, 1 / 3, 0.5])

@@ -76,7 +76,7 @@ def test_other_slots_start_afresh_and_say_so(tmp_path: Path) -> None:
     fit(tmp_path, 2, 4, 9, ckpt_path="last")
     logger.removeHandler(log)
     log.close()
-    message = "holds 8 slots, this run has 4: all slots take fresh puzzles"
+    message = "contains 8 slots, this run has 4: all slots take fresh puzzles"
     assert (tmp_path / "log").read_text().count(message) == 1
     assert set(together(notes(tmp_path, 2), "taken")[0].tolist()) == {1}
 

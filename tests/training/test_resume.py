@@ -80,7 +80,7 @@ class StopAfter(Callback):
         def count(*_: Any) -> None:
             self.steps -= 1
             if not self.steps:
-                pl_module.stopping = trainer.should_stop = True
+                pl_module.stop_requested = trainer.should_stop = True
 
         trainer.optimizers[0].register_step_post_hook(count)
 

@@ -19,7 +19,7 @@ from trm.inference.halting import has_rules, obeys
 from trm.module import TRMModule
 from trm.nn import solved as is_solved
 from trm.trace.theme import BLUE, LINE, SOFT
-from trm.training.calibration import BINS, HaltingCalibration, risk_coverage
+from trm.training.metrics import BINS, HaltingCalibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,6 +75,17 @@ def collect(
         parts.append([fact.cpu().numpy() for fact in facts])
     halt, solved, valid = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Outcomes(halt, solved, valid if has_rules(data) else None, calibration)
+
+
+def risk_coverage(halt: NDArray[np.floating], solved: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of wrong answers among the n most confident ones, for n from 1 to N: 2 x (N,) to (N,).
+
+    Answers of equal confidence count with their mean. The mean over n is the area under the risk-coverage curve (AURC,
+    arXiv 1805.08206).
+    """
+    _, place, counts = np.unique(-halt, return_inverse=True, return_counts=True)  # the most confident first
+    wrong = np.bincount(place, weights=~solved) / counts
+    return np.asarray(np.repeat(wrong, counts).cumsum() / np.arange(1, len(halt) + 1))
 
 
 def summary(outcomes: Outcomes) -> Facts:

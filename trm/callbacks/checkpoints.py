@@ -147,7 +147,9 @@ class Checkpoints(ModelCheckpoint):
         def stop(signum: int, _: Any) -> None:
             self._signal = signum
             self._restore_handlers()
-            module.stopping = trainer.world_size == 1  # alone, there is nobody to wait for at the end of the batch
+            module.stop_requested = (
+                trainer.world_size == 1
+            )  # alone, there is nobody to wait for at the end of the batch
 
         if threading.current_thread() is threading.main_thread():
             self._handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
@@ -189,7 +191,7 @@ class Checkpoints(ModelCheckpoint):
         """Save what the validation has found; at the end of an epoch, once that has ended."""
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        self._validated = not need_module(self, pl_module).stopping
+        self._validated = not need_module(self, pl_module).stop_requested
         self._waits_for_epoch_end = trainer.is_last_batch
         if not trainer.is_last_batch:
             self._save(trainer, self._agreed_signal(trainer))

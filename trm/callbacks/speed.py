@@ -68,7 +68,7 @@ class Speed(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the cost of training so far, unless the validation was cut short."""
-        if trainer.state.fn == "fit" and not need_module(self, pl_module).stopping:
+        if trainer.state.fn == "fit" and not need_module(self, pl_module).stop_requested:
             costs = {f"cost/{name}": cost for name, cost in self.cost.items() if cost}
             pl_module.log_dict(costs, sync_dist=trainer.world_size > 1)  # the mean of what each rank takes all to cost
 

@@ -95,7 +95,7 @@ def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> T
         raise InputError(
             f"{path}, written by trm {checkpoint['trm_version']}, does not fit this version of the network: {reason}"
         ) from error
-    module.taken_steps, module.seed = checkpoint.get("global_step"), checkpoint.get("seed")
+    module.trained_steps, module.init_seed = checkpoint.get("global_step"), checkpoint.get("seed")
     return module
 
 

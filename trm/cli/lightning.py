@@ -254,7 +254,7 @@ class TRMCLI(LightningCLI):
         """Note the seed, which has been set right before the parameters are drawn."""
         super().instantiate_classes()
         seed = self._get(self.config, "seed_everything")
-        self.model.seed = None if seed is None or isinstance(seed, bool) else seed
+        self.model.init_seed = None if seed is None or isinstance(seed, bool) else seed
 
     def _environment(self) -> list[str]:
         """Return the settings that come from the environment, as a shell takes them in front of a command."""

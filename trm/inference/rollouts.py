@@ -44,7 +44,7 @@ class Rollouts(NamedTuple):
 
 
 def gaussian_noise(seeds: Sequence[int | None], latent: float, start: float, device: torch.device) -> StateNoise:
-    """Return a function that adds normal noise to states; the noise of a sample does not depend on the rest of the batch.
+    """Return a function that adds normal noise to states; that of a sample does not depend on the rest of the batch.
 
     PTRM (arXiv 2605.19943) adds noise to the latent before every supervision step of a trained TRM. EqR (arXiv
     2605.21488) starts from random states.

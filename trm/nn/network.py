@@ -73,7 +73,7 @@ class TRM(nn.Module):
         puzzle_size: size E of a puzzle embedding vector; 0 for hidden_size.
         cycles: cycles per supervision step (T in the paper); only the last is differentiated.
         latent_steps: updates of the latent per cycle (n in the paper).
-        gradient_steps: number of latent updates, at the end of the last cycle, that are differentiated; 0 for all, 1 for
+        gradient_steps: number of latent updates at the end of the last cycle that are differentiated; 0 for all, 1 for
             the 1-step gradient in table 1 of the paper.
         continue_loss: train a second output of the halting head, the continue logit, by Q-learning as in HRM; it costs
             one more supervision step without gradient. A slot then halts when the halting logit is the greater one.
@@ -197,7 +197,7 @@ class TRM(nn.Module):
         return self.network(y + z), z
 
     def gradient(self, step: int) -> AbstractContextManager[None]:
-        """Return the context of latent update ``step`` of a cycle: without gradient before the last ``gradient_steps``."""
+        """Return the context of latent update ``step`` of a cycle; the last ``gradient_steps`` are differentiated."""
         early = self.gradient_steps and step < self.latent_steps - self.gradient_steps
         return torch.no_grad() if early else nullcontext()
 

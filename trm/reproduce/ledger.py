@@ -19,7 +19,7 @@ from trm.errors import InputError
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, machine, weights_digest, without_paths
 from trm.reproduce.experiments import published
-from trm.training.metrics import OVER_PUZZLES, OVER_ROWS
+from trm.training.metrics import OVER_PUZZLES, OVER_SAMPLES
 
 SHARES = ("solved", "valid")  # shares of independent puzzles
 
@@ -159,7 +159,7 @@ def measured(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dict[str,
         for name, value in trainer.callback_metrics.items()
         if name.startswith("test/")
     }
-    own = {name for name in logged if name not in (*OVER_PUZZLES, *OVER_ROWS) and not name.startswith("halting_")}
+    own = {name for name in logged if name not in (*OVER_PUZZLES, *OVER_SAMPLES) and not name.startswith("halting_")}
     if isinstance(module.scorer, Votes):
         tasks = len(np.unique(module.scorer.tasks[module.scorer.counted]))
         return {name: (logged[name], tasks) for name in logged if name in own}

@@ -1,1 +1,1 @@
-"""Deep supervision: slots, optimizer, metrics, precision, and what a run may go on from."""
+"""Deep supervision: slots, optimizer, metrics, precision, and the checks of trainer and checkpoint."""

@@ -1,4 +1,4 @@
-"""Whether a run can go on from a checkpoint: the same network, on the same puzzles."""
+"""Checks that a checkpoint matches the configured module, network and data."""
 
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,26 @@ from trm.nn import TRM, find_network
 
 
 def architecture(network: type[TRM]) -> list[str]:
-    """Return the hyper-parameters that must agree with a checkpoint's for its parameters to mean the same."""
+    """Return the names of the hyper-parameters that must equal those of a checkpoint to use its parameters."""
     return ["network", "network_args", *(name for name in parameters_of(TRM) if name not in network.free)]
 
 
 def refuse_other_network(
     module: LightningModule, theirs: dict[str, Any], path: str | Path = "the checkpoint", but: tuple[str, ...] = ()
 ) -> None:
-    """Refuse the hyper-parameters of another network.
+    """Check that a checkpoint has the network of a module.
 
     Args:
-        module: the configured one.
-        theirs: hyper-parameters of a checkpoint.
-        path: its name.
-        but: those of the network that may differ all the same.
+        module: the configured module.
+        theirs: hyper-parameters of the checkpoint.
+        path: name of the checkpoint.
+        but: names of hyper-parameters that may differ nevertheless.
 
     Raises:
-        InputError: naming the first that must agree and does not.
+        InputError: if a hyper-parameter of the network differs; the message names the first.
     """
     ours = module.hparams
-    theirs = {"network": "trm", "network_args": {}} | defaults_of(TRM) | theirs  # an older checkpoint's were these
+    theirs = {"network": "trm", "network_args": {}} | defaults_of(TRM) | theirs  # absent in older checkpoints
     for name in architecture(find_network(ours["network"])):
         if theirs.get(name) != ours[name] and name not in but:
             raise InputError(
@@ -42,57 +42,58 @@ def refuse_other_network(
 
 
 def report_differences(module: LightningModule, theirs: dict[str, Any]) -> None:
-    """Name the hyper-parameters of a checkpoint that differ from the configured ones, and may."""
+    """Print the hyper-parameters in which a checkpoint and a module differ."""
     for name, value in module.hparams.items():
         if name in theirs and theirs[name] != value:
             rank_zero_info(f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {value!r}.")
 
 
 def refuse_other_puzzles(data: PuzzleData, checkpoint: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another family of puzzles than the data's, or whose puzzle embedding is of other puzzles.
+    """Check that a checkpoint was trained on the family of the data, with the same puzzle ids.
 
     Raises:
-        InputError: naming what differs.
+        InputError: if it was not; the message names the difference.
     """
     if difference := _difference(data, checkpoint):
         raise InputError(difference)
 
 
 def same_puzzles(data: PuzzleData, checkpoint: dict[str, Any]) -> bool:
-    """Return whether the puzzle ids of a checkpoint stand for the same puzzles as those of ``data``."""
+    """Return whether the puzzle ids of a checkpoint denote the same puzzles as those of ``data``."""
     return not _difference(data, checkpoint)
 
 
 def _difference(data: PuzzleData, checkpoint: dict[str, Any]) -> str:
+    """Return the first difference between the puzzles of a checkpoint and of the data as a clause; "" if none."""
     theirs, ours = checkpoint.get("family", {}), data.family
     if theirs.get("class_path") != ours["class_path"]:
         return f"the checkpoint was trained on {theirs.get('class_path')}, but the data is {ours['class_path']}"
     for name in data.numbered_by:
-        default = defaults_of(type(data))[name]  # an older checkpoint's
+        default = defaults_of(type(data))[name]  # for older checkpoints
         value, mine = (family["init_args"].get(name, default) for family in (theirs, ours))
         if value != mine:
             return (
-                f"the puzzle embedding of the checkpoint has the rows of data.{name} {value!r}, but data.{name} is "
-                f"{mine!r}: the same rows would stand for other puzzles"
+                f"the puzzle ids of the checkpoint are those of data.{name} {value!r}, but data.{name} is {mine!r}: "
+                "the same ids would denote other puzzles"
             )
     if checkpoint.get("table_hash", data.table_hash) != data.table_hash:
         return (
-            f"the puzzle embedding of the checkpoint is of other puzzles than the data's: their hashes are "
+            f"the puzzle embedding of the checkpoint is of other puzzles than those of the data: the hashes are "
             f"{checkpoint['table_hash']} and {data.table_hash}"
         )
     return ""
 
 
 def refuse_other_module(module: LightningModule, checkpoint: dict[str, Any], default: type) -> None:
-    """Refuse to go on from, or to evaluate, the checkpoint of another class of module, which may compute other things.
+    """Check that a checkpoint was trained by the class of a module; another class may compute something else.
 
     Args:
-        module: the configured one.
-        checkpoint: names its class where that is not ``default``.
+        module: the configured module.
+        checkpoint: the checkpoint, which contains the class unless it is ``default``.
         default: the class of this package.
 
     Raises:
-        InputError: naming both classes.
+        InputError: if the classes differ; the message names both.
     """
     theirs = checkpoint.get("module", {}).get("class_path", class_path(default))
     if theirs != class_path(type(module)):
@@ -102,16 +103,36 @@ def refuse_other_module(module: LightningModule, checkpoint: dict[str, Any], def
         )
 
 
+def refuse_other_origin(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Check that a run resumes with the initial parameters that it started with.
+
+    Args:
+        ours: origin of the module's initial parameters (``TRMModule.started_from``); empty if random.
+        theirs: origin of those of the run to resume; empty if random.
+
+    Raises:
+        InputError: if they differ and the module's are not random.
+    """
+    if ours and ours["weights"] != theirs.get("weights"):
+        other, own = (
+            f"{start['checkpoint']} (weights {start['weights']})" if start else "random weights"
+            for start in (theirs, ours)
+        )
+        raise InputError(
+            f"the run to resume started from {other}, not from {own}: choose another folder, or omit --weights"
+        )
+
+
 def refuse_other_sizes(data: PuzzleData, theirs: dict[str, Any], path: str | Path) -> None:
-    """Refuse data that a trained network cannot read.
+    """Check that a trained network accepts the puzzles of a family.
 
     Args:
         data: the family.
         theirs: hyper-parameters of the checkpoint.
-        path: its name.
+        path: name of the checkpoint.
 
     Raises:
-        InputError: naming the first size that differs.
+        InputError: if ``vocab_size`` or ``seq_len`` differs; the message names the first.
     """
     for name in ("vocab_size", "seq_len"):
         if getattr(data, name) != theirs[name]:

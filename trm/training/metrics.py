@@ -1,30 +1,43 @@
-"""Metrics of puzzles, summed over batches and ranks by torchmetrics."""
+"""Metrics of puzzles and of the halting head, summed over batches and ranks by torchmetrics.
+
+Shapes: B samples of a batch, L grid cells, S slices of the halting logit.
+"""
+
+import math
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from trm.batch import labelled
+from trm.batch import exact_match, labelled
 
 OVER_PUZZLES = ("solved", "cells", "halting_accuracy", "supervision_steps", "valid")
-OVER_ROWS = ("answer_loss", "halting_loss")
+OVER_SAMPLES = ("answer_loss", "halting_loss")
+"""Names of the means over finished puzzles and over all samples."""
+
+BINS = 15
+"""Number of equally wide bins of confidence, from 0 to 1; the number in arXiv 1706.04599."""
+_BIN_EDGES = torch.tensor([math.log(k / (BINS - k)) for k in range(1, BINS)])
+_EDGES = torch.cat((_BIN_EDGES, torch.linspace(-16, 16, 1025))).sort().values
+"""Edges of the slices, as logits because confidences concentrate near 0 and 1; each slice lies in one bin."""
 
 
 class PuzzleMetrics(Metric):
-    """Means over puzzles of everything that is reported of a split or of the last training steps.
+    """The metrics that are logged for a split or for the last training steps, as means over puzzles.
 
     ``compute`` returns a dictionary:
 
-    * ``solved``: share of puzzles with every labelled cell right (``exact_accuracy`` in the official code).
-    * ``cells``: mean over puzzles of the share of their labelled cells that are right (``accuracy``).
-    * ``halting_accuracy``: share of puzzles whose halting logit tells rightly whether they are solved.
+    * ``solved``: exact-match accuracy, the share of puzzles with every labelled cell right (``exact_accuracy`` in the
+      official code).
+    * ``cells``: cell accuracy, the mean over puzzles of the share of labelled cells that are right (``accuracy``).
+    * ``halting_accuracy``: share of puzzles where the halting head predicts correctly whether they are solved.
     * ``supervision_steps``: mean number of supervision steps taken (``steps``).
-    * ``valid``: share of puzzles whose answer obeys the rules, whether or not it is the label; left out where no
-      rules were checked.
-    * ``answer_loss``, ``halting_loss``: means of the loss over every row seen, finished or not.
+    * ``valid``: share of puzzles whose answer obeys the rules, even if it differs from the label; absent if no rules
+      were checked.
+    * ``answer_loss``, ``halting_loss``: means of the losses over all samples, finished or not.
 
-    Samples without a label are padding and count nowhere. All sums are one state, so that a step costs one addition and
-    a synchronisation one collective.
+    Samples without a label are padding and are not counted. All sums are one tensor, so a step costs one addition and
+    a synchronisation one collective operation.
     """
 
     full_state_update = False
@@ -33,7 +46,7 @@ class PuzzleMetrics(Metric):
     def __init__(self) -> None:
         super().__init__()
         self.checked = False
-        self.add_state("sums", torch.zeros(2 + len(OVER_PUZZLES) + len(OVER_ROWS)), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(2 + len(OVER_PUZZLES) + len(OVER_SAMPLES)), dist_reduce_fx="sum")
 
     def update(
         self,
@@ -53,23 +66,23 @@ class PuzzleMetrics(Metric):
             labels: tokens or ``IGNORE``, (B, L).
             halt: halting logits, (B,).
             steps: supervision steps taken, (B,).
-            finished: which rows are done; the others count in the losses only, (B,) bool.
-            answer_loss: loss of the answer per row, (B,).
-            halting_loss: loss of the halting logit per row, (B,).
-            valid: which answers obey the rules, (B,) bool; None if that is not known.
+            finished: which puzzles have halted; the others count only in the losses, (B,) bool.
+            answer_loss: loss of each answer, (B,).
+            halting_loss: loss of each halting logit, (B,).
+            valid: which answers obey the rules, (B,) bool; None if no rules were checked.
         """
         self.checked = valid is not None
         given = labelled(labels)
-        asked = given.sum(-1)  # (B,)
-        real = asked > 0
+        count = given.sum(-1)  # (B,)
+        real = count > 0
         right = ((predictions == labels) & given).sum(-1)
-        solved = right == asked
+        solved = right == count
         done = finished & real
-        rows = torch.stack(
+        terms = torch.stack(
             (
                 done,
                 done & solved,
-                done * right.to(answer_loss.dtype) / asked.clamp(min=1),
+                done * right.to(answer_loss.dtype) / count.clamp(min=1),
                 done & ((halt >= 0) == solved),
                 done * steps,
                 done & valid if valid is not None else torch.zeros_like(done),
@@ -78,13 +91,69 @@ class PuzzleMetrics(Metric):
                 real,
             )
         )
-        self.sums = self.sums + rows.sum(-1)  # takes the width of the losses, float64, whatever the module's is
+        self.sums = self.sums + terms.sum(-1)  # in the dtype of the losses, float64, whatever that of the module is
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the means; zero where nothing was counted."""
-        puzzles, rows = self.sums[0].clamp(min=1), self.sums[-1].clamp(min=1)
-        over_puzzles, over_rows = self.sums[1 : -1 - len(OVER_ROWS)], self.sums[-1 - len(OVER_ROWS) : -1]
+        """Return the means; zero if nothing was counted."""
+        puzzles, samples = self.sums[0].clamp(min=1), self.sums[-1].clamp(min=1)
+        over_puzzles, over_samples = self.sums[1 : -1 - len(OVER_SAMPLES)], self.sums[-1 - len(OVER_SAMPLES) : -1]
         means = dict(zip(OVER_PUZZLES, over_puzzles / puzzles, strict=True))
         if not self.checked:
             del means["valid"]
-        return {**means, **dict(zip(OVER_ROWS, over_rows / rows, strict=True))}
+        return {**means, **dict(zip(OVER_SAMPLES, over_samples / samples, strict=True))}
+
+
+class HaltingCalibration(Metric):
+    """Calibration of the halting head: its confidence, the sigmoid of its logit, against which puzzles are solved.
+
+    ``compute`` returns a dictionary:
+
+    * ``halting_ece``: expected calibration error, the mean over puzzles of the absolute difference between the share
+      solved and the mean confidence in their bin.
+    * ``halting_auroc``: the probability that a solved puzzle has a higher confidence than an unsolved one; ties count
+      one half. It is absent if all puzzles are solved or none is, because it is undefined then.
+
+    Both are absent if nothing was counted. The state has a fixed size and is summed over ranks. ``halting_ece`` is
+    exact; ``halting_auroc`` is estimated from slices of width 1/32 in the logit.
+    """
+
+    full_state_update = False
+    slices: Tensor
+    """Number of puzzles, number solved and sum of confidences in each slice of the logit, (S, 3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("slices", torch.zeros(len(_EDGES) + 1, 3), dist_reduce_fx="sum")
+
+    def update(self, halt: Tensor, predictions: Tensor, labels: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            halt: halting logits, (B,).
+            predictions: tokens of the answers, (B, L).
+            labels: tokens or ``IGNORE``, (B, L); samples without a label are padding and are not counted.
+        """
+        real = labelled(labels).any(-1)
+        solved = real & exact_match(predictions, labels)
+        halt = (halt.float() if halt.device.type == "mps" else halt.double()).contiguous()  # the sums take its dtype
+        terms = torch.stack((real, solved, real * halt.sigmoid()), dim=-1)  # (B, 3)
+        index = torch.bucketize(halt, _EDGES.to(halt))
+        self.slices = self.slices + terms.new_zeros(self.slices.shape).index_add(0, index, terms)
+
+    def bins(self) -> Tensor:
+        """Return number of puzzles, number solved and sum of confidences in each bin, (BINS, 3)."""
+        inside = torch.bucketize(_EDGES, _BIN_EDGES)  # the bin of each slice, by its upper edge
+        inside = torch.cat((inside, inside.new_tensor([BINS - 1]))).to(self.slices.device)
+        return self.slices.new_zeros(BINS, 3).index_add(0, inside, self.slices)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return those of the two metrics that are defined."""
+        count, solved, confidence = self.bins().unbind(-1)
+        if not count.sum():
+            return {}
+        values = {"halting_ece": (solved - confidence).abs().sum() / count.sum()}
+        right, wrong = self.slices[:, 1], self.slices[:, 0] - self.slices[:, 1]
+        if right.any() and wrong.any():
+            below = wrong.cumsum(0) - wrong / 2  # unsolved puzzles of lower confidence; ties count one half
+            values["halting_auroc"] = (right * below).sum() / (right.sum() * wrong.sum())
+        return values

@@ -1,17 +1,17 @@
-"""AdamATan2, the optimizer of HRM and TRM, Muon beside it, and the learning-rate schedule."""
+"""The optimizers AdamATan2 (HRM and TRM) and Muon, and the learning-rate schedule."""
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Muon
 from torch.optim.optimizer import Optimizer
 
 
 class AdamATan2(Optimizer):
-    """Adam whose step is atan2(m, sqrt(v)) in place of m / (sqrt(v) + eps): no epsilon, no scale to tune.
+    """Adam with the step atan2(m, sqrt(v)) instead of m / (sqrt(v) + eps), which has no epsilon.
 
     At step t, with gradient g, in this order::
 
@@ -20,13 +20,13 @@ class AdamATan2(Optimizer):
         v <- v + (1 - b2) (g^2 - v)
         p <- p - lr / (1 - b1^t) * atan2(m, sqrt(v) / sqrt(1 - b2^t))
 
-    The correction of the first moment scales the step and does *not* enter atan2. That is the rule of the CUDA
-    extension ``adam-atan2`` 0.0.3, which TRM was trained with; the package ``adam-atan2-pytorch`` has another one.
+    The bias correction of the first moment scales the step and is *not* inside atan2. This is the rule of the CUDA
+    extension ``adam-atan2`` 0.0.3, with which TRM was trained; the package ``adam-atan2-pytorch`` has another rule.
 
     Args:
         params: parameters or parameter groups.
         lr: learning rate; a parameter moves by at most pi / 2 * lr / (1 - b1^t) per step.
-        betas: decay of the first and the second moment.
+        betas: decay rates b1 and b2 of the first and the second moment.
         weight_decay: decoupled weight decay, scaled by ``lr``.
 
     Raises:
@@ -51,7 +51,7 @@ class AdamATan2(Optimizer):
     def step(self, closure: Callable[[], float]) -> float: ...
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step; parameters without a gradient are left alone."""
+        """Take one step; parameters without a gradient do not change."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -66,12 +66,12 @@ class AdamATan2(Optimizer):
             _update(same_age, [self.state[p] for p in same_age], age, group)
 
     def _by_age(self, params: list[Tensor]) -> dict[int, list[Tensor]]:
-        """Count one more step for every parameter and group them by that count; in practice, one group."""
+        """Increment the step count of each parameter and return the parameters by count; usually there is one group."""
         groups: dict[int, list[Tensor]] = {}
         for p in params:
             state = self.state[p]
             if not state:
-                state["step"] = torch.tensor(0.0)  # on the CPU, where reading it costs no synchronisation
+                state["step"] = torch.tensor(0.0)  # on the CPU: reading it does not synchronise with a GPU
                 state["exp_avg"] = torch.zeros_like(p)
                 state["exp_avg_sq"] = torch.zeros_like(p)
             state["step"] += 1
@@ -94,40 +94,50 @@ def _update(params: list[Tensor], states: list[dict[str, Tensor]], t: int, group
 
 
 class MuonATan2(AdamATan2):
-    """Muon for matrices, AdamATan2 for everything else, as one optimizer, so that one step is counted for both.
+    """Muon for matrices and AdamATan2 for the other parameters in one optimizer, whose steps Lightning counts once.
 
-    ``torch.optim.Muon`` moves a matrix along its orthogonalised momentum, scaled to the size of an Adam step
-    (``match_rms_adamw``), so that both take the same learning rate. Sources: the Muon post of Keller Jordan, 2024;
-    arXiv 2502.16982 for the scale; URM (arXiv 2512.14693) trains ARC-AGI-2 with it.
+    ``torch.optim.Muon`` moves a matrix along its orthogonalised momentum. The step is scaled to the size of an Adam
+    step (``match_rms_adamw``), so both use the same learning rate. Sources: the Muon post of Keller Jordan, 2024; arXiv
+    2502.16982 for the scale; URM (arXiv 2512.14693), which trains ARC-AGI-2 with Muon.
 
     Args:
-        matrices: weights of hidden layers, (out, in) each.
-        others: embeddings, heads, biases.
+        matrices: weight matrices of the blocks, (out, in) each.
+        others: the other parameters: embeddings, heads, biases and convolutions.
         lr: learning rate of both.
         weight_decay: decoupled weight decay of both, scaled by ``lr``.
     """
 
     def __init__(self, matrices: Iterable[Tensor], others: Iterable[Tensor], lr: float, weight_decay: float) -> None:
-        rotated = Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+        muon = Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
         super().__init__(others, lr=lr, weight_decay=weight_decay)
-        for group in rotated.param_groups:
+        for group in muon.param_groups:
             self.add_param_group(group)
 
     def _apply(self, group: dict[str, Any]) -> None:
         if "ns_steps" not in group:
             super()._apply(group)
             return
-        rotated = Muon(group["params"])  # which has no memory of its own: settings and momentum are kept here
-        rotated.param_groups, rotated.state = [group], self.state
-        rotated.step()  # type: ignore[no-untyped-call]
+        muon = Muon(group["params"])  # temporary: settings and momentum are stored in this optimizer
+        muon.param_groups, muon.state = [group], self.state
+        muon.step()  # type: ignore[no-untyped-call]
+
+
+def build_optimizer(name: Literal["adam_atan2", "muon"], core: nn.Module, lr: float, weight_decay: float) -> AdamATan2:
+    """Return the optimizer of a network; Muon takes the weight matrices of its blocks."""
+    if name == "adam_atan2":
+        return AdamATan2(core.parameters(), lr=lr, weight_decay=weight_decay)
+    named = dict(core.named_parameters())
+    matrices = {key: weight for key, weight in named.items() if "blocks." in key and weight.dim() == 2}
+    others = [weight for key, weight in named.items() if key not in matrices]
+    return MuonATan2(matrices.values(), others, lr, weight_decay)
 
 
 def warmup_cosine(warmup_steps: int, total_steps: int, min_ratio: float) -> Callable[[int], float]:
-    """Return the factor on the learning rate after a number of steps taken, for ``LambdaLR``.
+    """Return a function from steps taken to learning-rate factor, for ``LambdaLR``.
 
-    It rises linearly to 1 at step ``warmup_steps``, then follows a half cosine down to ``min_ratio`` at
-    ``total_steps``, where it stays. The paper's recipes have ``min_ratio`` 1: constant after the warm-up. The first
-    step counts as step 1, so it is not lost to a learning rate of zero.
+    The factor rises linearly to 1 at step ``warmup_steps``, then falls along a half cosine to ``min_ratio`` at
+    ``total_steps``, and stays there. The recipes of the paper have ``min_ratio`` 1: constant after the warm-up. The
+    first step is number 1, so its learning rate is not zero.
     """
 
     def factor(steps_taken: int) -> float:

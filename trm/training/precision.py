@@ -1,24 +1,28 @@
-"""The precisions that training and evaluation take, and where one of them is slow."""
+"""The accepted precisions, and the check that parameters and gradients are finite numbers."""
+
+from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from lightning.pytorch import Trainer
 from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
 
-from trm.errors import InputError
+from trm.errors import DivergedError, InputError
 
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
-"""What ``trainer.precision`` may be. The recipes have bf16-mixed: weights in float32, activations in bfloat16.
+"""Accepted values of ``trainer.precision``. The recipes have bf16-mixed: float32 parameters, bfloat16 activations.
 
-bf16-true keeps the weights themselves in bfloat16, and a step of less than half their last digit is lost: at the
-recipes' learning rate of 1e-4, 45 % of the weights of a network of 512 channels did not move in 20 steps; at 1e-3, 1 %.
+bf16-true stores the parameters in bfloat16, which loses a step of less than half their last digit. At the recipes'
+learning rate of 1e-4, 45 % of the parameters of a network of 512 channels did not change in 20 steps; at 1e-3, 1 %.
 """
 
 
 def check_requested_precision(precision: str | int | None) -> None:
-    """Refuse float16 as the user asked for it, before Lightning turns "16-mixed" into "bf16-mixed" on a CPU.
+    """Check the configured precision for float16, before Lightning changes "16-mixed" to "bf16-mixed" on a CPU.
 
     Args:
-        precision: the setting, before a ``Trainer`` is built from it; "16" and 16 are short for "16-mixed".
+        precision: the setting of the user; "16" and 16 are short for "16-mixed".
 
     Raises:
         InputError: if it is float16.
@@ -28,10 +32,10 @@ def check_requested_precision(precision: str | int | None) -> None:
 
 
 def check_precision(trainer: Trainer) -> None:
-    """Refuse float16, and warn of bfloat16 where the CPU has to emulate it.
+    """Check the precision of a trainer, and warn of bfloat16 on a CPU that emulates it.
 
-    float16 needs a gradient scaler, which drops the steps that overflow: they would still count as supervision steps,
-    and write NaN into the puzzle embedding. Where float16 is fast so is bfloat16, which the official code uses.
+    float16 needs a gradient scaler, which skips steps that overflow. Such a step would still count as a supervision
+    step and write NaN to the puzzle embedding. Hardware with fast float16 has fast bfloat16, as in the official code.
 
     Raises:
         InputError: if the trainer's precision is none of ``PRECISIONS``.
@@ -50,8 +54,34 @@ def _refusal(precision: str) -> InputError:
 
 
 def _has_bfloat16() -> bool:
-    """Return whether the CPU multiplies bfloat16 itself; True if torch cannot say."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # that of 2.9 has none
+    """Return whether the CPU has bfloat16 instructions; True if this version of torch does not report it."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # absent in torch 2.9
         return True
     can = torch.cpu.get_capabilities()
     return any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+def check_finite(
+    what: Literal["parameters", "gradients"], tensors: Iterable[Tensor | None], steps: range, offered: int
+) -> None:
+    """Check that parameters or gradients are finite numbers; they are the same on all ranks.
+
+    Args:
+        what: name of the tensors in the message.
+        tensors: the tensors; None is skipped.
+        steps: supervision steps since the last check.
+        offered: number of draws that a supervision step is offered, over all ranks.
+
+    Raises:
+        DivergedError: if a number is not finite.
+    """
+    norms = torch._foreach_norm([tensor for tensor in tensors if tensor is not None], ord=float("inf"))
+    if bool(torch.stack(norms).isfinite().all()):
+        return
+    before = what == "gradients"
+    remedy = "" if before else "; resume from the last checkpoint with --model.check_finite step to find the first"
+    raise DivergedError(
+        f"the {what} are no longer finite numbers in supervision steps {steps[0]} to {steps[-1]}, which were offered "
+        f"the draws {steps[0] * offered} to {(steps[-1] + 1) * offered - 1}{remedy}",
+        before,
+    )

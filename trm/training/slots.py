@@ -1,4 +1,7 @@
-"""Deep supervision: the slots in which B puzzles are thought about, one supervision step at a time."""
+"""Deep supervision: the slots of training, each with a puzzle and its state.
+
+Shapes: B slots, L grid cells, S sequence, D hidden size.
+"""
 
 from dataclasses import dataclass
 
@@ -11,29 +14,32 @@ from trm.nn import State, StepOutput
 
 @dataclass
 class Slots:
-    """B puzzles being thought about; a slot that has halted takes a fresh puzzle.
+    """B puzzles in training and their states; a slot that has halted takes a fresh puzzle at the next step.
 
-    The tensors never hold a graph. ``steps`` counts the supervision steps since the slot took its puzzle, ``halted``
-    tells which slots are done, (B,) each.
+    The tensors have no autograd graph.
     """
 
     state: State
+    """Answer and latent of each puzzle, 2 x (B, S, D)."""
     batch: Batch
+    """The puzzles, (B, ...)."""
     steps: Tensor
+    """Number of supervision steps since the slot took its puzzle, (B,)."""
     halted: Tensor
+    """Whether the slot has halted, (B,) bool."""
 
     @classmethod
     def fill(cls, fresh: Batch, start: State) -> "Slots":
-        """Put a fresh puzzle into every slot; ``start`` is the state each begins with."""
-        start = State(*(part.contiguous() for part in start))  # as it will be: another layout is compiled once more
+        """Return slots with fresh puzzles and their initial states ``start``."""
+        start = State(*(part.contiguous() for part in start))  # the layout of later states: one compilation
         steps = torch.zeros_like(fresh.puzzle_ids)
         return cls(start, fresh, steps, torch.zeros_like(steps, dtype=torch.bool))
 
     def refill(self, fresh: Batch, start: State) -> "Slots":
-        """Offer a fresh puzzle to each slot: those that have halted take theirs and start over, the others go on.
+        """Return slots in which each halted slot has taken the fresh puzzle offered to it; the others are unchanged.
 
-        A puzzle offered to a slot that is still thinking is dropped, as in the official code: the shapes stay
-        constant and nothing depends on how many slots have halted.
+        A puzzle offered to a slot that has not halted is dropped, as in the official code. Shapes are therefore
+        constant, and the data does not depend on the number of halted slots.
         """
 
         def take(new: Tensor, old: Tensor) -> Tensor:
@@ -47,13 +53,13 @@ class Slots:
         )
 
     def advance(self, output: StepOutput, max_steps: int, least_steps: Tensor | None = None) -> "Slots":
-        """Carry a supervision step's result on, and halt the slots that are done.
+        """Return slots after a supervision step, with those that halt marked.
 
         Args:
-            output: what the network returned for these slots.
-            max_steps: every slot halts after this many supervision steps.
-            least_steps: a slot that the model holds for done halts no earlier than this, (B,); None halts none
-                before ``max_steps``.
+            output: output of the step.
+            max_steps: number of supervision steps after which every slot halts.
+            least_steps: minimum number of supervision steps before a slot halts early, (B,); None disables early
+                halting.
         """
         steps = self.steps + 1
         halted = steps >= max_steps
@@ -68,30 +74,38 @@ class Slots:
 
     @classmethod
     def from_state_dict(cls, tensors: dict[str, Tensor], device: torch.device) -> "Slots":
-        """Restore what ``state_dict`` returned."""
+        """Return the slots of a ``state_dict``."""
         t = {name: tensor.to(device) for name, tensor in tensors.items()}
         return cls(State(t["y"], t["z"]), Batch(t["inputs"], t["labels"], t["puzzle_ids"]), t["steps"], t["halted"])
 
+    @classmethod
+    def from_ranks(cls, saved: list[dict[str, Tensor]], rank: int, world: int, device: torch.device) -> "Slots":
+        """Return the share of a rank in slots saved by any number of ranks; ``world`` must divide their number."""
+        together = {name: torch.cat([of_rank[name] for of_rank in saved]) for name in saved[0]}  # as on one device
+        count = len(together["steps"])
+        share = slice(rank * count // world, (rank + 1) * count // world)
+        return cls.from_state_dict({name: tensor[share] for name, tensor in together.items()}, device)
+
 
 def step_weights(steps: Tensor, decay: float, max_steps: int) -> Tensor:
-    """Return the weights of rows that have taken so many supervision steps, (B,): decay^steps, of mean 1 over all.
+    """Return the loss weight of puzzles after numbers of steps, (B,) to (B,): decay^steps over its mean for all steps.
 
-    Early steps count for more: the hierarchical supervision weighting of CGAR (arXiv 2511.08653), which has 0.7.
+    This is the hierarchical supervision weighting of CGAR (arXiv 2511.08653), with decay 0.7 there.
     """
     mean = sum(decay**step for step in range(max_steps)) / max_steps
     return decay**steps / mean
 
 
 def add_noise(part: Tensor, std: float, generator: torch.Generator) -> Tensor:
-    """Add normal noise of a standard deviation to a part of the state, (B, S, D); its mean square is about one."""
+    """Return a part of the state, (B, S, D), plus normal noise; the mean square of a state is about one."""
     noise = torch.randn(part.shape, generator=generator, device=generator.device, dtype=torch.float32)
     return part + (std * noise).to(part.dtype)
 
 
 def explore_halting(count: int, probability: float, max_steps: int, generator: torch.Generator) -> Tensor:
-    """Draw for each slot the least number of steps it must think, (count,): 0, or with ``probability`` one of 2..max.
+    """Return a random minimum number of steps for each slot, (count,): 0, or with ``probability`` one of 2..max.
 
-    Without it a model that halts early never learns what more thinking would have brought.
+    Without exploration the halting head is not trained on the steps that follow an early halt.
     """
     device = generator.device
     explores = torch.rand(count, generator=generator, device=device, dtype=torch.float32) < probability

@@ -1,4 +1,4 @@
-"""What the module asks of Lightning's trainer: refusals before a run; loggers and callbacks that count its steps."""
+"""Adaptation of Lightning's trainer: checks before a run, loggers and callbacks that count optimizer steps."""
 
 import warnings
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import (
     LearningRateMonitor,
     ModelCheckpoint,
     RichProgressBar,
+    WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.compile import to_uncompiled
@@ -19,10 +20,10 @@ from trm.errors import InputError
 
 
 def check_trainer(module: LightningModule) -> None:
-    """Refuse settings of the trainer that manual optimization has no use for, naming what to use instead.
+    """Check a trainer for settings that manual optimization does not support.
 
     Raises:
-        InputError: naming the setting.
+        InputError: if there is one; the message names it and what to use instead.
     """
     trainer = module.trainer
     if trainer.gradient_clip_val:
@@ -41,22 +42,22 @@ def check_trainer(module: LightningModule) -> None:
     if module._compiler_ctx is not None:
         to_uncompiled(module)
         raise InputError(
-            "torch.compile(module) compiles the Lightning module, but only its network can be compiled: use "
+            "torch.compile(module) compiles the LightningModule, but only its network can be compiled: use "
             "TRMModule(compile=True), or model.compile true in a configuration"
         )
 
 
 def adapt_trainer(trainer: Trainer) -> list[Callback]:
-    """Let the loggers and callbacks of a trainer work with several optimizer steps per batch.
+    """Change the loggers and callbacks of a trainer to support several optimizer steps per batch.
 
     Returns:
-        A callback for the trainer, unless it has one already.
+        ``SaveAtMultiples`` in a list; an empty list if the trainer has one already.
     """
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger._default_hp_metric = False  # a metric of -1 that nothing measures
+            logger._default_hp_metric = False  # a placeholder metric of -1
         if isinstance(logger, CSVLogger) and trainer.is_global_zero:
-            keep_rows(logger)
+            keep_metrics(logger)
     callbacks: Iterable[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in callbacks:
         if type(callback) is LearningRateMonitor:
@@ -66,8 +67,24 @@ def adapt_trainer(trainer: Trainer) -> list[Callback]:
     return [] if any(isinstance(callback, SaveAtMultiples) for callback in callbacks) else [SaveAtMultiples()]
 
 
-def keep_rows(logger: CSVLogger) -> None:
-    """Let a ``CSVLogger`` add to the rows of an earlier run in its folder, which it would delete."""
+def averages_parameters(trainer: Trainer) -> bool:
+    """Return whether a callback of the trainer averages the parameters."""
+    callbacks: Iterable[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return any(isinstance(callback, WeightAveraging) for callback in callbacks)
+
+
+def save_average(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    """Put averaged parameters in a weights-only checkpoint, for which Lightning does not call the callbacks."""
+    callbacks: Iterable[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        if isinstance(callback, WeightAveraging):
+            callback.on_save_checkpoint(trainer, module, checkpoint)
+            checkpoint["averaged"] = checkpoint.pop("current_model_state", None) is not None
+            checkpoint.pop("averaging_state", None)
+
+
+def keep_metrics(logger: CSVLogger) -> None:
+    """Make a ``CSVLogger`` append to the metrics of an earlier run in its folder, which it would delete."""
     file = Path(logger.log_dir, "metrics.csv")
     if logger._experiment is not None or not file.is_file():
         return
@@ -75,7 +92,7 @@ def keep_rows(logger: CSVLogger) -> None:
     file.rename(kept)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Experiment logs directory")  # that the rows will be deleted
+            warnings.filterwarnings("ignore", "Experiment logs directory")  # the warning that the metrics are deleted
             writer = logger.experiment
     finally:
         kept.rename(file)
@@ -84,15 +101,15 @@ def keep_rows(logger: CSVLogger) -> None:
 
 
 class StepLearningRateMonitor(LearningRateMonitor):
-    """Lightning's monitor of learning rates, against optimizer steps rather than batches."""
+    """Lightning's learning-rate monitor, logged against optimizer steps instead of batches."""
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Log the rates of the step to come."""
+        """Log the learning rates of the next step."""
         if self.logging_interval != "epoch" and trainer._logger_connector.should_update_logs:
             self._log(trainer, "step" if self.logging_interval is None else "any")
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Log the rates that an epoch begins with."""
+        """Log the learning rates at the start of an epoch."""
         if self.logging_interval != "step":
             self._log(trainer, "epoch" if self.logging_interval is None else "any")
 
@@ -103,7 +120,7 @@ class StepLearningRateMonitor(LearningRateMonitor):
 
 
 class StepProgressBar(RichProgressBar):
-    """Lightning's rich progress bar, without "/-2" where the number of steps rather than of epochs ends the run."""
+    """Lightning's rich progress bar, without the "/-2" of a run that is limited by steps instead of epochs."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         description: str = super()._get_train_description(current_epoch)
@@ -111,21 +128,21 @@ class StepProgressBar(RichProgressBar):
 
 
 class SaveAtMultiples(Callback):
-    """Lets a ``ModelCheckpoint(every_n_train_steps=n)`` save at the end of each batch that passes a multiple of n.
+    """Saves by ``ModelCheckpoint(every_n_train_steps=n)`` at the end of each batch that reaches a multiple of n.
 
-    Lightning saves where the number of steps is a multiple at the end of a batch, which with K steps per batch may be
-    rare or never. The module adds this callback by itself.
+    Lightning saves only if the number of steps at the end of a batch is a multiple of n. With K steps per batch this is
+    rare or never true. The module adds this callback itself.
     """
 
     def __init__(self) -> None:
         self._before = 0
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
-        """Note where the batch begins."""
+        """Record the step at which the batch starts."""
         self._before = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        """Save before Lightning's own hook, which then has nothing left to do."""
+        """Save before Lightning's own hook, which does not save the same step again."""
         for checkpoint in trainer.checkpoint_callbacks:
             if not isinstance(checkpoint, ModelCheckpoint):
                 continue
