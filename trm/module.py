@@ -8,34 +8,21 @@ from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import Metric
 
 import trm
-from trm.batch import Batch, as_batch
+from trm.batch import Batch
 from trm.choices import EarlyExit
 from trm.classes import RecordsArguments, class_path, defaults_of
-from trm.data import PuzzleData
 from trm.errors import InputError, check_choice, check_range
-from trm.inference import Answers, HaltingRule, Prediction, halting_rule, think
-from trm.inference.halting import head, obeys
-from trm.inference.think import check_questions
-from trm.nn import (
-    TRM,
-    Losses,
-    State,
-    StepOutput,
-    answer_loss,
-    build_network,
-    continue_loss,
-    halting_loss,
-    network_name,
-)
+from trm.evaluation import EvaluatedModule
+from trm.inference.halting import head
+from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network_name
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
 from trm.training.compatibility import (
     refuse_other_module,
@@ -45,17 +32,13 @@ from trm.training.compatibility import (
     report_differences,
 )
 from trm.training.compilation import compile_in_place
-from trm.training.metrics import HaltingCalibration, PuzzleMetrics
 from trm.training.optim import build_optimizer, warmup_cosine
 from trm.training.precision import check_finite, check_precision
 from trm.training.slots import Slots, add_noise, explore_halting, step_weights
 from trm.training.trainer import adapt_trainer, averages_parameters, check_trainer, save_average
 
-TRAINING_RULE = head()
-"""The rule by which slots halt in training: a halting probability above 0.5."""
 
-
-class TRMModule(RecordsArguments, LightningModule):
+class TRMModule(RecordsArguments, EvaluatedModule):
     """A Tiny Recursive Model and its training. The defaults are those of the official ARC recipe.
 
     A training batch contains K chunks of B puzzles. Each chunk is offered to the slots that have halted. Then all slots
@@ -107,9 +90,6 @@ class TRMModule(RecordsArguments, LightningModule):
         **architecture: the other arguments of ``trm.nn.TRM``.
     """
 
-    predict_logits = False
-    """Whether ``predict_step`` also returns logits, (B, L, V), which take much memory for a whole split."""
-
     def __init__(
         self,
         vocab_size: int,
@@ -140,7 +120,6 @@ class TRMModule(RecordsArguments, LightningModule):
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings |= defaults_of(TRM) | settings.pop("architecture") | {"num_puzzles": num_puzzles}
-        super().__init__()
         check_range("model", 1, supervision_steps=supervision_steps)
         check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
         check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
@@ -152,8 +131,7 @@ class TRMModule(RecordsArguments, LightningModule):
         check_choice("model", get_args(EarlyExit), halt=halt)
         check_range("model", 0, gradient_clip_val=gradient_clip_val or 0)
         head(halt_threshold)  # raises if it is out of range
-        self.automatic_optimization = False
-        self.core = build_network(
+        core = build_network(
             network,
             network_args or {},
             vocab_size=vocab_size,
@@ -161,50 +139,18 @@ class TRMModule(RecordsArguments, LightningModule):
             num_puzzles=num_puzzles,
             **architecture,
         )
-        settings |= {"network": network_name(type(self.core)), "network_args": network_args or {}}
+        super().__init__(core)
+        self.automatic_optimization = False
+        settings |= {"network": network_name(type(core)), "network_args": network_args or {}}
         self.save_hyperparameters(self.init_args | settings)
         if not compile:  # with compile, a model summary would compile the network for one puzzle
             self.example_input_array = torch.ones(1, seq_len, dtype=torch.int32)
-        self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
-        self.calibration = HaltingCalibration()
-        self.scorer: Metric | None = None  # the family's metric for the evaluated split
         self.slots: Slots | None = None
-        self.stop_requested = False  # whether training and validation end after the current step
         self.init_seed: int | None = None  # seed of the initial parameters; set by the caller that seeded them
-        self.trained_steps: int | None = None  # optimizer steps of the parameters, if trained by another trainer
         self.started_from: dict[str, Any] = {}  # origin of initial parameters that are not random; see finetune.py
         self._saved_slots: list[dict[str, Tensor]] = []
         # The update of the puzzle embedding is the same on all ranks, so DDP need not broadcast it at every step.
         self._ddp_params_and_buffers_to_ignore = ["core.puzzle_embedding.weights"]
-
-    def forward(self, inputs: Tensor, puzzle_ids: Tensor | None = None) -> Tensor:
-        """Return the logits of the answers after all supervision steps, without gradient.
-
-        Args:
-            inputs: tokens of the questions, (B, L) integers.
-            puzzle_ids: puzzle ids, (B,); zeros by default.
-
-        Returns:
-            Logits, (B, L, V).
-        """
-        if puzzle_ids is None:
-            puzzle_ids = inputs.new_zeros(inputs.shape[0])
-        return think(self.core, inputs, puzzle_ids, self.hparams["supervision_steps"]).logits
-
-    def answer_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of each answer; a subclass may override this.
-
-        Args:
-            logits: answer logits, (B, L, V).
-            labels: tokens of the answers, ``trm.batch.IGNORE`` for cells without one, (B, L).
-
-        Returns:
-            One value per sample, (B,); zero for a sample without labels.
-        """
-        return answer_loss(logits, labels, self.hparams["loss"])
-
-    def _losses(self, logits: Tensor, halt: Tensor, labels: Tensor) -> Losses:
-        return Losses(self.answer_loss(logits, labels), halting_loss(halt, logits, labels))
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -378,98 +324,6 @@ class TRMModule(RecordsArguments, LightningModule):
         stream = 1 + self.global_rank if noise else 0
         seed = self.hparams["explore_seed"] * 1_000_003 + self.global_step + (stream << 53)
         return torch.Generator(device=self.device).manual_seed(seed)
-
-    # -- evaluation ---------------------------------------------------------------------------------------------------
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Answer a batch with the early-exit rule ``halt``, and update the metrics of validation."""
-        if not self.stop_requested:
-            self._evaluate(self.val_metrics, batch)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Answer a batch with the early-exit rule ``halt``, and update the metrics of the test."""
-        self._evaluate(self.test_metrics, batch)
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
-        """Answer a batch with the early-exit rule ``halt``; auto is the rule of training.
-
-        Returns:
-            Tokens, halting logits and steps; also the logits of the answers if ``predict_logits`` is true.
-        """
-        batch = self._as_batch(batch)
-        answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("head"))
-        tokens = answers.tokens.to(batch.inputs.dtype)
-        return Prediction(tokens, answers.halt, answers.steps, answers.logits if self.predict_logits else None)
-
-    def solve(self, inputs: Tensor, puzzle_ids: Tensor, halting: HaltingRule | None = TRAINING_RULE) -> Answers:
-        """Return the answers to puzzles after at most ``supervision_steps`` steps each; see ``trm.inference.think``.
-
-        Args:
-            inputs: tokens of the questions, (B, L).
-            puzzle_ids: puzzle ids, (B,).
-            halting: early-exit rule; None for all supervision steps.
-
-        Raises:
-            InputError: if the questions have a wrong length or tokens outside the vocabulary.
-        """
-        check_questions(inputs, self.hparams["seq_len"], self.hparams["vocab_size"])
-        return think(self.core, inputs, puzzle_ids, self.hparams["supervision_steps"], halting)
-
-    def _halting(self, auto: EarlyExit) -> HaltingRule | None:
-        """Return the configured early-exit rule; ``auto`` is the name that "auto" is replaced with."""
-        return halting_rule(self.hparams["halt"], self.hparams["halt_threshold"], self._data(), auto)
-
-    def _as_batch(self, given: Any, chunked: bool = False) -> Batch:
-        return as_batch(given, self.hparams["seq_len"], self.hparams["vocab_size"], chunked)
-
-    def _data(self) -> PuzzleData | None:
-        """Return the data module of the trainer; None with plain data loaders or without a trainer."""
-        data = getattr(self._trainer, "datamodule", None)
-        return data if isinstance(data, PuzzleData) else None
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the metrics of the validation split, unless validation was cut short."""
-        if not self.stop_requested:
-            self._log_means("val", self.val_metrics, self.calibration, self.scorer)
-
-    def on_test_epoch_end(self) -> None:
-        """Log the metrics of the test split."""
-        self._log_means("test", self.test_metrics, self.calibration, self.scorer)
-
-    def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
-        batch = self._as_batch(batch)
-        answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("never"))
-        losses = self._losses(answers.logits, answers.halt, batch.labels)
-        finished = torch.ones_like(answers.halt, dtype=torch.bool)
-        data = self._data()
-        valid = obeys(data, batch.inputs, answers.tokens) if data else None
-        metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, finished, *losses, valid=valid)
-        self.calibration.update(answers.halt, answers.tokens, batch.labels)
-        if self.scorer is not None:
-            self.scorer.update(answers.tokens, answers.halt, batch)
-
-    def _log_means(self, split: str, *metrics: Metric | None) -> None:
-        """Log metrics against optimizer steps; the progress bar shows ``solved`` and ``answer_loss``."""
-        synced = split != "train" and self.trainer.world_size > 1  # equal on all ranks, but Lightning warns without it
-        for metric in filter(None, metrics):
-            for name, value in metric.compute().items():
-                self.log(f"{split}/{name}", value, prog_bar=name in ("solved", "answer_loss"), sync_dist=synced)
-            metric.reset()
-        if self.trainer.state.fn == "fit":
-            self.log("step", float(self.global_step), sync_dist=synced)  # the x axis of the loggers
-        else:  # the results of an evaluation must not contain "step", so the default of Lightning is set
-            steps = self.global_step if self.trained_steps is None else self.trained_steps
-            loop = self.trainer.fit_loop.epoch_loop
-            self._stepped_batches, loop._batches_that_stepped = loop._batches_that_stepped, steps
-
-    def on_test_end(self) -> None:
-        """Restore the batch count of the trainer, which ``_log_means`` replaced."""
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self._stepped_batches
-
-    def on_validation_end(self) -> None:
-        """Restore the batch count of the trainer after a validation outside of training."""
-        if self.trainer.state.fn != "fit":
-            self.on_test_end()
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 

@@ -75,9 +75,7 @@ def test_what_is_no_question_is_refused_in_one_sentence(questions: Any, words: s
 
 def test_digits_are_not_taken_for_tokens() -> None:
     digits = np.array([[1, 0, 0, 0], [2, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 4]])
-    with pytest.raises(
-        InputError, match=r"question 0 has token 0 in cell 1, .* padding; .* not digits: pass"
-    ):
+    with pytest.raises(InputError, match=r"question 0 has token 0 in cell 1, .* padding; .* not digits: pass"):
         read_questions(digits, DATA)
 
 

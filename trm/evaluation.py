@@ -1,0 +1,165 @@
+"""``EvaluatedModule``, the base of ``TRMModule``: a network in Lightning, its inference and its evaluation.
+
+Shapes: B puzzles, L grid cells, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torchmetrics import Metric
+
+from trm.batch import Batch, as_batch
+from trm.choices import EarlyExit
+from trm.data import PuzzleData
+from trm.inference import Answers, HaltingRule, Prediction, halting_rule, think
+from trm.inference.halting import head, obeys
+from trm.inference.think import check_questions
+from trm.nn import TRM, Losses, answer_loss, halting_loss
+from trm.training.metrics import HaltingCalibration, PuzzleMetrics
+
+TRAINING_RULE = head()
+"""The rule by which slots halt in training: a halting probability above 0.5."""
+
+
+class EvaluatedModule(LightningModule):
+    """A network in Lightning with its steps of validation, test and prediction, and the metrics that they log.
+
+    ``hparams``, which the subclass sets, must contain ``seq_len``, ``vocab_size``, ``supervision_steps``, ``loss``,
+    ``halt`` and ``halt_threshold``.
+
+    Args:
+        core: the network.
+    """
+
+    predict_logits = False
+    """Whether ``predict_step`` also returns logits, (B, L, V), which take much memory for a whole split."""
+
+    def __init__(self, core: TRM) -> None:
+        super().__init__()
+        self.core = core
+        self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
+        self.calibration = HaltingCalibration()
+        self.scorer: Metric | None = None  # the family's metric for the evaluated split
+        self.stop_requested = False  # whether training and validation end after the current step
+        self.trained_steps: int | None = None  # optimizer steps of the parameters, if trained by another trainer
+
+    def forward(self, inputs: Tensor, puzzle_ids: Tensor | None = None) -> Tensor:
+        """Return the logits of the answers after all supervision steps, without gradient.
+
+        Args:
+            inputs: tokens of the questions, (B, L) integers.
+            puzzle_ids: puzzle ids, (B,); zeros by default.
+
+        Returns:
+            Logits, (B, L, V).
+        """
+        if puzzle_ids is None:
+            puzzle_ids = inputs.new_zeros(inputs.shape[0])
+        return think(self.core, inputs, puzzle_ids, self.hparams["supervision_steps"]).logits
+
+    def answer_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of each answer; a subclass may override this.
+
+        Args:
+            logits: answer logits, (B, L, V).
+            labels: tokens of the answers, ``trm.batch.IGNORE`` for cells without one, (B, L).
+
+        Returns:
+            One value per sample, (B,); zero for a sample without labels.
+        """
+        return answer_loss(logits, labels, self.hparams["loss"])
+
+    def solve(self, inputs: Tensor, puzzle_ids: Tensor, halting: HaltingRule | None = TRAINING_RULE) -> Answers:
+        """Return the answers to puzzles after at most ``supervision_steps`` steps each; see ``trm.inference.think``.
+
+        Args:
+            inputs: tokens of the questions, (B, L).
+            puzzle_ids: puzzle ids, (B,).
+            halting: early-exit rule; None for all supervision steps.
+
+        Raises:
+            InputError: if the questions have a wrong length or tokens outside the vocabulary.
+        """
+        check_questions(inputs, self.hparams["seq_len"], self.hparams["vocab_size"])
+        return think(self.core, inputs, puzzle_ids, self.hparams["supervision_steps"], halting)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Answer a batch with the early-exit rule ``halt``, and update the metrics; auto is never."""
+        if not self.stop_requested:
+            self._evaluate(self.val_metrics, batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Answer a batch with the early-exit rule ``halt``, and update the metrics; auto is never."""
+        self._evaluate(self.test_metrics, batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        """Answer a batch with the early-exit rule ``halt``; auto is head.
+
+        Returns:
+            Tokens, halting logits and steps; also the logits of the answers if ``predict_logits`` is true.
+        """
+        batch = self._as_batch(batch)
+        answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("head"))
+        tokens = answers.tokens.to(batch.inputs.dtype)
+        return Prediction(tokens, answers.halt, answers.steps, answers.logits if self.predict_logits else None)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the validation split, unless validation was cut short."""
+        if not self.stop_requested:
+            self._log_means("val", self.val_metrics, self.calibration, self.scorer)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the test split."""
+        self._log_means("test", self.test_metrics, self.calibration, self.scorer)
+
+    def on_validation_end(self) -> None:
+        """Restore the batch count of the trainer after a validation outside of training."""
+        if self.trainer.state.fn != "fit":
+            self.on_test_end()
+
+    def on_test_end(self) -> None:
+        """Restore the batch count of the trainer, which ``_log_means`` replaced."""
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self._stepped_batches
+
+    def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
+        batch = self._as_batch(batch)
+        answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("never"))
+        losses = self._losses(answers.logits, answers.halt, batch.labels)
+        finished = torch.ones_like(answers.halt, dtype=torch.bool)
+        data = self._data()
+        valid = obeys(data, batch.inputs, answers.tokens) if data else None
+        metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, finished, *losses, valid=valid)
+        self.calibration.update(answers.halt, answers.tokens, batch.labels)
+        if self.scorer is not None:
+            self.scorer.update(answers.tokens, answers.halt, batch)
+
+    def _log_means(self, split: str, *metrics: Metric | None) -> None:
+        """Log metrics against optimizer steps; the progress bar shows ``solved`` and ``answer_loss``."""
+        synced = split != "train" and self.trainer.world_size > 1  # equal on all ranks, but Lightning warns without it
+        for metric in filter(None, metrics):
+            for name, value in metric.compute().items():
+                self.log(f"{split}/{name}", value, prog_bar=name in ("solved", "answer_loss"), sync_dist=synced)
+            metric.reset()
+        if self.trainer.state.fn == "fit":
+            self.log("step", float(self.global_step), sync_dist=synced)  # the x axis of the loggers
+        else:  # the results of an evaluation must not contain "step", so the default of Lightning is set
+            steps = self.global_step if self.trained_steps is None else self.trained_steps
+            loop = self.trainer.fit_loop.epoch_loop
+            self._stepped_batches, loop._batches_that_stepped = loop._batches_that_stepped, steps
+
+    def _losses(self, logits: Tensor, halt: Tensor, labels: Tensor) -> Losses:
+        return Losses(self.answer_loss(logits, labels), halting_loss(halt, logits, labels))
+
+    def _halting(self, auto: EarlyExit) -> HaltingRule | None:
+        """Return the configured early-exit rule; ``auto`` is the name that "auto" is replaced with."""
+        return halting_rule(self.hparams["halt"], self.hparams["halt_threshold"], self._data(), auto)
+
+    def _as_batch(self, given: Any, chunked: bool = False) -> Batch:
+        return as_batch(given, self.hparams["seq_len"], self.hparams["vocab_size"], chunked)
+
+    def _data(self) -> PuzzleData | None:
+        """Return the data module of the trainer; None with plain data loaders or without a trainer."""
+        data = getattr(self._trainer, "datamodule", None)
+        return data if isinstance(data, PuzzleData) else None
