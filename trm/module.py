@@ -289,7 +289,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         """Return the slots of this step, with the noise of training added to their states."""
         start, latent = self.hparams["start_noise"], self.hparams["noise"]
         state = self.core.start(len(fresh.inputs))
-        generator = self._generator(noise=True) if start or latent else None  # only if there is noise
+        generator = self._generator(noise=True) if start or latent else None  # a run without noise skips it
         if generator and start:
             state = State(*(add_noise(part, start, generator) for part in state))
         if self.slots is not None and len(self.slots.halted) != len(fresh.puzzle_ids):
@@ -385,11 +385,11 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         saved, self._saved_slots, self.slots = self._saved_slots, [], None
         if not saved:
             return
-        held, data, world = sum(len(of_rank["steps"]) for of_rank in saved), self._data(), self.trainer.world_size
-        wanted = data.slots if data else held
-        if held == wanted and held % world == 0:
+        count, data, world = sum(len(of_rank["steps"]) for of_rank in saved), self._data(), self.trainer.world_size
+        wanted = data.slots if data else count
+        if count == wanted and count % world == 0:
             self.slots = Slots.from_ranks(saved, self.global_rank, world, self.device)
         else:
             rank_zero_info(
-                f"The checkpoint contains {held} slots, this run has {wanted}: all slots take fresh puzzles."
+                f"The checkpoint contains {count} slots, this run has {wanted}: all slots take fresh puzzles."
             )

@@ -144,7 +144,8 @@ def test_help_has_groups_and_every_option(capsys: pytest.CaptureFixture[str]) ->
         "trainer, seldom changed",
     ]
     given = {"vocab_size", "seq_len", "num_puzzles"}  # by the data
-    names = [f"model.{name}" for name in {*parameters_of(TRMModule), *parameters_of(TRM)} - given]
+    own = inspect.signature(TRMModule.__init__).parameters.keys() - {"self", "architecture"}
+    names = [f"model.{name}" for name in {*own, *parameters_of(TRM)} - given]
     names += [f"trainer.{name}" for name in inspect.signature(Trainer.__init__).parameters.keys() - {"self"}]
     for name in [*names, "weights", "ckpt_path", "data", "config", "seed_everything", "print_config"]:
         assert len(re.findall(rf"^  (?:-c CONFIG, )?--{re.escape(name)}(?: |$|,)", printed, flags=re.MULTILINE)) == 1, (

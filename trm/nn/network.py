@@ -64,9 +64,9 @@ class TRM(nn.Module):
         hidden_size: number of channels D of the answer y and the latent z.
         num_layers: number of blocks in the network.
         num_heads: number of attention heads, each with hidden_size // num_heads channels; unused by the mlp mixer.
-        expansion: width of each SwiGLU is 2/3 of this factor times the width of its input.
+        expansion: expansion factor of the SwiGLUs, whose width is 2/3 of this times the width of their input.
         multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 (official) suits GPUs, 8 a tiny CPU model.
-        mixer: how information passes between cells: attention, or mlp (a SwiGLU across the cells, for small grids).
+        mixer: operation that mixes the cells: attention, or mlp (a SwiGLU across the cells, for small grids).
         positions: position encoding: rotary (attention only), learned (a vector added to each token) or none.
         conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none, 2 in URM (arXiv 2512.14693).
         puzzle_tokens: number of tokens P before the grid that contain the puzzle embedding; 0 for no puzzle embedding.
