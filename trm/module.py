@@ -24,6 +24,7 @@ from trm.evaluation import EvaluatedModule
 from trm.inference.halting import head
 from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network_name
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
+from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import (
     refuse_other_module,
     refuse_other_network,
@@ -150,7 +151,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         self.started_from: dict[str, Any] = {}  # origin of initial parameters that are not random; see finetune.py
         self._saved_slots: list[dict[str, Tensor]] = []
         # The update of the puzzle embedding is the same on all ranks, so DDP need not broadcast it at every step.
-        self._ddp_params_and_buffers_to_ignore = ["core.puzzle_embedding.weights"]
+        self._ddp_params_and_buffers_to_ignore = [keys.PUZZLE_EMBEDDING]
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -332,27 +333,27 @@ class TRMModule(RecordsArguments, EvaluatedModule):
 
         After an exception under DDP the ranks are at different steps and cannot gather; the slots are then omitted.
         """
-        checkpoint["trm_version"] = trm.__version__
+        checkpoint[keys.VERSION] = trm.__version__
         if type(self) is not TRMModule:
-            checkpoint["module"] = {"class_path": class_path(type(self)), "init_args": self.init_args}
-        checkpoint["metrics"] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+            checkpoint[keys.MODULE] = {"class_path": class_path(type(self)), "init_args": self.init_args}
+        checkpoint[keys.METRICS] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         if data := self._data():
-            checkpoint["family"] = data.family
-            checkpoint["training_puzzles"] = data.training_puzzles
+            checkpoint[keys.FAMILY] = data.family
+            checkpoint[keys.TRAINING_PUZZLES] = data.training_puzzles
             if data.table_hash:
-                checkpoint["table_hash"] = data.table_hash
-        if "optimizer_states" not in checkpoint:
+                checkpoint[keys.TABLE_HASH] = data.table_hash
+        if keys.OPTIMIZERS not in checkpoint:
             save_average(self.trainer, self, checkpoint)
         if self.init_seed is not None:
-            checkpoint["seed"] = self.init_seed
+            checkpoint[keys.SEED] = self.init_seed
         if self.started_from:
-            checkpoint["started_from"] = self.started_from
+            checkpoint[keys.STARTED_FROM] = self.started_from
         if self.slots is not None and not (self.trainer.interrupted and self.trainer.world_size > 1):
             mine = self.slots.state_dict()
             all_ranks = [mine] * self.trainer.world_size
             if self.trainer.world_size > 1:
                 dist.all_gather_object(all_ranks, mine)
-            checkpoint["slots"] = all_ranks
+            checkpoint[keys.SLOTS] = all_ranks
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint matches the module and the data, and keep its slots until training starts.
@@ -361,23 +362,23 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             InputError: if the class, network, puzzles or origin of the parameters differ.
         """
         refuse_other_module(self, checkpoint, TRMModule)
-        refuse_other_network(self, checkpoint.get("hyper_parameters", {}))
-        report_differences(self, checkpoint.get("hyper_parameters", {}))
+        refuse_other_network(self, checkpoint.get(keys.HYPER_PARAMETERS, {}))
+        report_differences(self, checkpoint.get(keys.HYPER_PARAMETERS, {}))
         if data := self._data():
             refuse_other_puzzles(data, checkpoint)
-        started_from = checkpoint.get("started_from", {})
+        started_from = checkpoint.get(keys.STARTED_FROM, {})
         refuse_other_origin(self.started_from, started_from)
-        self.started_from, self.init_seed = started_from, checkpoint.get("seed")
-        self.trained_steps = checkpoint.get("global_step")
+        self.started_from, self.init_seed = started_from, checkpoint.get(keys.SEED)
+        self.trained_steps = checkpoint.get(keys.STEP)
         trainer = self._trainer
         trains_without_average = trainer and trainer.state.fn == "fit" and not averages_parameters(trainer)
-        if trains_without_average and "current_model_state" in checkpoint:
+        if trains_without_average and keys.LIVE_STATE in checkpoint:
             rank_zero_info(
                 "The checkpoint contains an average of the parameters, but this run has no StepEMA: training continues "
                 "from the live parameters, and the average is dropped."
             )
-            checkpoint["state_dict"] = checkpoint["current_model_state"]
-        self._saved_slots = checkpoint.get("slots", [])
+            checkpoint[keys.STATE] = checkpoint[keys.LIVE_STATE]
+        self._saved_slots = checkpoint.get(keys.SLOTS, [])
 
     def on_fit_start(self) -> None:
         """Restore the slots of the checkpoint, if there is one and the number of slots is the same."""

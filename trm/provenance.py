@@ -1,4 +1,4 @@
-"""Provenance of a measurement: the machine, the commit, and digests of data and parameters."""
+"""Provenance of a measurement: the machine, the commit, and digests."""
 
 import hashlib
 import os
@@ -31,11 +31,6 @@ def digest(parts: Iterable[Any]) -> str:
         array = part.contiguous().view(torch.uint8).numpy() if isinstance(part, Tensor) else np.ascontiguousarray(part)
         sha.update(array.tobytes())
     return sha.hexdigest()[:16]
-
-
-def weights_digest(checkpoint: dict[str, Any]) -> str:
-    """Return the digest of the parameters and buffers of a checkpoint that evaluation uses."""
-    return digest(checkpoint["state_dict"][name] for name in sorted(checkpoint["state_dict"]))
 
 
 def without_paths(command: Sequence[str]) -> str:

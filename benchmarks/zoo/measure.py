@@ -27,7 +27,7 @@ from trm.analysis.report import load, publish, table
 from trm.analysis.scaling import Point, draw, evaluate
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
-from trm.checkpoints.summary import cost
+from trm.checkpoints.summary import cost, weights_digest
 from trm.cli.commands.export import export
 from trm.data import ARC, Maze, PuzzleData, Samples, Sudoku
 from trm.data.atomic import atomic_write
@@ -35,7 +35,7 @@ from trm.data.maze.paths import PATH
 from trm.data.sudoku.solver import solve
 from trm.errors import InputError
 from trm.module import TRMModule
-from trm.provenance import PROJECT, commit, digest, processor, weights_digest
+from trm.provenance import PROJECT, commit, digest, processor
 from trm.solver import Solver
 from trm.zoo import FOLDER
 

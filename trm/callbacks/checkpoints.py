@@ -17,6 +17,7 @@ from trm.callbacks.requirements import need_module
 from trm.checkpoints.files import read_pickle
 from trm.checkpoints.lock import FolderLock
 from trm.errors import DivergedError, InputError, Stopped, check_choice, check_range
+from trm.training import checkpoint_keys as keys
 
 LONGEST = 1000
 """Optimizer steps after which ``last.ckpt`` is written if no validation and no setting asks for it."""
@@ -119,7 +120,7 @@ class Checkpoints(ModelCheckpoint):
         if self.save_top_k == 1 and best.is_file():
             self.best_model_path = str(best)
         elif self.save_top_k and last.is_file():
-            states = read_pickle(last, mmap=True).get("callbacks", {})
+            states = read_pickle(last, mmap=True).get(keys.CALLBACKS, {})
             best = folder / Path(states.get(self.state_key, {}).get("best_model_path", "")).name
             self.best_model_path = str(best) if best.is_file() else ""
 

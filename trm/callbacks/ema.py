@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import RemovableHandle
 
 from trm.errors import InputError
+from trm.training import checkpoint_keys as keys
 
 
 class StepEMA(WeightAveraging):
@@ -103,21 +104,21 @@ class StepEMA(WeightAveraging):
         """
         if self._average_model is None and not self._left_in(pl_module):
             return
-        state = checkpoint["state_dict"]
+        state = checkpoint[keys.STATE]
         average = self._left or [parameter.detach() for parameter in self._average.parameters()]
         live = self._live or [parameter.detach() for parameter in pl_module.parameters()]
         names = [name for name, _ in pl_module.named_parameters()]
-        checkpoint["state_dict"] = {**state, **dict(zip(names, average, strict=True))}
-        checkpoint["current_model_state"] = {**state, **dict(zip(names, live, strict=True))}
-        checkpoint["averaging_state"] = {"n_averaged": torch.tensor(self._latest_update_step)}
+        checkpoint[keys.STATE] = {**state, **dict(zip(names, average, strict=True))}
+        checkpoint[keys.LIVE_STATE] = {**state, **dict(zip(names, live, strict=True))}
+        checkpoint[keys.AVERAGING] = {"n_averaged": torch.tensor(self._latest_update_step)}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Go on with the average and the live parameters of a checkpoint; an evaluation needs its average alone."""
         if self._average_model is None:
             return
-        self._average.load_state_dict(checkpoint["state_dict"])
-        if "current_model_state" in checkpoint:
-            pl_module.load_state_dict(checkpoint["current_model_state"])
+        self._average.load_state_dict(checkpoint[keys.STATE])
+        if keys.LIVE_STATE in checkpoint:
+            pl_module.load_state_dict(checkpoint[keys.LIVE_STATE])
         else:
             rank_zero_info("The checkpoint contains no average of its parameters: StepEMA starts one from them.")
 

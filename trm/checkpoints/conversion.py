@@ -18,6 +18,7 @@ from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn.variants import NetworkName
+from trm.training import checkpoint_keys as keys
 
 TABLE = "puzzle_embedding.weights"
 
@@ -85,12 +86,12 @@ def convert(file: str, family: str, data: dict[str, Any], given: dict[str, Any])
         module = TRMModule(puzzles.vocab_size, puzzles.seq_len, puzzles.num_puzzles, **{**assumed, **given, **found})
     refuse_misfits(network, state, module.core.state_dict(), file)
     checkpoint = {
-        "state_dict": {f"core.{name}": tensor for name, tensor in state.items()},
-        "hyper_parameters": dict(module.hparams),
-        "family": puzzles.family,
-        "trm_version": trm.__version__,
-        "imported_from": Path(file).name,
-        "pytorch-lightning_version": lightning.__version__,
+        keys.STATE: {f"core.{name}": tensor for name, tensor in state.items()},
+        keys.HYPER_PARAMETERS: dict(module.hparams),
+        keys.FAMILY: puzzles.family,
+        keys.VERSION: trm.__version__,
+        keys.IMPORTED_FROM: Path(file).name,
+        keys.LIGHTNING_VERSION: lightning.__version__,
     }
     parameters = sum(parameter.numel() for parameter in module.core.parameters())
     return Conversion(checkpoint, puzzles, found, assumed, parameters, len(state.get(TABLE, ())), left_out)
@@ -105,7 +106,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
     content = _read_safetensors(path) if _is_safetensors(Path(path)) else read_pickle(path, mmap=True)
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}, not a state dict")
-    if "trm_version" in content:
+    if keys.VERSION in content:
         raise InputError(f"{path} is a checkpoint of trm already: trm solve and trm test take it as it is")
     if others := [str(key) for key, value in content.items() if not isinstance(value, Tensor)]:
         raise InputError(f"{path} is not a plain state dict: {some(others)} in it are no tensors")

@@ -10,9 +10,10 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from trm.data.atomic import atomic_write
 from trm.errors import InputError
+from trm.training import checkpoint_keys as keys
 from trm.zoo import find
 
-NEEDED = ("state_dict", "hyper_parameters", "trm_version")
+NEEDED = (keys.STATE, keys.HYPER_PARAMETERS, keys.VERSION)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -34,21 +35,21 @@ def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
         key: {
             name.replace("core.puzzles.", "core.puzzle_embedding."): tensor for name, tensor in checkpoint[key].items()
         }
-        for key in ("state_dict", "current_model_state")
+        for key in (keys.STATE, keys.LIVE_STATE)
         if key in checkpoint
     }
-    parts["hyper_parameters"] = {  # Lightning's command line adds two of its own, which no class accepts
-        name: value for name, value in checkpoint["hyper_parameters"].items() if name[0] != "_"
+    parts[keys.HYPER_PARAMETERS] = {  # Lightning's command line adds two of its own, which no class accepts
+        name: value for name, value in checkpoint[keys.HYPER_PARAMETERS].items() if name[0] != "_"
     }
-    if "slots" in checkpoint:
-        parts["slots"] = [
+    if keys.SLOTS in checkpoint:
+        parts[keys.SLOTS] = [
             {"puzzle_ids" if name == "puzzles" else name: tensor for name, tensor in slots.items()}
-            for slots in checkpoint["slots"]
+            for slots in checkpoint[keys.SLOTS]
         ]
-    if "family" in checkpoint:
-        class_path = checkpoint["family"]["class_path"]
+    if keys.FAMILY in checkpoint:
+        class_path = checkpoint[keys.FAMILY]["class_path"]
         own, name = class_path.startswith("trm.data."), class_path.rpartition(".")[2]
-        parts["family"] = {**checkpoint["family"], "class_path": f"trm.data.{name}" if own else class_path}
+        parts[keys.FAMILY] = {**checkpoint[keys.FAMILY], "class_path": f"trm.data.{name}" if own else class_path}
     return {**checkpoint, **parts}
 
 

@@ -3,13 +3,11 @@
 from pathlib import Path
 
 from trm.checkpoints.files import read_checkpoint
-from trm.checkpoints.summary import COSTS, cost, training_puzzles
+from trm.checkpoints.summary import COSTS, cost, training_puzzles, weights_digest
 from trm.data import PuzzleData
 from trm.module import TRMModule
-from trm.provenance import weights_digest
+from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import refuse_other_network, report_differences, same_puzzles
-
-TABLE = "core.puzzle_embedding.weights"
 
 
 def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = None) -> None:
@@ -27,18 +25,20 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
         InputError: if the checkpoint cannot be read, or is one of another network.
     """
     checkpoint = read_checkpoint(path)
-    state = dict(checkpoint["state_dict"])
+    state = dict(checkpoint[keys.STATE])
     rows = module.core.puzzle_embedding.weights if module.core.puzzle_embedding is not None else None
-    both = rows is not None and TABLE in state
-    refuse_other_network(module, checkpoint["hyper_parameters"], path, ("num_puzzles",) if both else ())
-    report_differences(module, checkpoint["hyper_parameters"])
-    if rows is not None and not (rows.shape == state[TABLE].shape and (data is None or same_puzzles(data, checkpoint))):
-        state[TABLE] = state[TABLE].mean(dim=0, keepdim=True).expand_as(rows)
+    both = rows is not None and keys.PUZZLE_EMBEDDING in state
+    refuse_other_network(module, checkpoint[keys.HYPER_PARAMETERS], path, ("num_puzzles",) if both else ())
+    report_differences(module, checkpoint[keys.HYPER_PARAMETERS])
+    if rows is not None:
+        theirs = state[keys.PUZZLE_EMBEDDING]
+        if rows.shape != theirs.shape or not (data is None or same_puzzles(data, checkpoint)):
+            state[keys.PUZZLE_EMBEDDING] = theirs.mean(dim=0, keepdim=True).expand_as(rows)
     module.load_state_dict(state)
     module.started_from = {
         "checkpoint": Path(path).name,
         "weights": weights_digest(checkpoint),
-        "step": checkpoint.get("global_step"),
-        "training_puzzles": training_puzzles(checkpoint),
+        "step": checkpoint.get(keys.STEP),
+        keys.TRAINING_PUZZLES: training_puzzles(checkpoint),
         **{kind: cost(checkpoint, kind) for kind in COSTS},
     }

@@ -16,6 +16,7 @@ from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
+from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import refuse_other_sizes
 
 Base = TypeVar("Base")
@@ -47,10 +48,10 @@ def load_checkpoint(
     checkpoint = read_checkpoint(path)
     built = _module(path, checkpoint, [name.strip() for name in module.split(",") if name.strip()])
     if data is None:
-        data = _family(path, checkpoint.get("family"), family)
+        data = _family(path, checkpoint.get(keys.FAMILY), family)
     elif family and family != class_path(type(data)):
         raise InputError(f"family is {family}, but data is a {class_path(type(data))}; pass one of the two")
-    refuse_other_sizes(data, checkpoint["hyper_parameters"], path)
+    refuse_other_sizes(data, checkpoint[keys.HYPER_PARAMETERS], path)
     return built.eval(), data
 
 
@@ -75,8 +76,8 @@ def known_class(path: str, base: type[Base], named: Collection[str], told: str, 
 
 def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> TRMModule:
     """Build the module, of the classes that the checkpoint names, and give it the trained parameters."""
-    hyper_parameters = checkpoint["hyper_parameters"]
-    own = checkpoint.get("module", {"class_path": class_path(TRMModule), "init_args": hyper_parameters})
+    hyper_parameters = checkpoint[keys.HYPER_PARAMETERS]
+    own = checkpoint.get(keys.MODULE, {"class_path": class_path(TRMModule), "init_args": hyper_parameters})
     network = hyper_parameters.get("network", "trm")
     ours = {class_path(TRMModule), *NETWORKS}
     used = [name for name in (own["class_path"], network) if name not in ours]
@@ -89,13 +90,13 @@ def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> T
         known_class(network, TRM, named, told, remedy)
     try:
         module = kind(**own["init_args"])
-        module.load_state_dict(checkpoint["state_dict"])
+        module.load_state_dict(checkpoint[keys.STATE])
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"{path}, written by trm {checkpoint['trm_version']}, does not fit this version of the network: {reason}"
+            f"{path}, written by trm {checkpoint[keys.VERSION]}, does not fit this version of the network: {reason}"
         ) from error
-    module.trained_steps, module.init_seed = checkpoint.get("global_step"), checkpoint.get("seed")
+    module.trained_steps, module.init_seed = checkpoint.get(keys.STEP), checkpoint.get(keys.SEED)
     return module
 
 

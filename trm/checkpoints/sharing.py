@@ -2,19 +2,22 @@
 
 from typing import Any
 
+from trm.checkpoints.summary import is_averaged
 from trm.classes import defaults_of
 from trm.data import PuzzleData
+from trm.training import checkpoint_keys as keys
 
 FACTS = (
-    "trm_version",
-    "pytorch-lightning_version",
-    "imported_from",
-    "started_from",
-    "global_step",
-    "metrics",
-    "training_puzzles",
-    "table_hash",
-    "seed",
+    keys.VERSION,
+    keys.MODULE,
+    keys.LIGHTNING_VERSION,
+    keys.IMPORTED_FROM,
+    keys.STARTED_FROM,
+    keys.STEP,
+    keys.METRICS,
+    keys.TRAINING_PUZZLES,
+    keys.TABLE_HASH,
+    keys.SEED,
 )
 """Of a checkpoint, what a model that is given away says of its origin."""
 
@@ -31,18 +34,17 @@ def to_give_away(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
     """
     state = {
         name: (tensor.float() if tensor.is_floating_point() else tensor).clone()  # torch saves all a view is of
-        for name, tensor in content["state_dict"].items()
+        for name, tensor in content[keys.STATE].items()
     }
-    arguments = dict(content["family"]["init_args"])
+    arguments = dict(content[keys.FAMILY]["init_args"])
     for name, others in data.folders.items():
         if name in arguments and arguments[name] not in others:
             arguments[name] = defaults_of(type(data))[name]
     type(data)(**arguments)  # refuses what does not go together
     return {
-        "state_dict": state,
-        "hyper_parameters": content["hyper_parameters"],
-        **{name: content[name] for name in ("module",) if name in content},
-        "family": {"class_path": content["family"]["class_path"], "init_args": arguments},
-        "averaged": content.get("averaged", "current_model_state" in content),
+        keys.STATE: state,
+        keys.HYPER_PARAMETERS: content[keys.HYPER_PARAMETERS],
+        keys.FAMILY: {"class_path": content[keys.FAMILY]["class_path"], "init_args": arguments},
+        keys.AVERAGED: is_averaged(content),
         **{name: content[name] for name in FACTS if name in content},
     }

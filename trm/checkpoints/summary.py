@@ -7,9 +7,28 @@ from typing import Any
 from torch import Tensor
 
 from trm.checkpoints.files import read_checkpoint
+from trm.provenance import digest
+from trm.training import checkpoint_keys as keys
 from trm.zoo import find
 
 COSTS = ("core_seconds", "device_seconds")  # of training, which the callback Speed counts
+PARTS = {
+    keys.STATE: "weights",
+    keys.LIVE_STATE: "live weights",
+    keys.OPTIMIZERS: "optimizer",
+    keys.SLOTS: "slots",
+}
+"""Parts of a checkpoint that contain tensors."""
+
+
+def is_averaged(checkpoint: dict[str, Any]) -> bool:
+    """Return whether the parameters that evaluation uses are an average."""
+    return bool(checkpoint.get(keys.AVERAGED, keys.LIVE_STATE in checkpoint))
+
+
+def weights_digest(checkpoint: dict[str, Any]) -> str:
+    """Return the digest of the parameters and buffers of a checkpoint that evaluation uses."""
+    return digest(checkpoint[keys.STATE][name] for name in sorted(checkpoint[keys.STATE]))
 
 
 def training_puzzles(checkpoint: dict[str, Any]) -> int | None:
@@ -17,10 +36,12 @@ def training_puzzles(checkpoint: dict[str, Any]) -> int | None:
 
     Those of a run are told apart, those of several runs are added up.
     """
-    if "imported_from" in checkpoint:
+    if keys.IMPORTED_FROM in checkpoint:
         return None
-    earlier: int | None = checkpoint.get("started_from", {"training_puzzles": 0})["training_puzzles"]
-    own = checkpoint.get("training_puzzles") or checkpoint.get("family", {}).get("init_args", {}).get("train_size")
+    earlier: int | None = checkpoint.get(keys.STARTED_FROM, {keys.TRAINING_PUZZLES: 0})[keys.TRAINING_PUZZLES]
+    own = checkpoint.get(keys.TRAINING_PUZZLES) or checkpoint.get(keys.FAMILY, {}).get("init_args", {}).get(
+        "train_size"
+    )
     return int(own) + earlier if own and earlier is not None else None
 
 
@@ -31,23 +52,12 @@ def cost(checkpoint: dict[str, Any], kind: str) -> float | None:
         checkpoint: of a run that had the callback ``Speed``, which counts them; of an exported one what it last logged.
         kind: one of ``COSTS``.
     """
-    logged = {name.removeprefix("cost/"): value for name, value in checkpoint.get("metrics", {}).items()}
-    counted = next((state for state in checkpoint.get("callbacks", {}).values() if kind in state), logged)
-    earlier = checkpoint.get("started_from", {kind: 0.0}).get(kind)
+    logged = {name.removeprefix("cost/"): value for name, value in checkpoint.get(keys.METRICS, {}).items()}
+    counted = next((state for state in checkpoint.get(keys.CALLBACKS, {}).values() if kind in state), logged)
+    earlier = checkpoint.get(keys.STARTED_FROM, {kind: 0.0}).get(kind)
     if earlier is None or not any(name in counted for name in COSTS):
         return None
     return float(counted.get(kind, 0.0) + earlier)
-
-
-TABLE = "core.puzzle_embedding.weights"
-
-
-PARTS = {
-    "state_dict": "weights",
-    "current_model_state": "live weights",
-    "optimizer_states": "optimizer",
-    "slots": "slots",
-}
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -57,21 +67,21 @@ def describe(path: str | Path) -> dict[str, Any]:
         InputError: if it cannot be read.
     """
     checkpoint = read_checkpoint(path)
-    family = checkpoint.get("family", {})
-    weights = {name: tensor for name, tensor in checkpoint["state_dict"].items() if name != TABLE}
+    family = checkpoint.get(keys.FAMILY, {})
+    weights = {name: tensor for name, tensor in checkpoint[keys.STATE].items() if name != keys.PUZZLE_EMBEDDING}
     buffers = ("core.y_init", "core.z_init")
     return {
         "file": str(path),
         "file_bytes": find(path).stat().st_size,
-        "written_by": f"trm {checkpoint['trm_version']}",
+        "written_by": f"trm {checkpoint[keys.VERSION]}",
         "family": family.get("class_path"),
-        "step": checkpoint.get("global_step"),
+        "step": checkpoint.get(keys.STEP),
         "parameters": sum(tensor.numel() for name, tensor in weights.items() if name not in buffers),
-        "averaged": checkpoint.get("averaged", "current_model_state" in checkpoint),
-        "imported_from": checkpoint.get("imported_from"),
-        "started_from": checkpoint.get("started_from"),
-        "metrics": checkpoint.get("metrics", {}),
-        "model": checkpoint["hyper_parameters"],
+        "averaged": is_averaged(checkpoint),
+        "imported_from": checkpoint.get(keys.IMPORTED_FROM),
+        "started_from": checkpoint.get(keys.STARTED_FROM),
+        "metrics": checkpoint.get(keys.METRICS, {}),
+        "model": checkpoint[keys.HYPER_PARAMETERS],
         "data": family.get("init_args", {}),
         "bytes": _bytes(checkpoint),
     }
@@ -79,7 +89,7 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 def _bytes(checkpoint: dict[str, Any]) -> dict[str, int]:
     """Add up the tensors of each part; the puzzle embedding, which two parts share, is a part of its own."""
-    table = checkpoint["state_dict"].get(TABLE)
+    table = checkpoint[keys.STATE].get(keys.PUZZLE_EMBEDDING)
     counted = set() if table is None else {table.data_ptr()}
     sizes = {} if table is None else {"puzzle embedding": table.nbytes}
     for key, name in PARTS.items():

@@ -31,6 +31,7 @@ from trm.data import PuzzleData
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.reproduce.ledger import check_ledger, rows, write
+from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import refuse_other_network
 from trm.training.precision import check_requested_precision
 
@@ -208,7 +209,7 @@ class TRMCLI(LightningCLI):
         checkpoint = settings.get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
             content = read_checkpoint(checkpoint)
-            if subcommand == "fit" and "optimizer_states" not in content:
+            if subcommand == "fit" and keys.OPTIMIZERS not in content:
                 raise InputError(
                     f"{checkpoint} holds weights alone, so no training can go on from it; --weights starts from them"
                 )
@@ -264,7 +265,7 @@ class TRMCLI(LightningCLI):
     def before_fit(self) -> None:
         """Refuse weights that do not fit, and read the data."""
         if weights := self.config.fit.weights:
-            refuse_other_network(self.model, read_checkpoint(weights)["hyper_parameters"], weights, ("num_puzzles",))
+            refuse_other_network(self.model, read_checkpoint(weights)[keys.HYPER_PARAMETERS], weights, ("num_puzzles",))
         self._prepare()
 
     def _prepare(self) -> None:

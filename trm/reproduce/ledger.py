@@ -11,14 +11,15 @@ from lightning.pytorch import Trainer
 
 import trm
 from trm.checkpoints.files import read_checkpoint
-from trm.checkpoints.summary import COSTS, cost, training_puzzles
+from trm.checkpoints.summary import COSTS, cost, training_puzzles, weights_digest
 from trm.data import PuzzleData
 from trm.data.arc.votes import Votes
 from trm.data.atomic import atomic_write, check_writable
 from trm.errors import InputError
 from trm.module import TRMModule
-from trm.provenance import PROJECT, commit, digest, machine, weights_digest, without_paths
+from trm.provenance import PROJECT, commit, digest, machine, without_paths
 from trm.reproduce.experiments import published
+from trm.training import checkpoint_keys as keys
 from trm.training.metrics import OVER_PUZZLES, OVER_SAMPLES
 
 SHARES = ("solved", "valid")  # shares of independent puzzles
@@ -129,8 +130,8 @@ def rows(trainer: Trainer, claim: str, command: Sequence[str]) -> list[Row]:
     facts = {
         "claim": claim,
         "training_puzzles": str(training_puzzles(checkpoint) or ""),
-        "seed": str(checkpoint.get("seed", "")),
-        "steps": str(checkpoint.get("global_step", "")),
+        "seed": str(checkpoint.get(keys.SEED, "")),
+        "steps": str(checkpoint.get(keys.STEP, "")),
         **{kind.replace("seconds", "hours"): _hours(cost(checkpoint, kind)) for kind in COSTS},
         "command": without_paths(command),
         "data": digest(data.published("test")),

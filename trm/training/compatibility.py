@@ -10,6 +10,7 @@ from trm.classes import class_path, defaults_of, parameters_of
 from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.nn import TRM, find_network
+from trm.training import checkpoint_keys as keys
 
 
 def architecture(network: type[TRM]) -> list[str]:
@@ -65,7 +66,7 @@ def same_puzzles(data: PuzzleData, checkpoint: dict[str, Any]) -> bool:
 
 def _difference(data: PuzzleData, checkpoint: dict[str, Any]) -> str:
     """Return the first difference between the puzzles of a checkpoint and of the data as a clause; "" if none."""
-    theirs, ours = checkpoint.get("family", {}), data.family
+    theirs, ours = checkpoint.get(keys.FAMILY, {}), data.family
     if theirs.get("class_path") != ours["class_path"]:
         return f"the checkpoint was trained on {theirs.get('class_path')}, but the data is {ours['class_path']}"
     for name in data.numbered_by:
@@ -76,10 +77,10 @@ def _difference(data: PuzzleData, checkpoint: dict[str, Any]) -> str:
                 f"the puzzle ids of the checkpoint are those of data.{name} {value!r}, but data.{name} is {mine!r}: "
                 "the same ids would denote other puzzles"
             )
-    if checkpoint.get("table_hash", data.table_hash) != data.table_hash:
+    if checkpoint.get(keys.TABLE_HASH, data.table_hash) != data.table_hash:
         return (
             f"the puzzle embedding of the checkpoint is of other puzzles than those of the data: the hashes are "
-            f"{checkpoint['table_hash']} and {data.table_hash}"
+            f"{checkpoint[keys.TABLE_HASH]} and {data.table_hash}"
         )
     return ""
 
@@ -95,7 +96,7 @@ def refuse_other_module(module: LightningModule, checkpoint: dict[str, Any], def
     Raises:
         InputError: if the classes differ; the message names both.
     """
-    theirs = checkpoint.get("module", {}).get("class_path", class_path(default))
+    theirs = checkpoint.get(keys.MODULE, {}).get("class_path", class_path(default))
     if theirs != class_path(type(module)):
         raise InputError(
             f"the checkpoint was trained as {theirs}, but the configuration has {class_path(type(module))}: pass "

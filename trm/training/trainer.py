@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.compile import to_uncompiled
 
 from trm.errors import InputError
+from trm.training import checkpoint_keys as keys
 
 
 def check_trainer(module: LightningModule) -> None:
@@ -79,8 +80,8 @@ def save_average(trainer: Trainer, module: LightningModule, checkpoint: dict[str
     for callback in callbacks:
         if isinstance(callback, WeightAveraging):
             callback.on_save_checkpoint(trainer, module, checkpoint)
-            checkpoint["averaged"] = checkpoint.pop("current_model_state", None) is not None
-            checkpoint.pop("averaging_state", None)
+            checkpoint[keys.AVERAGED] = checkpoint.pop(keys.LIVE_STATE, None) is not None
+            checkpoint.pop(keys.AVERAGING, None)
 
 
 def keep_metrics(logger: CSVLogger) -> None:

@@ -17,6 +17,7 @@ from trm.data.atomic import atomic_write, check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.provenance import machine
+from trm.training import checkpoint_keys as keys
 
 WORKERS = (0, 2)  # with which the loader is measured
 
@@ -67,7 +68,7 @@ def bench(
         if weights:
             checkpoint = read_checkpoint(weights)
             model.on_load_checkpoint(checkpoint)
-            model.load_state_dict(checkpoint["state_dict"])
+            model.load_state_dict(checkpoint[keys.STATE])
         result["solve"] = {"weights": weights or "random", **solving(trainer, model, datamodule, repeats)}
     if what in ("data", "all"):
         result["data"] = {f"rows_per_second_{n}_workers": data_rate(datamodule, n, repeats) for n in WORKERS}

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from trm.errors import InputError
+from trm.training import checkpoint_keys as keys
 
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
 
@@ -57,9 +58,9 @@ def _for_people(checkpoint: str, output: str, family: str, module: str) -> int:
     content = read_checkpoint(checkpoint)
     model = to_give_away(content, data)
     CheckpointFiles().save_checkpoint(model, output)
-    size = sum(tensor.nbytes for tensor in model["state_dict"].values())
+    size = sum(tensor.nbytes for tensor in model[keys.STATE].values())
     print(f"{output}: the model of {checkpoint}, {size:,} bytes of weights")
-    before, after = content["family"]["init_args"], model["family"]["init_args"]
+    before, after = content[keys.FAMILY]["init_args"], model[keys.FAMILY]["init_args"]
     for name in sorted(before):
         if before[name] != after[name]:
             print(f"left out: data.{name} {before[name]!r}, now {after[name]!r}")
@@ -74,8 +75,8 @@ def _official(checkpoint: str, output: str, uncompiled: bool) -> int:
 
     content = read_checkpoint(checkpoint)
     prefix = PLAIN if uncompiled else COMPILED
-    state = {name.removeprefix("core."): tensor for name, tensor in content["state_dict"].items()}
-    model, multiple_of = content["hyper_parameters"], content["hyper_parameters"]["multiple_of"]
+    state = {name.removeprefix("core."): tensor for name, tensor in content[keys.STATE].items()}
+    model, multiple_of = content[keys.HYPER_PARAMETERS], content[keys.HYPER_PARAMETERS]["multiple_of"]
     weights = to_official(state, model.get("network", "trm"), prefix, checkpoint)
     CheckpointFiles().save_checkpoint(weights, output)
     print(f"{output}: the weights of {checkpoint} under their official names, all of which begin with {prefix}")

@@ -16,6 +16,7 @@ import yaml
 from trm.cli.parser import ENV_PREFIX
 from trm.errors import InputError, check_range
 from trm.reproduce.experiments import EXPERIMENTS, PAPER, Experiment
+from trm.training import checkpoint_keys as keys
 
 SLOTS = 768  # over all devices, as published
 SAME = (
@@ -177,7 +178,7 @@ def _carry_out(command: list[str], launch: list[str], tries: int, last: Path) ->
         status = _run([*launch, sys.executable, "-m", *command])
         if status in FINAL:
             break
-        step = read_pickle(last, mmap=True)["global_step"] if last.is_file() else 0
+        step = read_pickle(last, mmap=True)[keys.STEP] if last.is_file() else 0
         if status == 1 and step == failed_at:
             break
         failed_at = step if status == 1 else -1

@@ -1,0 +1,43 @@
+"""The keys of a checkpoint: no other file of the package spells them.
+
+They are here, below the module, because the module's checkpoint hooks use them as well as everything in
+``trm/checkpoints``, and imports run downwards only. This file imports nothing.
+"""
+
+# written by Lightning
+STATE = "state_dict"
+"""Parameters and buffers that evaluation uses: averaged if the run averaged them."""
+HYPER_PARAMETERS = "hyper_parameters"
+OPTIMIZERS = "optimizer_states"
+"""Only in checkpoints from which training can go on."""
+CALLBACKS = "callbacks"
+STEP = "global_step"
+LIGHTNING_VERSION = "pytorch-lightning_version"
+
+# written by Lightning's weight averaging, and by StepEMA in its place
+LIVE_STATE = "current_model_state"
+"""Parameters and buffers that are being trained, beside their average."""
+AVERAGING = "averaging_state"
+
+# written by TRMModule
+VERSION = "trm_version"
+MODULE = "module"
+"""Class path and arguments of a module class that is not part of the package."""
+FAMILY = "family"
+"""Class path and arguments of the data module."""
+TRAINING_PUZZLES = "training_puzzles"
+TABLE_HASH = "table_hash"
+METRICS = "metrics"
+SEED = "seed"
+SLOTS = "slots"
+"""State of the slots, for each rank."""
+STARTED_FROM = "started_from"
+"""Origin of the parameters that training started from, if they were not random."""
+AVERAGED = "averaged"
+"""Whether ``STATE`` is an average, in checkpoints without ``LIVE_STATE``."""
+
+# written by ``trm import``
+IMPORTED_FROM = "imported_from"
+
+# inside STATE
+PUZZLE_EMBEDDING = "core.puzzle_embedding.weights"
