@@ -74,7 +74,7 @@ def test_the_numbers_are_printed_before_anything_is_written(
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device", "a.json")
 
-    monkeypatch.setattr("trm.cli.commands.analyze.publish", full_disk)
+    monkeypatch.setattr("trm.analysis.report.publish", full_disk)
     assert main(["analyze", "calibration", "a.ckpt", "-o", "a.json", "--puzzles=4"]) == 2
     printed = capsys.readouterr()
     assert "expected calibration error" in printed.out

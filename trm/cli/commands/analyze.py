@@ -1,23 +1,20 @@
-"""The commands ``trm analyze halting | scaling | calibration | robustness``: what a model does on its test puzzles."""
+"""The commands ``trm analyze halting | scaling | calibration | robustness``: a model measured on test puzzles."""
 
 import json as json_format
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from trm.analysis import calibration as calibration_analysis
-from trm.analysis import halting as halting_analysis
-from trm.analysis import robustness as robustness_analysis
-from trm.analysis import scaling as scaling_analysis
-from trm.analysis.plots import svg
-from trm.analysis.report import Facts, load, publish, reserve
 from trm.choices import EarlyExit
-from trm.data import PuzzleData
 from trm.errors import check_range
-from trm.module import TRMModule
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from trm.analysis.scaling import Point
+    from trm.data import PuzzleData
+    from trm.module import TRMModule
+
+Measure = Callable[["TRMModule", "PuzzleData"], dict[str, Any]]
 
 
 def halting(
@@ -30,9 +27,9 @@ def halting(
     force: bool = False,
     family: str = "",
 ) -> int:
-    """Measure early exit: what each rule and threshold saves in supervision steps and loses in accuracy.
+    """Measure early exit: the supervision steps that each rule and threshold saves, and the accuracy it loses.
 
-    Each test puzzle takes all supervision steps once, and it is noted at which of them each rule would have exited.
+    Each test puzzle takes all supervision steps once; the step at which each rule would exit is recorded.
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
@@ -45,11 +42,12 @@ def halting(
     """
     check_range("analyze", 0, puzzles=puzzles)
     check_range("analyze", 1, batch_size=batch_size)
+    from trm.analysis import halting as analysis
 
-    def measure(module: TRMModule, data: PuzzleData) -> Facts:
-        return halting_analysis.measure(module, data, puzzles, batch_size)
+    def measure(module: "TRMModule", data: "PuzzleData") -> dict[str, Any]:
+        return analysis.measure(module, data, puzzles, batch_size)
 
-    return _run(measure, halting_analysis.tabulate, halting_analysis.draw, checkpoint, output, json, force, family)
+    return _run(analysis, measure, checkpoint, output, json, force, family)
 
 
 def scaling(
@@ -68,7 +66,7 @@ def scaling(
     force: bool = False,
     family: str = "",
 ) -> int:
-    """Measure test-time scaling: what more supervision steps, noisy rollouts and symmetry views gain, by selection.
+    """Measure test-time scaling: accuracy by supervision steps, noisy rollouts, symmetry views and selection.
 
     Every depth is run with one rollout; the depth of training also with noisy rollouts and with views, at every breadth
     and with every selection. Each run is reported on standard error when it ends.
@@ -96,18 +94,17 @@ def scaling(
             check_range("analyze", 1, **{name: value})
     for noise in noises or []:
         check_range("analyze", 0, noises=noise)
+    from trm.analysis import scaling as analysis
 
-    def watch(points: list[scaling_analysis.Point]) -> None:
+    def watch(points: "list[Point]") -> None:
         shares = "  ".join(f"{point.select} {point.solved:.1%}" for point in points)
         depth, breadth, noise = points[0][:3]
         print(f"depth {depth}, breadth {breadth}, noise {noise:g}: {shares}", file=sys.stderr, flush=True)
 
-    def measure(module: TRMModule, data: PuzzleData) -> Facts:
-        return scaling_analysis.measure(
-            module, data, puzzles, batch_size, depths, breadths, noises, views, halt, seed, watch
-        )
+    def measure(module: "TRMModule", data: "PuzzleData") -> dict[str, Any]:
+        return analysis.measure(module, data, puzzles, batch_size, depths, breadths, noises, views, halt, seed, watch)
 
-    return _run(measure, scaling_analysis.tabulate, scaling_analysis.draw, checkpoint, output, json, force, family)
+    return _run(analysis, measure, checkpoint, output, json, force, family)
 
 
 def calibration(
@@ -120,7 +117,7 @@ def calibration(
     force: bool = False,
     family: str = "",
 ) -> int:
-    """Measure calibration and selective prediction: whether the halting probability tells right from wrong answers.
+    """Measure calibration and selective prediction: whether the halting probability separates right from wrong answers.
 
     Each test puzzle takes all supervision steps. The picture shows a reliability diagram and a risk-coverage curve.
 
@@ -135,12 +132,12 @@ def calibration(
     """
     check_range("analyze", 0, puzzles=puzzles)
     check_range("analyze", 1, batch_size=batch_size)
+    from trm.analysis import calibration as analysis
 
-    def measure(module: TRMModule, data: PuzzleData) -> Facts:
-        return calibration_analysis.measure(module, data, puzzles, batch_size)
+    def measure(module: "TRMModule", data: "PuzzleData") -> dict[str, Any]:
+        return analysis.measure(module, data, puzzles, batch_size)
 
-    tabulate, draw = calibration_analysis.tabulate, calibration_analysis.draw
-    return _run(measure, tabulate, draw, checkpoint, output, json, force, family)
+    return _run(analysis, measure, checkpoint, output, json, force, family)
 
 
 def robustness(
@@ -154,7 +151,7 @@ def robustness(
     force: bool = False,
     family: str = "",
 ) -> int:
-    """Measure robustness to corrupted inputs: what is answered, and whether the confidence drops.
+    """Measure robustness to corrupted inputs: accuracy, validity, and whether the confidence drops.
 
     Test puzzles are corrupted in 1, 2, 4, 8 and 16 cells: givens that are wrong, missing, taken from the answer or
     against the rules, and tokens that no question has. A corruption is measured if at least half of the puzzles have
@@ -173,30 +170,27 @@ def robustness(
     check_range("analyze", 0, puzzles=puzzles)
     check_range("analyze", 0, 2**32 - 1, seed=seed)
     check_range("analyze", 1, batch_size=batch_size)
+    from trm.analysis import robustness as analysis
 
-    def measure(module: TRMModule, data: PuzzleData) -> Facts:
-        return robustness_analysis.measure(module, data, puzzles, batch_size, seed)
+    def measure(module: "TRMModule", data: "PuzzleData") -> dict[str, Any]:
+        return analysis.measure(module, data, puzzles, batch_size, seed)
 
-    tabulate, draw = robustness_analysis.tabulate, robustness_analysis.draw
-    return _run(measure, tabulate, draw, checkpoint, output, json, force, family)
+    return _run(analysis, measure, checkpoint, output, json, force, family)
 
 
 def _run(
-    measure: Callable[[TRMModule, PuzzleData], Facts],
-    tabulate: Callable[[Facts], str],
-    draw: Callable[[Facts], "Figure"],
-    checkpoint: str,
-    output: str,
-    json: bool,
-    force: bool,
-    family: str,
+    analysis: ModuleType, measure: Measure, checkpoint: str, output: str, json: bool, force: bool, family: str
 ) -> int:
     """Measure a checkpoint, print the numbers, and then write them and their picture, if a file is named."""
+    from trm.analysis.plots import svg
+    from trm.analysis.report import load, publish, reserve
+
     path = reserve(output, force) if output else None
     module, data = load(checkpoint, family)
     facts = {"checkpoint": checkpoint, "family": data.family["class_path"], **measure(module, data)}
-    print(json_format.dumps(facts, indent=1) if json else tabulate(facts), flush=True)  # a full disk loses no number
+    # printed first: a full disk loses no number
+    print(json_format.dumps(facts, indent=1) if json else analysis.tabulate(facts), flush=True)
     if path:
-        publish(path, facts, svg(draw(facts)))
+        publish(path, facts, svg(analysis.draw(facts)))
         print(f"written: {path}, {path.with_suffix('.svg')}", file=sys.stderr)
     return 0
