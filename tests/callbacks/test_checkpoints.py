@@ -135,13 +135,13 @@ def test_a_fresh_run_that_overwrites_another_says_so_and_a_complete_one_how_to_g
     with caplog.at_level(logging.INFO, "lightning.pytorch.utilities.rank_zero"):
         fit(tmp_path, complete := Checkpoints(str(tmp_path)), max_steps=3, ckpt_path="last")
     assert complete.best_model_path == str(tmp_path / "best.ckpt")
-    assert "is complete: it has taken all of its 3 steps. A larger trainer.max_steps" in caplog.text
+    assert "is complete: it has taken all of its 3 steps. To continue, pass a larger trainer.max_steps" in caplog.text
 
 
 def test_a_logger_with_a_new_version_for_every_run_is_told_where_the_earlier_one_lies(here: Path) -> None:
     logger = "--trainer.logger={class_path: CSVLogger, init_args: {save_dir: runs/own, name: ours, version: null}}"
     assert main([*FIT, logger]) == 0
-    with pytest.warns(UserWarning, match=r"afresh in runs/own/ours/version_1/.*version_0/checkpoints/last"):
+    with pytest.warns(UserWarning, match=r"anew in runs/own/ours/version_1/.*version_0/checkpoints/last"):
         assert main([*FIT, logger]) == 0
 
 

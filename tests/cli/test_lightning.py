@@ -15,8 +15,9 @@ from processes import run
 
 from trm.classes import parameters_of
 from trm.cli.arrange import EARLY_EXIT, RECIPE, network_options
-from trm.cli.lightning import TRMCLI, TRMTrainer
+from trm.cli.lightning import TRMCLI
 from trm.cli.main import main
+from trm.cli.trainer import TRMTrainer
 from trm.data import PuzzleData, Sudoku
 from trm.module import TRMModule
 from trm.nn import TRM

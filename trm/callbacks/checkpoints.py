@@ -1,10 +1,8 @@
 """``Checkpoints``: keeps the last and the best checkpoint, and saves when a signal asks the run to stop."""
 
-import shlex
 import signal
 import threading
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,28 +22,28 @@ LONGEST = 1000
 
 
 class Checkpoints(ModelCheckpoint):
-    """Keeps ``last.ckpt``, from which the same command goes on bit for bit, and the best checkpoints by a metric.
+    """Keeps ``last.ckpt``, from which training resumes bit for bit, and the best checkpoints by a metric.
 
-    ``last.ckpt`` is written after every validation, every so many steps, at the end of training, and when SIGINT
-    (Ctrl-C) or SIGTERM asks the run to stop: the step at hand is finished, and the run ends with a ``Stopped``. A
-    second signal ends it at once. Several processes agree to stop at the end of a batch, so it is enough that one of
-    them gets the signal.
+    ``last.ckpt`` is written after every validation, every ``every_n_train_steps`` steps, at the end of training, and
+    when SIGINT (Ctrl-C) or SIGTERM stops the run: the current step is finished, and ``Stopped`` is raised. A second
+    signal ends the process at once. Several processes stop together at the end of a batch, even if only one of them
+    receives the signal.
 
-    ``best.ckpt`` is written after a validation whose ``monitor`` is better than before; with ``save_top_k`` of 2 or
-    more, the files are ``best-STEP.ckpt``. They are complete: training can go on from them too. A later process that
-    uses the same folder finds both, so ``ckpt_path="best"`` and "last" work there.
+    ``best.ckpt`` is written after a validation whose ``monitor`` is better than before. With ``save_top_k`` of 2 or
+    more, the files are ``best-STEP.ckpt``. Training can resume from them too. A later process that uses the same folder
+    finds both, so ``ckpt_path="best"`` and "last" work there.
 
-    One run at a time uses the folder, see ``FolderLock``. A run that diverges leaves ``last.ckpt`` alone; with
-    ``model.check_finite`` set to "step" it writes ``diverged.ckpt``, whose next step is the one at fault.
+    One run at a time uses the folder, see ``FolderLock``. A run that diverges does not change ``last.ckpt``. With
+    ``model.check_finite`` set to "step" it writes ``diverged.ckpt``, the state before the step that diverges.
 
     Args:
         dirpath: folder of the checkpoints; by default ``checkpoints`` in the folder of the logger.
-        every_n_train_steps: optimizer steps between two checkpoints. It is written at the end of the Lightning batch
-            that reaches a multiple. 0 for validations only, or after 1,000 steps without one.
-        monitor: metric of the validation that decides which checkpoint is best, such as ``val/solved``; none keeps only
+        every_n_train_steps: optimizer steps between two checkpoints, each written at the end of the Lightning batch
+            that reaches a multiple. 0 for one after each validation, or after 1,000 steps without a validation.
+        monitor: validation metric by which the best checkpoint is chosen, such as ``val/solved``; None to keep only
             the last.
-        mode: whether the best value of the metric is the greatest or the least.
-        save_top_k: how many of the best checkpoints are kept; -1 for all.
+        mode: whether the best value of the metric is its maximum or its minimum.
+        save_top_k: number of best checkpoints to keep; -1 for all.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class Checkpoints(ModelCheckpoint):
         self._signal = 0
         self._handlers: dict[int, Any] = {}
         self._restoring = self._trained = self._validated = self._waits_for_epoch_end = False
-        self._beside_log = False  # dirpath is Lightning's choice
+        self._beside_log = False  # whether Lightning chose dirpath
         if dirpath:
             self._recall(Path(str(self.dirpath)))
 
@@ -107,7 +105,7 @@ class Checkpoints(ModelCheckpoint):
         self._lock.release()
 
     def recall(self, trainer: Trainer) -> Path:
-        """Find the checkpoints of an earlier process where this trainer would write its own; return their folder."""
+        """Find the checkpoints of an earlier process in the folder that this trainer would use; return the folder."""
         name = "_ModelCheckpoint__resolve_ckpt_dir"  # Lightning's rule of dirpath, logger and root folder
         folder = Path(str(getattr(self, name)(trainer)))
         self._recall(folder)
@@ -125,7 +123,7 @@ class Checkpoints(ModelCheckpoint):
             self.best_model_path = str(best) if best.is_file() else ""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with those of the best checkpoints that are in the folder; an evaluation changes nothing."""
+        """Restore the best checkpoints that are still in the folder; an evaluation restores nothing."""
         if not self._restoring:
             return
         folder, scores = Path(str(self.dirpath)), state_dict["best_k_models"]
@@ -136,45 +134,43 @@ class Checkpoints(ModelCheckpoint):
     # -- training -----------------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Watch out for signals, and tell whose files are in the folder."""
+        """Install the signal handlers, and warn of checkpoints of earlier runs."""
         module = need_module(self, pl_module)
         self._trained, self._saved_at, self._signal = True, trainer.global_step, 0
         self._validated = self._waits_for_epoch_end = False
         self.best_k_models = trainer.strategy.broadcast(self.best_k_models)
         self._rank_best()
         if not (trainer.global_step or trainer.fast_dev_run):  # type: ignore[attr-defined]
-            self._tell_of_others(trainer)
+            self._warn_of_others(trainer)
 
         def stop(signum: int, _: Any) -> None:
             self._signal = signum
             self._restore_handlers()
-            module.stop_requested = (
-                trainer.world_size == 1
-            )  # alone, there is nobody to wait for at the end of the batch
+            module.stop_requested = trainer.world_size == 1  # a single process need not wait for the batch
 
         if threading.current_thread() is threading.main_thread():
             self._handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
 
-    def _tell_of_others(self, trainer: Trainer) -> None:
-        """Warn of checkpoints of earlier runs that one might have meant to go on from."""
+    def _warn_of_others(self, trainer: Trainer) -> None:
+        """Warn of checkpoints of earlier runs that the user may have meant to resume."""
         if self._path.is_file():
             rank_zero_warn(
-                f"{self._path} is of an earlier run, and this one will overwrite it: ckpt_path='last' goes on from it"
+                f"{self._path} is of an earlier run, and this one will overwrite it: ckpt_path='last' resumes it"
             )
         name = trainer.loggers[0].name if trainer.loggers else None
         versions = self._path.parents[2] if name and self._beside_log and hasattr(trainer, "command") else None
         if versions is not None and (others := sorted(versions.glob("*/checkpoints/last.ckpt"))):
             rank_zero_warn(
-                f"This run starts afresh in {_shown(self._path.parent)}, since its logger has a new version for every "
-                f"run; earlier ones have left {_shown(others[-1])}: --ckpt_path takes it, a fixed version finds it"
+                f"This run starts anew in {_shown(self._path.parent)}, since its logger has a new version for every "
+                f"run. To resume an earlier one, pass --ckpt_path {_shown(others[-1])}, or fix its version"
             )
 
     def _rank_best(self) -> None:
-        """Order the best checkpoints that the run goes on with."""
+        """Rank the best checkpoints with which the run continues."""
         ranked = sorted(self.best_k_models, key=lambda path: float(self.best_k_models[path]))
         best_first = ranked if self.mode == "min" else ranked[::-1]
         for path in best_first[self.save_top_k :] if self.save_top_k > 0 else []:
-            del self.best_k_models[path]  # more than this run keeps; the files stay
+            del self.best_k_models[path]  # more than this run keeps; the files are not deleted
         kept = [path for path in best_first if path in self.best_k_models]
         self.best_model_path, self.best_model_score = (kept[0], self.best_k_models[kept[0]]) if kept else ("", None)
         self.kth_best_model_path = kept[-1] if len(kept) == self.save_top_k else ""
@@ -182,14 +178,14 @@ class Checkpoints(ModelCheckpoint):
         self.kth_value = self.best_k_models[kept[-1]] if kept else worst
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Save where the number of steps passes a multiple of ``every_n_train_steps``, or to stop."""
+        """Save if the steps have passed a multiple of ``every_n_train_steps``, or if a signal stops the run."""
         every, step = self.every_n_train_steps, trainer.global_step
         due = step // every > self._saved_at // every if every else step - self._saved_at >= LONGEST
         if (signum := self._agreed_signal(trainer)) or (due and not _validates_next(trainer)):
             self._save(trainer, signum)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what the validation has found; at the end of an epoch, once that has ended."""
+        """Save after a validation; after one at the end of an epoch, ``on_train_epoch_end`` saves."""
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._validated = not need_module(self, pl_module).stop_requested
@@ -198,40 +194,40 @@ class Checkpoints(ModelCheckpoint):
             self._save(trainer, self._agreed_signal(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what the validation at the end of the epoch has found."""
+        """Save after the validation at the end of the epoch."""
         signum = self._agreed_signal(trainer)
         if signum or self._waits_for_epoch_end:
             self._waits_for_epoch_end = False
             self._save(trainer, signum)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the end of the run, and leave signals to others."""
+        """Save the end of the run, and restore the signal handlers."""
         self._restore_handlers()
         if trainer.global_step != self._saved_at:
             self._save(trainer, 0)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save what leads to a divergence; anything else may have left the run between two steps."""
+        """Save the state before a divergence; other errors may leave the run between two steps."""
         self._restore_handlers()
         if isinstance(exception, DivergedError) and exception.before:
             trainer.save_checkpoint(self._path.with_name("diverged.ckpt"))
         self._lock.release()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell what the run has left where, and what to do next."""
+        """Log where the checkpoints are, and the next command."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if not self._trained and trainer.global_step:
             rank_zero_info(
-                f"The run in {self.dirpath} is complete: it has taken all of its {trainer.global_step} steps. A larger "
-                "trainer.max_steps (or max_epochs) goes on from there, another folder starts afresh."
+                f"The run in {self.dirpath} is complete: it has taken all of its {trainer.global_step} steps. To "
+                "continue, pass a larger trainer.max_steps (or max_epochs); to start anew, another folder."
             )
         elif self.monitor and self._trained and not self.best_model_path:
             rank_zero_info(f"No best checkpoint was kept, since {self.monitor} was never logged by a validation.")
-        command: Sequence[str] = getattr(trainer, "command", ())
-        if command and self._path.is_file():
-            folder = _shown(Path(str(self.dirpath)))
-            rank_zero_info(f"Checkpoints are in {folder}: {self._kept(trainer)}. Next: {self._next(command)}")
+        if getattr(trainer, "command", ()) and self._path.is_file():
+            folder, which = _shown(Path(str(self.dirpath))), "best" if self.best_model_path else "last"
+            command = trainer.evaluation_command(which)  # type: ignore[attr-defined]  # a TRMTrainer
+            rank_zero_info(f"Checkpoints are in {folder}: {self._kept(trainer)}. Next: {command}")
 
     # -- private ------------------------------------------------------------------------------------------------------
 
@@ -240,26 +236,14 @@ class Checkpoints(ModelCheckpoint):
         return Path(str(self.dirpath), "last.ckpt")
 
     def _kept(self, trainer: Trainer) -> str:
-        """Return the names of the best and the last checkpoint, with what they are."""
+        """Return the names of the last and the best checkpoint, with step and metric."""
         last = f"last.ckpt (step {trainer.global_step})"
         if not self.best_model_path or self.best_model_score is None:
             return last
         return f"{last}, {Path(self.best_model_path).name} ({self.monitor} {float(self.best_model_score):.4f})"
 
-    def _next(self, command: Sequence[str]) -> str:
-        """Return the command that evaluates what a command of training, with variables before it, has left."""
-        start, options, skip = list(command).index("trm"), [], False
-        variables = [variable.replace("TRM_FIT__", "TRM_TEST__", 1) for variable in command[:start]]
-        for option in command[start + 2 :]:
-            name = option.partition("=")[0]
-            if not skip and name not in ("--ckpt_path", "--weights"):
-                options.append(option)
-            skip = name in ("--ckpt_path", "--weights") and "=" not in option
-        which = "best" if self.best_model_path else "last"
-        return shlex.join([*variables, "trm", "test", *options, "--ckpt_path", which])
-
     def _save(self, trainer: Trainer, signum: int) -> None:
-        """Write ``last.ckpt``, before it the best one, and end the run there if a signal asks for it."""
+        """Write the best checkpoint and then ``last.ckpt``; raise ``Stopped`` if a signal stops the run."""
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.last_model_path = str(self._path)
             if self._validated and self.monitor and self.save_top_k:
@@ -267,7 +251,9 @@ class Checkpoints(ModelCheckpoint):
             self._save_checkpoint(trainer, str(self._path))
         self._saved_at, self._validated = trainer.global_step, False
         if signum:
-            raise Stopped(signum, f"stopped after step {trainer.global_step}; {self._path} goes on from there")
+            raise Stopped(
+                signum, f"stopped after step {trainer.global_step}; to resume, pass {self._path} as ckpt_path"
+            )
 
     def _keep_best(self, trainer: Trainer) -> None:
         metrics = self._monitor_candidates(trainer)
@@ -278,7 +264,7 @@ class Checkpoints(ModelCheckpoint):
         rank_zero_warn(f"Checkpoints.monitor is {self.monitor!r}, which was not logged; the validation logs {logged}")
 
     def _agreed_signal(self, trainer: Trainer) -> int:
-        """Return the signal that asks to stop, on this process or, failing that, on another."""
+        """Return the signal that stops the run, received by this process or by another; 0 for none."""
         stop = trainer.strategy.reduce_boolean_decision(bool(self._signal), all=False)
         return (self._signal or signal.SIGTERM) if stop else 0
 
@@ -289,12 +275,12 @@ class Checkpoints(ModelCheckpoint):
 
 
 def _validates_next(trainer: Trainer) -> bool:
-    """Return whether a validation follows this very batch, after which a checkpoint is written anyway."""
+    """Return whether a validation follows this batch; a checkpoint is written after it."""
     loop = trainer.fit_loop.epoch_loop
     fetcher = trainer.fit_loop._data_fetcher
     return bool(fetcher is not None and sum(trainer.num_val_batches) and loop._should_check_val_fx(fetcher))
 
 
 def _shown(path: Path) -> Path:
-    """Return a path as short as it can be shown here."""
+    """Return a path relative to the working directory, if it is inside."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

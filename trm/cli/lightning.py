@@ -1,13 +1,13 @@
-"""``TRMCLI`` and the one ``Trainer`` behind the commands that take a configuration."""
+"""``TRMCLI``: the commands that take a configuration."""
 
 import inspect
 import itertools
 import os
 import sys
 from argparse import SUPPRESS
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
@@ -22,109 +22,32 @@ from trm.callbacks.notice import RunNotice
 from trm.callbacks.progress import Progress
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint
-from trm.checkpoints.finetune import start_from
 from trm.classes import class_path, find_class
-from trm.cli.commands.bench import bench, trainer_arguments
+from trm.cli.commands.bench import trainer_arguments
 from trm.cli.configuration import Parser, SaveFitConfig, quiet
 from trm.cli.parser import ENV_PREFIX, spelled_out
+from trm.cli.trainer import TRMTrainer
 from trm.data import PuzzleData
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
-from trm.reproduce.ledger import check_ledger, rows, write
 from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import refuse_other_network
 from trm.training.precision import check_requested_precision
 
 
-class TRMTrainer(Trainer):
-    """Lightning's trainer, each of whose methods is a command on a configuration."""
-
-    command: Sequence[str] = ()
-    """How the evaluation was asked for."""
-
-    def fit(self, model: LightningModule, *args: Any, weights: str = "", **kwargs: Any) -> None:
-        """Train a network, or go on with its training.
-
-        Args:
-            model: the module.
-            *args: as Lightning's.
-            weights: checkpoint or model of the zoo whose weights to start from, in place of random ones; optimizer,
-                schedule, average and steps start afresh. A run that has a checkpoint of its own goes on from that.
-            **kwargs: as Lightning's.
-
-        Raises:
-            InputError: if they are weights of another network, or the run to go on with started from others.
-        """
-        if weights:
-            assert isinstance(model, TRMModule)
-            start_from(model, weights, kwargs.get("datamodule"))
-        super().fit(model, *args, **kwargs)
-
-    def test(self, *args: Any, ledger: str = "", claim: str = "", **kwargs: Any) -> Any:
-        """Evaluate a checkpoint on the test split.
-
-        Args:
-            *args: as Lightning's.
-            ledger: CSV file to write the results to, with their intervals and where they come from.
-            claim: name of the results in the ledger, whose earlier rows they replace; by default runs/ and the name of
-                the run's folder.
-            **kwargs: as Lightning's.
-
-        Raises:
-            InputError: if the ledger cannot be kept; nothing is evaluated then.
-        """
-        if claim and not ledger:
-            raise InputError(f"--claim is {claim!r}, but without --ledger FILE nothing is written under that name")
-        if ledger:
-            check_ledger(Path(ledger))
-        results = super().test(*args, **kwargs)
-        if ledger and self.is_global_zero:
-            name = claim or f"runs/{Path(self.log_dir or '').resolve().name}"
-            write(Path(ledger), rows(self, name, self.command))
-        return results
-
-    def bench(
-        self,
-        model: LightningModule,
-        datamodule: LightningDataModule | None = None,
-        what: Literal["train", "solve", "data", "all"] = "all",
-        repeats: int = 5,
-        output: str = "",
-        json: bool = False,
-        ckpt_path: str | None = None,
-    ) -> None:
-        """Measure how fast a configuration trains, solves and reads its data here; nothing of a run is written.
-
-        Args:
-            model: the module.
-            datamodule: the family of puzzles.
-            what: what to measure.
-            repeats: measurements of each kind, whose median and range are printed. One of training takes a batch in
-                Lightning and one in a bare loop, one of solving a batch of evaluation.
-            output: JSON file to write the results to, -o for short.
-            json: print one JSON object.
-            ckpt_path: parameters to solve with. Without, or with "last" as the configurations have it for training,
-                they are random, and every puzzle takes all steps.
-
-        Raises:
-            InputError: if an argument or the checkpoint cannot be used.
-        """
-        bench(self, model, datamodule, what, repeats, output, json, ckpt_path)
-
-
 class TRMCLI(LightningCLI):
-    """LightningCLI with the links from data to model, and checkpoints that are checked before anything is built.
+    """LightningCLI with links from data to model, which checks a checkpoint before anything is built.
 
-    ``TRMCLI(TRMModule, PuzzleData)`` is the whole of a script that trains. All arguments are those of LightningCLI,
-    with the defaults below; a ``trainer_class`` is a subclass of ``TRMTrainer``. Where ``--model my_models.MyTRM`` or a
-    configuration names a class, it is trained in place of ``model_class``, of which it must be a subclass.
+    ``TRMCLI(TRMModule, PuzzleData)`` is a complete training script. The arguments are those of LightningCLI, with the
+    defaults below; a ``trainer_class`` is a subclass of ``TRMTrainer``. If ``--model my_models.MyTRM`` or a
+    configuration names a class, it replaces ``model_class``, of which it must be a subclass.
 
     Settings are also read from environment variables: ``TRM_FIT__DATA__SLOTS=64`` for ``fit --data.slots 64``, or
-    ``TRM_DATA__SLOTS`` with ``run=False``. A configuration and the command line win over them.
+    ``TRM_DATA__SLOTS`` with ``run=False``. A configuration and the command line override them.
 
     Raises:
-        InputError: if the class named is none, or ``trainer_class`` is no subclass of ``TRMTrainer``, which has the
-            commands.
+        InputError: if the class named does not exist or is not a subclass of ``model_class``, or ``trainer_class`` is
+            not a subclass of ``TRMTrainer``, whose methods are the commands.
     """
 
     def __init__(
@@ -173,17 +96,19 @@ class TRMCLI(LightningCLI):
         return {**LightningCLI.subcommands(), "bench": {"model", "datamodule"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Let the data set the dimensions of the model; where a class is named, its base stays the default."""
+        """Link the dimensions of the model to the data; ``model_class`` stays the default if a class is named."""
         arguments = "model"
         if self.subclass_mode_model and isinstance(self._model_class, type):
             parser.set_defaults({"model": {"class_path": class_path(self._model_class)}})
             arguments = "model.init_args"
         for name in ("vocab_size", "seq_len", "num_puzzles"):
             parser.link_arguments(f"data.{name}", f"{arguments}.{name}", apply_on="instantiate")
-        parser.add_argument("--threads", type=int, default=0, help="Threads on a CPU; 0 to go by the size of the work.")
+        parser.add_argument(
+            "--threads", type=int, default=0, help="Threads on a CPU; 0 to choose by the size of the network."
+        )
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
-        """Let the configuration of one command be read by all: what only another takes is left aside."""
+        """Let every command read the configuration of the others, and ignore the settings that only those accept."""
         super()._add_subcommands(parser, **kwargs)
         taken = self._subcommand_method_arguments
         self._foreign = {name: {*itertools.chain(*taken.values())} - {*own} for name, own in taken.items()}
@@ -192,7 +117,7 @@ class TRMCLI(LightningCLI):
                 self._subcommand_parsers[name].add_argument(f"--{argument}", default=SUPPRESS, help=SUPPRESS)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Refuse a checkpoint that is missing or broken while nothing has been done yet."""
+        """Parse, and check options, seed and checkpoint before anything is built."""
         if args is None or isinstance(args, list | tuple):
             self._argv = sys.argv[1:] if args is None else list(args)
             signature = inspect.signature(TRMTrainer.bench).parameters.values() if "bench" in self._argv[:1] else ()
@@ -211,11 +136,12 @@ class TRMCLI(LightningCLI):
             content = read_checkpoint(checkpoint)
             if subcommand == "fit" and keys.OPTIMIZERS not in content:
                 raise InputError(
-                    f"{checkpoint} holds weights alone, so no training can go on from it; --weights starts from them"
+                    f"{checkpoint} contains only parameters, so training cannot resume from it; "
+                    "--weights starts from them"
                 )
 
     def _refuse_foreign(self, subcommand: str) -> None:
-        """Refuse an option of another command on the command line."""
+        """Check that the command line has no option of another command."""
         given = {argument.partition("=")[0].removeprefix("--") for argument in self._argv if argument[:2] == "--"}
         for name in sorted(given & getattr(self, "_foreign", {}).get(subcommand, set())):
             takers = [f"trm {other}" for other, own in self._subcommand_method_arguments.items() if name in own]
@@ -223,17 +149,17 @@ class TRMCLI(LightningCLI):
             raise InputError(f"--{name} is an option of {' and '.join(takers)}, not of trm {subcommand}{instead}")
 
     def _parse_ckpt_path(self) -> None:
-        """Keep what the user configured: Lightning would put a checkpoint's hyper-parameters over the command line.
+        """Keep the user's settings, which Lightning would replace with a checkpoint's hyper-parameters.
 
         ``TRMModule.on_load_checkpoint`` refuses a checkpoint of another network.
         """
 
     def before_instantiate_classes(self) -> None:
-        """Use the fast matrix products of GPUs that have them (TF32)."""
+        """Allow TF32 matrix products on GPUs."""
         torch.set_float32_matmul_precision("high")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Let checkpoints be written whole, and progress be told in steps, unless the configuration brings its own."""
+        """Add atomic checkpoints, progress in steps and our notices, unless the configuration has its own."""
         settings = self._get(self.config_init, "trainer", default={})
         plugins, callbacks = (_listed(settings.get(name)) for name in ("plugins", "callbacks"))
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
@@ -252,24 +178,24 @@ class TRMCLI(LightningCLI):
         return trainer
 
     def instantiate_classes(self) -> None:
-        """Note the seed, which has been set right before the parameters are drawn."""
+        """Record the seed of the initial parameters in the module."""
         super().instantiate_classes()
         seed = self._get(self.config, "seed_everything")
         self.model.init_seed = None if seed is None or isinstance(seed, bool) else seed
 
     def _environment(self) -> list[str]:
-        """Return the settings that come from the environment, as a shell takes them in front of a command."""
+        """Return the settings from the environment, as assignments before a shell command."""
         prefix = f"{ENV_PREFIX}_{str(self.subcommand).upper()}__"
         return [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(prefix)]
 
     def before_fit(self) -> None:
-        """Refuse weights that do not fit, and read the data."""
+        """Check that the parameters to start from fit, and load the data."""
         if weights := self.config.fit.weights:
             refuse_other_network(self.model, read_checkpoint(weights)[keys.HYPER_PARAMETERS], weights, ("num_puzzles",))
         self._prepare()
 
     def _prepare(self) -> None:
-        """Read the data before Lightning starts other ranks, which a refusal would leave waiting."""
+        """Load the data before Lightning starts other ranks, which would wait forever after an error in the first."""
         environment = getattr(self.trainer.strategy, "cluster_environment", None)
         if self.config.subcommand == "fit":
             self.datamodule.check_devices(self.trainer.world_size)
@@ -277,14 +203,14 @@ class TRMCLI(LightningCLI):
             self.datamodule.prepare(self.config.subcommand)
 
     def before_validate(self) -> None:
-        """Refuse to evaluate random weights; then read the data likewise."""
+        """Check that there is a checkpoint to evaluate, and load the data."""
         self._need_checkpoint()
         self._prepare()
 
     before_test = before_validate
 
     def before_predict(self) -> None:
-        """Likewise; and let Lightning keep no answers, which are written batch by batch and would fill the memory."""
+        """Check and load too, and keep no answers in memory, since they are written batch by batch."""
         self.before_validate()
         self.config_init.predict.return_predictions = False
 
@@ -305,7 +231,7 @@ class TRMCLI(LightningCLI):
 
 
 def _named_models(args: Any) -> list[str]:
-    """Return the class paths that ``--model`` and the configurations name; most name just arguments of the module."""
+    """Return the class paths that ``--model`` and the configurations name; usually there are none."""
     if isinstance(args, Mapping):
         return _class_of(args.get("model"))
     given = [word for argument in args for word in str(argument).split("=", 1)]
@@ -315,18 +241,18 @@ def _named_models(args: Any) -> list[str]:
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError, UnicodeDecodeError):
-            continue  # the parser says what is wrong with it
+            continue  # the parser reports the error
         found += _class_of(content.get("model")) if isinstance(content, dict) else []
     return found
 
 
 def _class_of(model: Any) -> list[str]:
-    """Return the class that a setting of the model names: by a dotted path, or by ``class_path`` in a mapping."""
+    """Return the class path in a setting of the model, a dotted path or a mapping with ``class_path``."""
     if isinstance(model, Mapping):
         return [str(model["class_path"])] if "class_path" in model else []
     return [model] if isinstance(model, str) and not Path(model).is_file() and not model.startswith("{") else []
 
 
 def _listed(value: Any) -> list[Any]:
-    """Return what a setting holds that takes one thing or several."""
+    """Return the list of a setting that may be a list, a single value or None."""
     return value if isinstance(value, list) else [] if value is None else [value]

@@ -1,7 +1,7 @@
 """The ``trm`` command: one table of commands, each imported when it is used.
 
 Settings come from defaults, from environment variables (``TRM_FIT__DATA__SLOTS=64``), from configurations and from
-the command line, the later over the earlier.
+the command line; later sources override earlier ones.
 """
 
 import atexit
@@ -20,30 +20,32 @@ from trm.errors import InputError
 
 
 class Command(NamedTuple):
-    """A line of the table."""
+    """Help and location of a command."""
 
     help: str
     where: str
     """Module and function."""
 
 
-TRAINER = "trm.cli.lightning:TRMTrainer"
+TRAINER = "trm.cli.trainer:TRMTrainer"
 COMMANDS = {
-    "fit": Command("train a network, or go on with its training", f"{TRAINER}.fit"),
+    "fit": Command("train a network, or resume its training", f"{TRAINER}.fit"),
     "validate": Command("evaluate a checkpoint on the validation split", f"{TRAINER}.validate"),
     "test": Command("evaluate a checkpoint on the test split", f"{TRAINER}.test"),
-    "predict": Command("write the answers to the test split", f"{TRAINER}.predict"),
+    "predict": Command("write the predicted answers to the test split", f"{TRAINER}.predict"),
     "bench": Command("measure how fast a configuration trains, solves and reads data here", f"{TRAINER}.bench"),
     "solve": Command("solve puzzles", "trm.cli.commands.solve:solve"),
     "trace": Command("show how an answer develops: a page, an animation, the terminal", "trm.cli.commands.trace:trace"),
     "info": Command("describe a checkpoint", "trm.cli.commands.info:info"),
-    "export": Command("write a model to share, or its weights for other programs", "trm.cli.commands.export:export"),
+    "export": Command(
+        "write a model to share, or its parameters for the official code", "trm.cli.commands.export:export"
+    ),
     "import": Command("convert a checkpoint of the official code", "trm.cli.commands.import_:import_"),
     "analyze halting": Command(
-        "measure what early exit costs in puzzles solved and saves in steps", "trm.cli.commands.analyze:halting"
+        "measure early exit: accuracy lost and supervision steps saved", "trm.cli.commands.analyze:halting"
     ),
     "analyze scaling": Command(
-        "measure what test-time scaling brings: depth, breadth, noise, symmetries", "trm.cli.commands.analyze:scaling"
+        "measure test-time scaling: depth, breadth, noise, symmetries", "trm.cli.commands.analyze:scaling"
     ),
     "analyze calibration": Command(
         "measure calibration error and selective prediction", "trm.cli.commands.analyze:calibration"
@@ -55,36 +57,36 @@ COMMANDS = {
         "look for duplicates, leaks between splits and wrong answers", "trm.cli.commands.data_check:data_check"
     ),
 }
-"""Name, line of help, and where the code is. A command of TRMTrainer takes a configuration."""
+"""The commands by name. Those of TRMTrainer take a configuration."""
 
 DESCRIPTION = """Train, evaluate, inspect and ship Tiny Recursive Models.
 
-Solve with a trained model that comes along:
+Solve with a trained model of the package:
   trm solve sudoku-9x9 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
 Train your own:
   trm fit --config configs/quickstart.yaml"""
-EPILOG = """trm COMMAND --help lists what a command takes. Every setting can also come from the environment, as in
-TRM_FIT__DATA__SLOTS=64 trm fit ... or TRM_SOLVE__DEPTH=8 trm solve ...; the command line wins."""
+EPILOG = """trm COMMAND --help lists the options of a command. Every setting can also come from the environment, as in
+TRM_FIT__DATA__SLOTS=64 trm fit ... or TRM_SOLVE__DEPTH=8 trm solve ...; the command line overrides it."""
 HELP = ("-h", "--help")
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the ``trm`` command and return its exit status.
 
-    0 is success, 1 an answer that breaks the rules or a run that diverged, 2 bad input, 141 output that nobody reads to
-    its end, and 128 + n a command that signal n ended (a training run saves its state first).
+    0: success; 1: an answer breaks the rules, or a run diverged; 2: bad input; 141: the reader closed the output early;
+    128 + n: signal n ended the command (a training run saves its state first).
     """
     limit_spinning()
     argv = sys.argv[1:] if args is None else list(args)
     if "" not in sys.path:
         sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
-    atexit.register(gc.freeze)  # the end of the process does not look through all those objects once more
+    atexit.register(gc.freeze)  # no garbage collection when the process exits
     try:
         try:
             return _run(argv)
         finally:
             if sys.stdout is not None:
-                sys.stdout.flush()  # here, where a closed pipe can be told from a fault
+                sys.stdout.flush()  # here, where a closed pipe can be reported as one
     except BaseException as error:
         status = report(error)
         if status is None:
@@ -93,7 +95,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    """Find the command and run it; without one, or for help, list all."""
+    """Run the command that the arguments name; without one, or for help, list all."""
     if argv[:1] == ["help"]:
         argv = [*argv[1:], *HELP[1:]]
     if not argv or argv[0] in HELP:
@@ -119,7 +121,7 @@ def _run(argv: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Look for garbage less often: Lightning's import makes 360,000 objects to stay, and takes a third less time so."""
+    """Collect garbage less often: importing Lightning creates 360,000 lasting objects, and is a third faster so."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, 50, 50)
     try:

@@ -1,0 +1,101 @@
+"""``TRMTrainer``: the one trainer behind the commands that take a configuration."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+
+from trm.checkpoints.finetune import start_from
+from trm.cli.commands.bench import bench
+from trm.errors import InputError
+from trm.module import TRMModule
+from trm.reproduce.ledger import check_ledger, rows, write
+
+
+class TRMTrainer(Trainer):
+    """Lightning's trainer; its methods are the commands that take a configuration."""
+
+    command: Sequence[str] = ()
+    """The command line that built the trainer, after the settings that came from the environment."""
+
+    def evaluation_command(self, which: str) -> str:
+        """Return the command that evaluates a checkpoint, "best" or "last", of the run of this trainer's command."""
+        start, options, skip = list(self.command).index("trm"), [], False
+        variables = [variable.replace("TRM_FIT__", "TRM_TEST__", 1) for variable in self.command[:start]]
+        for option in self.command[start + 2 :]:
+            name = option.partition("=")[0]
+            if not skip and name not in ("--ckpt_path", "--weights"):
+                options.append(option)
+            skip = name in ("--ckpt_path", "--weights") and "=" not in option
+        return shlex.join([*variables, "trm", "test", *options, "--ckpt_path", which])
+
+    def fit(self, model: LightningModule, *args: Any, weights: str = "", **kwargs: Any) -> None:
+        """Train a network, or resume its training.
+
+        Args:
+            model: the module.
+            *args: as Lightning's.
+            weights: checkpoint or model of the zoo whose parameters to start from, in place of random ones; optimizer,
+                schedule, average and steps start anew. A run that has a checkpoint of its own resumes from that.
+            **kwargs: as Lightning's.
+
+        Raises:
+            InputError: if the parameters are of another network, or the run to resume started from others.
+        """
+        if weights:
+            assert isinstance(model, TRMModule)
+            start_from(model, weights, kwargs.get("datamodule"))
+        super().fit(model, *args, **kwargs)
+
+    def test(self, *args: Any, ledger: str = "", claim: str = "", **kwargs: Any) -> Any:
+        """Evaluate a checkpoint on the test split.
+
+        Args:
+            *args: as Lightning's.
+            ledger: CSV file to write the results to, with their intervals and provenance.
+            claim: name of the results in the ledger, where they replace earlier ones of that name; by default runs/ and
+                the name of the run's folder.
+            **kwargs: as Lightning's.
+
+        Raises:
+            InputError: if the ledger cannot be written; nothing is evaluated then.
+        """
+        if claim and not ledger:
+            raise InputError(f"--claim is {claim!r}, but it names results in a ledger: pass --ledger FILE too")
+        if ledger:
+            check_ledger(Path(ledger))
+        results = super().test(*args, **kwargs)
+        if ledger and self.is_global_zero:
+            name = claim or f"runs/{Path(self.log_dir or '').resolve().name}"
+            write(Path(ledger), rows(self, name, self.command))
+        return results
+
+    def bench(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        what: Literal["train", "solve", "data", "all"] = "all",
+        repeats: int = 5,
+        output: str = "",
+        json: bool = False,
+        ckpt_path: str | None = None,
+    ) -> None:
+        """Measure how fast a configuration trains, solves and reads its data here; no run is written.
+
+        Args:
+            model: the module.
+            datamodule: the family of puzzles.
+            what: what to measure.
+            repeats: measurements of each kind; median and range are printed. A measurement of training is a batch in
+                Lightning and one in a bare loop; one of solving is a batch of evaluation.
+            output: JSON file to write the results to, -o for short.
+            json: print one JSON object.
+            ckpt_path: parameters to solve with. Without, or with "last" as the configurations have it for training,
+                they are random, and every puzzle takes all steps.
+
+        Raises:
+            InputError: if an argument or the checkpoint cannot be used.
+        """
+        bench(self, model, datamodule, what, repeats, output, json, ckpt_path)
