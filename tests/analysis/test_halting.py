@@ -75,7 +75,7 @@ def test_puzzles_without_an_answer_are_refused() -> None:
             samples = super().load(split)
             return samples._replace(labels=samples.labels * 0)
 
-    with pytest.raises(InputError, match="none of the 5 puzzles of the test split has an answer"):
+    with pytest.raises(InputError, match="none of the 5 puzzles of the test split has a label"):
         measure(small_module().eval(), Unknown(), 5, 8)
 
 

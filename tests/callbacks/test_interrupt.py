@@ -37,7 +37,7 @@ def test_the_second_ctrl_c_ends_a_run_amid_an_operation(tmp_path: Path) -> None:
             assert process.stdout.readline() == "stuck\n"
             process.send_signal(signal.SIGINT)
             for line in process.stderr:
-                if line.startswith("SIGINT: the run stops after the step at hand"):
+                if line.startswith("SIGINT: the run stops after the current step"):
                     break
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=60) == 130

@@ -154,7 +154,7 @@ def test_info_tells_what_a_checkpoint_is(run: Path, capsys: pytest.CaptureFixtur
     assert facts["data"]["size"] == 4
     assert 0 <= facts["metrics"]["val/solved"] <= 1
     assert facts["bytes"]["puzzle embedding"] == 4 * 16
-    assert facts["bytes"]["weights"] == 4 * (facts["parameters"] + 2 * 16)  # the initial states are no parameters
+    assert facts["bytes"]["parameters"] == 4 * (facts["parameters"] + 2 * 16)  # the initial states are no parameters
     assert sum(facts["bytes"].values()) < facts["file_bytes"]
     assert main(["info", str(run / "last.ckpt")]) == 0
     printed = capsys.readouterr().out
@@ -193,6 +193,6 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
 
     proof = tmp_path / "proof"
     torch.save(Opens(), tmp_path / "e.ckpt")
-    with pytest.raises(InputError, match="are not loaded"):
+    with pytest.raises(InputError, match="only tensors and plain values are loaded"):
         read_checkpoint(tmp_path / "e.ckpt")
     assert not proof.exists()

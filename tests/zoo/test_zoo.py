@@ -96,7 +96,7 @@ def test_a_name_stands_for_a_checkpoint_everywhere(elsewhere: Path, capsys: pyte
     assert main(["test", *config]) == 0
     assert "test/solved" in capsys.readouterr().out
     assert main(["fit", *config]) == 2
-    assert "sudoku-4x4 holds weights alone, so no training can go on from it" in capsys.readouterr().err
+    assert "sudoku-4x4 contains only parameters, so training cannot resume from it" in capsys.readouterr().err
 
 
 def test_a_file_of_that_name_wins(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""What ``trm analyze`` measures: early exit, test-time scaling, calibration, robustness."""
+"""The measurements of ``trm analyze``: early exit, test-time scaling, calibration, robustness."""

@@ -1,4 +1,4 @@
-"""Calibration and selective prediction: whether the halting probability can be trusted, and what abstaining gains.
+"""Calibration and selective prediction: the calibration error of the halting probability, and the gain of abstaining.
 
 Letters in shape comments: N puzzles.
 """
@@ -30,7 +30,7 @@ COVERAGES = range(5, 101, 5)
 
 
 class Outcomes(NamedTuple):
-    """What the model predicted of each puzzle, and what is true."""
+    """The prediction for each puzzle, and the truth."""
 
     halt: NDArray[np.floating]
     """Halting logits, (N,): their sigmoid is the confidence."""
@@ -42,7 +42,7 @@ class Outcomes(NamedTuple):
 
 
 def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) -> Facts:
-    """Answer test puzzles with all supervision steps, and compare their confidence with which of them are right.
+    """Solve test puzzles with all supervision steps, and compare confidence with correctness.
 
     Args:
         module: a trained model, in evaluation mode.
@@ -54,7 +54,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) 
         See ``summary``.
 
     Raises:
-        InputError: if no puzzle has an answer.
+        InputError: if no puzzle has a label.
     """
     return summary(collect(module, data, puzzles, batch_size))
 
@@ -62,7 +62,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) 
 def collect(
     module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int, scorer: Metric | None = None
 ) -> Outcomes:
-    """Answer labelled test puzzles, see ``measure``; a ``scorer`` of the family is updated with the answers."""
+    """Solve labelled test puzzles, see ``measure``; a ``scorer`` of the family is updated with the answers."""
     calibration, parts = HaltingCalibration().to(module.device), []
     for samples in labelled(data, puzzles, batch_size):
         batch = Batch(*(field.to(module.device) for field in to_batch(samples)))
@@ -136,7 +136,7 @@ def tabulate(facts: Facts) -> str:
 
 
 def finding(facts: Facts) -> str:
-    """Return in a sentence how far confidence is off, and what answering the more confident half gains."""
+    """Return in a sentence the calibration error, and the gain of answering only the more confident half."""
     gap = sum(part["puzzles"] * (part["confidence"] - part["solved"]) for part in facts["reliability"])
     gap /= facts["puzzles"]
     way = "" if abs(gap) < max(0.01, facts["ece"] / 2) else ", overconfident" if gap > 0 else ", underconfident"

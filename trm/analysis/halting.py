@@ -1,4 +1,4 @@
-"""Early exit: what each halting rule saves in supervision steps and loses in puzzles solved.
+"""Early exit: the supervision steps that each halting rule saves, and the accuracy that it loses.
 
 Letters in shape comments: B puzzles of a batch, N puzzles, R rules, T supervision steps.
 """
@@ -32,7 +32,7 @@ STYLES = {
     "stable": ("answer unchanged for 1, 2 or 3 steps", ORANGE, "^"),
     "rules": ("answer is valid", GREEN, "D"),
 }
-"""Of a rule in the picture: name, colour, marker."""
+"""Name, colour and marker of each rule in the picture."""
 
 
 class Point(NamedTuple):
@@ -45,13 +45,13 @@ class Point(NamedTuple):
     solved: float
     """Share of puzzles with every labelled cell right."""
     steps: float
-    """Supervision steps."""
+    """Supervision steps taken."""
     gflop: float
-    """Billions of floating point operations per puzzle."""
+    """Billions of floating-point operations per puzzle."""
 
 
 def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) -> Facts:
-    """Take all supervision steps once, and note after which of them each rule would have exited.
+    """Take all supervision steps once, and record after which of them each rule would exit.
 
     Args:
         module: a trained model, in evaluation mode.
@@ -60,40 +60,40 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) 
         batch_size: puzzles in a forward pass.
 
     Returns:
-        ``puzzles``, the number of those with an answer, and ``points``, a ``Point`` for each rule.
+        ``puzzles``, the number of those with a label, and ``points``, a ``Point`` for each rule.
 
     Raises:
-        InputError: if no puzzle has an answer.
+        InputError: if no puzzle has a label.
     """
-    asked: dict[tuple[str, float | None], HaltingRule] = {("head", p): head(p) for p in THRESHOLDS}
-    asked |= {("stable", k): stable(k) for k in UNCHANGED}
+    exit_rules: dict[tuple[str, float | None], HaltingRule] = {("head", p): head(p) for p in THRESHOLDS}
+    exit_rules |= {("stable", k): stable(k) for k in UNCHANGED}
     if has_rules(data):
-        asked["rules", None] = rules(data)
+        exit_rules["rules", None] = rules(data)
     batches = (
         Batch(*(field.to(module.device) for field in to_batch(samples)))
         for samples in labelled(data, puzzles, batch_size)
     )
-    parts = [observe(module, batch, asked.values()) for batch in batches]
+    parts = [observe(module, batch, exit_rules.values()) for batch in batches]
     solved, exits = (torch.cat(part, dim=-1).cpu() for part in zip(*parts, strict=True))  # (T, N), (R, N)
     gflop = flops(module) / 1e9
     points = [_point("fixed", t, right, torch.tensor(t), gflop) for t, right in enumerate(solved, 1)]
-    for (rule, setting), last in zip(asked, exits, strict=True):
+    for (rule, setting), last in zip(exit_rules, exits, strict=True):
         points.append(_point(rule, setting, solved.gather(0, last[None])[0], last + 1, gflop))
     return {"puzzles": solved.shape[1], "points": [point._asdict() for point in points]}
 
 
-def observe(module: TRMModule, batch: Batch, asked: Collection[HaltingRule]) -> tuple[Tensor, Tensor]:
+def observe(module: TRMModule, batch: Batch, exit_rules: Collection[HaltingRule]) -> tuple[Tensor, Tensor]:
     """Take all supervision steps with a batch of labelled puzzles.
 
     Returns:
-        After which steps each puzzle is solved, (T, B) bool, and the step, counted from 0, at which each rule would
-        have exited, (R, B).
+        Which puzzles are solved after each step, (T, B) bool, and the step, from 0, at which each rule would exit,
+        (R, B).
     """
     solved, exits = [], []
 
     def note(context: HaltingContext) -> Tensor:
         solved.append(is_solved(context.output.logits, batch.labels))
-        exits.append(torch.stack([rule(context) for rule in asked]))
+        exits.append(torch.stack([rule(context) for rule in exit_rules]))
         return torch.zeros_like(solved[-1])
 
     think(module.core, batch.inputs, batch.puzzle_ids, module.hparams["supervision_steps"], note)
@@ -102,7 +102,7 @@ def observe(module: TRMModule, batch: Batch, asked: Collection[HaltingRule]) -> 
 
 
 def flops(module: TRMModule) -> int:
-    """Count the floating point operations of one supervision step of one puzzle, without a backward pass."""
+    """Return the floating-point operations of one supervision step of one puzzle, without a backward pass."""
     return count_flops(module.core, slots=1).forward
 
 

@@ -1,4 +1,4 @@
-"""The style of all pictures of measurements: one size of text, colours for everyone, axes that say where they break.
+"""The style of all pictures of measurements: one size of text, accessible colours, axes labelled where they end.
 
 matplotlib is imported when something is drawn, and only its object-oriented interface is used.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TEXT = 10.0  # points
 WIDTHS, HEIGHT = (7.2, 10.4), 4.6  # inches, of a figure of one and of two panels
 LETTERS = 12  # of a title in an inch
-MARGIN = 20  # percent: an axis of shares that all lie this close to 0 or 100 may leave the rest out
+MARGIN = 20  # percent: if all values are this close to 0 or 100, an axis of shares may omit the rest
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": TEXT,
@@ -52,11 +52,11 @@ STYLE: Any = {
 
 @contextmanager
 def panels(count: int, finding: str) -> "Iterator[tuple[Figure, list[Axes]]]":
-    """Open a figure with one or two panels side by side; the style holds while the block draws.
+    """Open a figure with one or two panels side by side; the style applies within the block.
 
     Args:
         count: 1 or 2.
-        finding: what the numbers say; the title.
+        finding: the title, which states the finding.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -81,7 +81,7 @@ def svg(figure: "Figure") -> str:
 
 
 def legend(figure: "Figure", columns: int) -> None:
-    """Name all lines of a figure below it, where nothing is drawn; equal names of two panels once."""
+    """Add one legend below a figure; equal names of two panels appear once."""
     named = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -89,13 +89,13 @@ def legend(figure: "Figure", columns: int) -> None:
 
 
 def shares(axes: "Axes", axis: Literal["x", "y"], name: str, values: Iterable[float]) -> None:
-    """Let an axis go from 0 to 100 %; where all values lie close to one end, to a part of that, which its name says.
+    """Set an axis to 0 to 100 %, or to a part of that, stated in its label, if all values are close to one end.
 
     Args:
         axes: the panel.
         axis: which of its axes.
-        name: what the values are.
-        values: all that is drawn along it, in percent.
+        name: label of the axis.
+        values: all values drawn along it, in percent.
     """
     values = list(values)
     low, high, note = 0.0, 100.0, ""
@@ -111,7 +111,7 @@ def shares(axes: "Axes", axis: Literal["x", "y"], name: str, values: Iterable[fl
 
 
 def doublings(axes: "Axes", name: str, values: Iterable[float]) -> None:
-    """Let the horizontal axis be logarithmic, with ticks at the powers of two around the values, at most eight."""
+    """Set the horizontal axis to a logarithmic scale, with at most eight ticks at powers of two around the values."""
     values = list(values)
     low, high = math.floor(math.log2(min(values))), math.ceil(math.log2(max(values)))
     ticks = [2.0**power for power in range(low, high + 1, 1 + (high - low) // 8)]
@@ -122,14 +122,14 @@ def doublings(axes: "Axes", name: str, values: Iterable[float]) -> None:
 
 
 def subject(facts: Facts, puzzles: int) -> str:
-    """Return the line under a title: which model was measured, on how many puzzles of which family."""
+    """Return the line under a title: the model, the number of puzzles and their family."""
     *_, run, folder, name = ["", "", *Path(facts["checkpoint"]).parts]
     model = run if folder == "checkpoints" else name
     return textwrap.shorten(f"{model}: {puzzles:,} test puzzles, {facts['family'].rpartition('.')[2]}", 55)
 
 
 def percent(share: float) -> str:
-    """Write a share of 0 to 1 in percent, with a digit after the point unless it is none or all."""
+    """Return a share of 0 to 1 in percent, with one decimal unless it is 0 or 1."""
     if 0 < share < 0.0005:
         return "<\N{NO-BREAK SPACE}0.1\N{NO-BREAK SPACE}%"
     return f"{100 * share:.{0 if share in (0, 1) else 1}f}\N{NO-BREAK SPACE}%"

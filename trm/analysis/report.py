@@ -1,4 +1,4 @@
-"""What the analyses share: a model on its device, labelled test puzzles, text tables, and the files of a report."""
+"""Shared by the analyses: loading a model, labelled test puzzles, text tables, and the files of a report."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,10 +26,10 @@ def load(checkpoint: str, family: str) -> tuple[TRMModule, PuzzleData]:
 
 
 def labelled(data: PuzzleData, puzzles: int, batch_size: int) -> Iterator[Samples]:
-    """Yield the samples with an answer among the first ``puzzles`` of the test split (0 for all), in batches.
+    """Yield the samples with a label among the first ``puzzles`` of the test split (0 for all), in batches.
 
     Raises:
-        InputError: if none has an answer.
+        InputError: if none has a label.
     """
     size = min(puzzles or data.eval_size("test"), data.eval_size("test"))
     found = False
@@ -40,7 +40,7 @@ def labelled(data: PuzzleData, puzzles: int, batch_size: int) -> Iterator[Sample
             found = True
             yield samples.take(answered)
     if not found:
-        raise InputError(f"none of the {size} puzzles of the test split has an answer to compare with")
+        raise InputError(f"none of the {size} puzzles of the test split has a label to compare with")
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
@@ -61,14 +61,14 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def reserve(output: str, force: bool) -> Path:
-    """Return the path of the JSON file of a report, before anything is measured for it.
+    """Return the path of the JSON file of a report, and check it before anything is measured.
 
     Args:
-        output: its name.
+        output: name of the file.
         force: overwrite the file and its picture.
 
     Raises:
-        InputError: if the name is a folder's or a picture's, or a file exists or cannot be written.
+        InputError: if the name is that of a folder or ends in .svg, or a file exists or cannot be written.
     """
     path = Path(output)
     if not path.name or path.is_dir() or path.suffix == ".svg":

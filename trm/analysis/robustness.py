@@ -1,4 +1,4 @@
-"""Robustness to corrupted inputs: what a model answers to questions unlike those of training, and how confident it is.
+"""Robustness to corrupted inputs: accuracy, validity and confidence on questions unlike those of training.
 
 Letters in shape comments: N puzzles, B of them in a batch, L grid cells, V vocabulary.
 """
@@ -41,7 +41,7 @@ COLUMNS = {
     "AUROC": "auroc",
     "AUROC of cells": "cell_auroc",
 }
-"""Of the table: what each is called, and which field of a point it shows."""
+"""Columns of the table: their titles, and the fields of a point that they show."""
 STYLES = {
     "wrong": ("a given is wrong", VERMILLION, "o"),
     "missing": ("a given is missing", BLUE, "s"),
@@ -49,22 +49,22 @@ STYLES = {
     "contradictory": ("a rule is broken", ORANGE, "D"),
     "unused": ("a token of no question", PURPLE, "v"),
 }
-"""Of a kind of corruption in the picture: name, colour, marker."""
+"""Name, colour and marker of each kind of corruption in the picture."""
 
 
 class Outcome(NamedTuple):
-    """What a model made of each question, (N,) float64 each."""
+    """Results for each question, (N,) float64 each."""
 
     solved: Tensor
-    """1 where all labelled cells that were not corrupted are answered as the label has them."""
+    """1 where all labelled cells that were not corrupted equal the label."""
     valid: Tensor
-    """1 where the answer is valid by the rules for the question as asked; NaN where there are none."""
+    """1 where the answer is valid for the corrupted question; NaN if the family has no rules."""
     keeps_givens: Tensor
-    """1 where the answer keeps every given of the question as asked; NaN in a family without givens."""
+    """1 where the answer keeps every given of the corrupted question; NaN in a family without givens."""
     confidence: Tensor
     """Halting probability."""
     cell_probability: Tensor
-    """Mean probability of the tokens answered, over the labelled cells."""
+    """Mean probability of the predicted tokens, over the labelled cells."""
     steps: Tensor
     """Supervision steps taken."""
 
@@ -82,7 +82,7 @@ class Point(NamedTuple):
     keeps_givens: float | None
     confidence: float | None
     quartiles: list[float]
-    """Of the confidence: 25, 50 and 75 %."""
+    """Quartiles of the confidence."""
     cell_probability: float | None
     steps: float | None
     auroc: float | None
@@ -99,7 +99,7 @@ def measure(
     seed: int = 0,
     strengths: Sequence[int] = STRENGTHS,
 ) -> Facts:
-    """Solve test puzzles intact and corrupted; at least half of the puzzles must have room for a corruption.
+    """Solve test puzzles intact and corrupted, where at least half of them have room for a corruption.
 
     Args:
         module: a trained model, in evaluation mode.
@@ -110,10 +110,10 @@ def measure(
         strengths: numbers of cells to corrupt.
 
     Returns:
-        ``seed`` and ``points``, a ``Point`` for each kind and strength, of which the first is intact.
+        ``seed`` and ``points``, a ``Point`` for each kind and strength; the first is that of the intact puzzles.
 
     Raises:
-        InputError: if no puzzle has an answer.
+        InputError: if no puzzle has a label.
     """
     samples = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
     given = torch.from_numpy(given_tokens(samples.inputs, samples.labels, data.vocab_size))
@@ -128,7 +128,7 @@ def measure(
             if 2 * len(which) < len(samples.inputs) or strength >= data.seq_len:  # nothing would be left
                 break
             outcome = ask(module, data, samples.take(which), corruptions.apply(strength, which), given, batch_size)
-            if kind == "unused":  # by the rules it is a given like any other, and no answer keeps it
+            if kind == "unused":  # by the rules it is a given, and no answer can keep it
                 outcome = outcome._replace(valid=torch.full_like(outcome.valid, math.nan))
             points.append(_point(kind, strength, outcome, Outcome(*(values[which] for values in intact))))
     return {"seed": seed, "points": [point._asdict() for point in points]}
@@ -143,7 +143,7 @@ def ask(
         module: a trained model, in evaluation mode.
         data: its family.
         samples: the intact questions and their labels.
-        questions: the questions to ask in their place, (N, L).
+        questions: the questions to solve in their place, (N, L).
         given: which tokens are givens, (V,) bool.
         batch_size: questions in a forward pass.
     """
@@ -225,7 +225,7 @@ def _cell(name: str, value: float | list[float] | None) -> str:
 
 
 def finding(facts: Facts) -> str:
-    """Return in a sentence which corruption of a cell the confidence shows best, and which least."""
+    """Return in a sentence for which corruption of one cell the confidence drops most, and for which least."""
     single = [point for point in _points(facts) if point.strength == 1 and point.auroc is not None]
     if not single:
         return "No question has room for a corrupted cell"

@@ -1,4 +1,4 @@
-"""Test-time scaling: what deeper and broader inference, with noise or symmetry views, gains for its computation.
+"""Test-time scaling: accuracy against computation for deeper and broader inference, with noise or symmetry views.
 
 Letters in shape comments: N puzzles, K rollouts of each.
 """
@@ -29,7 +29,7 @@ DRAWN = {
     "vote": ("majority vote", "o", "-"),
     "verifier": ("first valid answer", "s", "--"),
 }
-"""Of the selections in the picture: name, marker, line; the facts hold all."""
+"""Name, marker and line of the selections in the picture; the facts contain all selections."""
 
 
 class Point(NamedTuple):
@@ -40,15 +40,15 @@ class Point(NamedTuple):
     breadth: int
     """Rollouts of each puzzle."""
     noise: float
-    """On the latent, before each step; zero where the rollouts are views of the puzzle instead."""
+    """Standard deviation of the noise on the latent before each step; zero if the rollouts are views of the puzzle."""
     select: str
-    """A selection; or "oracle", which takes the right answer if any rollout has it."""
+    """A selection; or "oracle", which selects the right answer if any rollout has it."""
     solved: float
     """Share of puzzles with every labelled cell right."""
     valid: float
-    """Share of puzzles whose answer is valid by the rules; zero where there are none."""
+    """Share of puzzles whose answer is valid by the rules; zero if the family has no rules."""
     steps: float
-    """Supervision steps per puzzle, over all its rollouts; for the verifier, up to the first valid one."""
+    """Supervision steps per puzzle, over all its rollouts; for the verifier, up to the first valid answer."""
     gflop: float
     """Billions of floating-point operations per puzzle."""
 
@@ -79,18 +79,18 @@ def measure(
         views: most symmetric forms of a puzzle; 0 for none, and none where the family has no symmetries.
         halt: early-exit rule of a rollout.
         seed: seed of views and noise.
-        watch: called with the points of each run and breadth when they are known.
+        watch: called with the points of each run and breadth, as soon as they are measured.
 
     Returns:
-        ``puzzles``, the number of those with an answer, ``supervision_steps``, the depth of training, ``halt``,
+        ``puzzles``, the number of those with a label, ``supervision_steps``, the depth of training, ``halt``,
         ``seed`` and ``points``, a ``Point`` for each run, breadth and selection.
 
     Raises:
-        InputError: if no puzzle has an answer, or an option is out of its range.
+        InputError: if no puzzle has a label, or an option is out of its range.
     """
     if type(data).views is PuzzleData.views:  # the family has no symmetries
         views = 0
-    data.views(max(1, views), seed)  # refuses too many before anything is measured
+    data.views(max(1, views), seed)  # raises if there are too few, before anything is measured
     trained, breadths = module.hparams["supervision_steps"], breadths or list(BREADTHS)
     samples = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
     runs: list[dict[str, Any]] = [{"depth": d} for d in depths or [2**k for k in range((4 * trained).bit_length())]]
@@ -116,9 +116,9 @@ def evaluate(rollouts: Rollouts, samples: Samples, solver: Solver, breadths: lis
     """Yield, for each number of first rollouts, a point for each selection.
 
     Args:
-        rollouts: K of each puzzle, those of a puzzle behind each other, (N * K, ...).
+        rollouts: K of each puzzle, puzzle by puzzle, (N * K, ...).
         samples: the puzzles, (N, L).
-        solver: the solver they are from.
+        solver: the solver that made them.
         breadths: numbers of rollouts, at most K; a greater one counts as K.
     """
     count, most = len(samples.inputs), len(rollouts.puzzles) // len(samples.inputs)
@@ -174,7 +174,7 @@ def tabulate(facts: Facts) -> str:
 
 
 def finding(facts: Facts) -> str:
-    """Return in a sentence what the best way to spend more computation solves, beside one rollout as in training."""
+    """Return in a sentence the accuracy of the best setting, beside that of one rollout as in training."""
     points, trained = _points(facts), _trained(facts)
     real = [point for point in points if point.select != "oracle"]
     plain = [point for point in real if (point.breadth, point.noise) == (1, 0)]
@@ -230,6 +230,6 @@ def _points(facts: Facts) -> list[Point]:
 
 
 def _trained(facts: Facts) -> int:
-    """Return the depth of training; facts that do not hold it have the broader runs at it."""
+    """Return the depth of training; in facts without it, that of the runs with several rollouts."""
     broader: Iterable[int] = (point.depth for point in _points(facts) if point.breadth > 1)
     return int(facts.get("supervision_steps") or next(iter(broader), 1))

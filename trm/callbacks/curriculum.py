@@ -1,4 +1,4 @@
-"""``DepthCurriculum``: few recursions at first."""
+"""``DepthCurriculum``: training that starts with few recursions."""
 
 import math
 
@@ -14,15 +14,19 @@ class DepthCurriculum(Callback):
     """Trains with few recursions at first: a third of T and n, two thirds from 30 % of the steps, all from 60 %.
 
     The progressive depth curriculum of CGAR (arXiv 2511.08653), whose stages these are for T = 3 and n = 6: (1, 2),
-    (2, 4), (3, 6). Numbers are rounded up. Evaluation always takes the whole depth. The stage is a function of the
-    batch and of the run's length, so that a resumed run is in the same.
+    (2, 4), (3, 6). Numbers are rounded up. Evaluation always uses the full depth. The stage depends only on the batch
+    and the length of the run, so a resumed run is in the same stage.
     """
 
     STAGES = ((0.0, 1 / 3), (0.3, 2 / 3), (0.6, 1.0))
-    """From which share of the steps on, which share of the depth."""
+    """Shares of the steps from which a stage starts, and its share of the depth."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the whole depth, and refuse what has no such stages."""
+        """Check that the run has an end and the network a depth that can change.
+
+        Raises:
+            InputError: if it has not.
+        """
         self._total = need_module(self, pl_module).total_steps() or 0
         if not self._total:
             raise InputError(
@@ -32,17 +36,17 @@ class DepthCurriculum(Callback):
             raise InputError("DepthCurriculum changes the latent steps, but network multi_scale has a latent for each")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        """Take the depth of the stage that the batch begins in."""
+        """Set the depth of the stage in which the batch begins."""
         chunks = len(as_batch(batch, pl_module.hparams["seq_len"], pl_module.hparams["vocab_size"], True).inputs)
         progress = trainer.global_step // chunks * chunks / self._total
         self._take(pl_module, max(share for start, share in self.STAGES if start <= progress))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the whole depth."""
+        """Set the full depth."""
         self._take(pl_module, 1.0)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Likewise."""
+        """Set the full depth."""
         self._take(pl_module, 1.0)
 
     def _take(self, module: LightningModule, share: float) -> None:

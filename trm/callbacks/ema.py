@@ -45,7 +45,7 @@ class StepEMA(WeightAveraging):
         self._handle: RemovableHandle | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Copy the model; after an earlier fit, the average goes on, and so do the live parameters."""
+        """Copy the model; after an earlier fit, continue with its average and its live parameters."""
         if stage != "fit":
             return
         went_on = self._left_in(pl_module)
@@ -57,7 +57,7 @@ class StepEMA(WeightAveraging):
         self._live, self._left = [], []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Follow the model to its device, share its buffers, and follow every step of its optimizer."""
+        """Move the average to the device of the model, share its buffers, and update after every optimizer step."""
         averaged = self._average
         for name, buffer in pl_module.named_buffers():
             owner, _, leaf = name.rpartition(".")
@@ -83,7 +83,7 @@ class StepEMA(WeightAveraging):
         self._finish(pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave the average in the module of a run that was interrupted as well."""
+        """Leave the average in the module of an interrupted run too."""
         self._finish(pl_module)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,7 +92,7 @@ class StepEMA(WeightAveraging):
             self._put_average_in(pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on with the parameters that are being trained."""
+        """Put the live parameters back into the module."""
         if self._average_model is not None:
             _copy_parameters(self._live, pl_module.parameters())
             self._live = []
@@ -113,7 +113,7 @@ class StepEMA(WeightAveraging):
         checkpoint[keys.AVERAGING] = {"n_averaged": torch.tensor(self._latest_update_step)}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with the average and the live parameters of a checkpoint; an evaluation needs its average alone."""
+        """Restore the average and the live parameters of a checkpoint; an evaluation needs only the average."""
         if self._average_model is None:
             return
         self._average.load_state_dict(checkpoint[keys.STATE])

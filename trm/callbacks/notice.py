@@ -1,4 +1,4 @@
-"""``RunNotice``: what a run is going to take, before its first step."""
+"""``RunNotice``: the parameters, operations, memory and time of a run, before its first step."""
 
 import math
 import os
@@ -17,38 +17,37 @@ from trm.module import TRMModule
 from trm.nn.flops import StepFlops, count_flops
 
 SMALLER = {"Sudoku": "configs/quickstart.yaml", "Maze": "configs/maze-small.yaml", "ARC": "configs/arc-small.yaml"}
-"""The configuration of each family that suits a laptop."""
+"""Configuration of each family for a laptop."""
 LONG = 5.0
-"""Seconds per step from which on a CPU is the wrong device for a configuration."""
+"""Seconds per step above which a smaller configuration is suggested on a CPU."""
 UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"), (0.001, "milliseconds"))
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
 class Estimate(NamedTuple):
-    """What one supervision step takes on one device."""
+    """Cost of one supervision step on one device."""
 
     flops: int
-    """Operations, each multiply-add as two."""
+    """Floating-point operations; a multiply-add counts as two."""
     saved_bytes: int
-    """Activations kept for the backward pass; weights, gradients and the optimizer come on top."""
+    """Activations kept for the backward pass, without parameters, gradients and optimizer state."""
     of_one_slot: StepFlops
 
 
 class RunNotice(Callback):
-    """Says before the first step what a run takes: parameters, global batch, operations, memory and, on a CPU, time.
+    """Logs, before the first step, the parameters, slots, operations, memory and, on a CPU, time of a run.
 
-    Operations are those of ``count_flops``. Memory is that of the activations which the backward pass needs, measured
-    by one step with one slot; parameters, their average and the optimizer come on top. The time on a CPU is that of the
-    matrix products alone, at the speed of the largest of them. A whole step takes longer: three times as long with the
-    quickstart's small matrices, less with larger ones. ``trm fit`` adds this callback; in Python, leave it out for
-    silence.
+    Operations are those of ``count_flops``. Memory is that of the activations for the backward pass, measured in one
+    step with one slot, without parameters, their average and optimizer state. The time on a CPU is that of the matrix
+    products alone, at the speed of the largest of them. A whole step takes longer: three times as long with the small
+    matrices of the quickstart, less with larger ones. ``trm fit`` adds this callback.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say it before anything is evaluated or trained."""
+        """Log the costs before anything is evaluated or trained."""
         assert isinstance(pl_module, TRMModule)
         data = getattr(trainer, "datamodule", None)
-        if not isinstance(data, PuzzleData):  # plain loaders: the first batch will say how many slots there are
+        if not isinstance(data, PuzzleData):  # with plain loaders the first batch determines the number of slots
             return
         parameters = sum(parameter.numel() for parameter in pl_module.parameters())
         devices = trainer.world_size
@@ -66,9 +65,9 @@ class RunNotice(Callback):
             + "for activations"
         )
         if trainer.strategy.root_device.type == "cpu":
-            self._say_time(trainer, data, estimate, steps)
+            self._log_time(trainer, data, estimate, steps)
 
-    def _say_time(self, trainer: Trainer, data: PuzzleData, estimate: Estimate, steps: int) -> None:
+    def _log_time(self, trainer: Trainer, data: PuzzleData, estimate: Estimate, steps: int) -> None:
         slots = data.slots // trainer.world_size
         per_step = estimate.flops / product_speed(estimate.of_one_slot, slots, _product_dtype(trainer))
         whole = f", and {steps:,} steps {duration(per_step * steps)}" if steps else ""
@@ -83,7 +82,7 @@ class RunNotice(Callback):
 
 
 def estimate_step(module: TRMModule, slots: int, precision: AbstractContextManager[Any]) -> Estimate:
-    """Return what a supervision step of so many slots takes, from one step with one slot; nothing is changed.
+    """Return the cost of a supervision step, measured in one step with one slot; nothing is changed.
 
     Args:
         module: the module, on its device.
@@ -115,20 +114,20 @@ def product_speed(flops: StepFlops, slots: int, dtype: torch.dtype, seconds: flo
         seconds: about how long to measure.
     """
     _, rows, inner, columns = max(flops.products, key=lambda size: size[0] * size[1] * size[2] * size[3])
-    rows = min(rows * slots, 1024)  # enough to be as fast as many more
+    rows = min(rows * slots, 1024)  # more rows are no faster
     left, right = torch.ones(rows, inner, dtype=dtype), torch.ones(inner, columns, dtype=dtype)  # no random numbers
     best, end = float("inf"), time.perf_counter() + seconds
     while True:
         start = time.perf_counter()
         left @ right
         now = time.perf_counter()
-        best = min(best, now - start)  # what else the machine does at this moment is no property of the run
+        best = min(best, now - start)  # other load of the machine is no property of the run
         if now > end:
             return 2 * rows * inner * columns / best
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people, such as "3.2 hours"."""
+    """Return a time as text, such as "3.2 hours"."""
     size, unit = next((unit for unit in UNITS if seconds >= 2 * unit[0]), UNITS[-1])
     return f"{_two_digits(seconds / size)} {unit}"
 

@@ -1,4 +1,4 @@
-"""What the callbacks of ``trm`` need of the trainer that they are given to."""
+"""Checks that a callback has the module and the data it needs."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -8,21 +8,21 @@ from trm.module import TRMModule
 
 
 def need_module(callback: Callback, module: LightningModule) -> TRMModule:
-    """Return the module, if a callback can work with it.
+    """Return the module of a callback.
 
     Raises:
-        InputError: if it is no ``TRMModule``.
+        InputError: if it is not a ``TRMModule``.
     """
     if not isinstance(module, TRMModule):
-        raise InputError(f"{type(callback).__name__} works with a TRMModule, not with {type(module).__name__}")
+        raise InputError(f"{type(callback).__name__} needs a TRMModule, not {type(module).__name__}")
     return module
 
 
 def need_data(callback: Callback, trainer: Trainer) -> PuzzleData:
-    """Return the data module of the trainer, if a callback can work with it.
+    """Return the data module of the trainer.
 
     Raises:
-        InputError: if it is no ``PuzzleData``.
+        InputError: if it is not a ``PuzzleData``.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, PuzzleData):

@@ -1,4 +1,4 @@
-"""``Speed``: how fast training goes, and what it has cost."""
+"""``Speed``: the speed and the cost of training."""
 
 import time
 from typing import Any
@@ -11,13 +11,13 @@ from trm.nn.flops import count_flops
 
 
 class Speed(Callback):
-    """Logs how fast training goes, and adds up what it has cost.
+    """Logs the speed of training, and adds up its cost.
 
     ``speed/steps_per_second`` and ``speed/puzzles_per_second`` are means since the last log; a puzzle counts once per
-    supervision step it is in a slot for. The cost is logged with each validation, is kept in checkpoints and goes on
-    when training does: ``cost/tflop``, the operations of ``count_flops`` and of the look ahead of a continue loss, and
-    ``cost/core_seconds``, the CPU time of the process, or, on anything but a CPU, ``cost/device_seconds``, the time.
-    Both are those of all processes, taken to be alike, without validations and without the workers of the loader.
+    supervision step that it takes. The cost is logged with each validation, and saved in checkpoints: ``cost/tflop``,
+    the operations of ``count_flops`` and of the look-ahead of a continue loss, and ``cost/core_seconds``, the CPU time
+    of the process, or, on other devices, ``cost/device_seconds``, the wall time. Costs are multiplied by the number of
+    processes, and include neither validations nor the workers of the loader.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Speed(Callback):
         self._operations = 0  # per slot, since the costs were added up
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the operations of every step from here on."""
+        """Start to count the operations of every step."""
         module = need_module(self, pl_module)
         core, looks_ahead = module.core, module.hparams["continue_loss"]
         counted: dict[tuple[int, int], int] = {}
@@ -42,11 +42,11 @@ class Speed(Callback):
         self._start_clocks(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count no more."""
+        """Stop counting."""
         self._handle.remove()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave out what is done between two epochs."""
+        """Exclude the time between two epochs."""
         self._start_costs(pl_module)
 
     def on_train_batch_end(
@@ -70,10 +70,10 @@ class Speed(Callback):
         """Log the cost of training so far, unless the validation was cut short."""
         if trainer.state.fn == "fit" and not need_module(self, pl_module).stop_requested:
             costs = {f"cost/{name}": cost for name, cost in self.cost.items() if cost}
-            pl_module.log_dict(costs, sync_dist=trainer.world_size > 1)  # the mean of what each rank takes all to cost
+            pl_module.log_dict(costs, sync_dist=trainer.world_size > 1)  # each rank estimates the cost of all
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks again, which ran on during validation."""
+        """Restart the clocks, to exclude the validation."""
         if trainer.state.fn == "fit":
             self._start_clocks(trainer, pl_module)
 
@@ -92,5 +92,5 @@ class Speed(Callback):
         return dict(self.cost)
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on from the costs of a checkpoint; one written before they were counted has none."""
+        """Restore the costs of a checkpoint; one written before they were counted has none."""
         self.cost |= state_dict

@@ -21,13 +21,13 @@ from trm.trace.record import record
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what ``trm predict`` answers to a CSV file, one line per puzzle.
+    """Writes the answers of ``trm predict`` to a CSV file, one line per puzzle.
 
     Columns: question, answer, steps (supervision steps taken), confidence (halting probability), valid (by the
     family's rules), correct (equal to the label; empty where there is none).
 
     Args:
-        path: file to write, in the run's folder; under DDP each rank but the first adds its number to the name.
+        path: file to write, in the run's folder; under DDP every rank but the first appends its number to the name.
     """
 
     def __init__(self, path: str = "predictions.csv") -> None:
@@ -55,7 +55,7 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write the rows of a batch, without its padding."""
+        """Write the answers of a batch, without its padding."""
         data = need_data(self, trainer)
         questions, answers = batch.inputs.cpu().numpy(), prediction.tokens.cpu().numpy()
         labels, confidence = batch.labels.cpu().numpy(), prediction.confidence.tolist()
@@ -75,22 +75,26 @@ class PredictionWriter(BasePredictionWriter):
 
 
 class SubmissionWriter(Callback):
-    """Writes the answers that ``trm test`` elects on ARC to Kaggle's ``submission.json``, two attempts each.
+    """Writes the answers of ``trm test`` on ARC to Kaggle's ``submission.json``, two attempts each.
 
     Args:
-        path: file to write, in the run's folder; it appears whole or not at all.
+        path: file to write atomically, in the run's folder.
     """
 
     def __init__(self, path: str = "submission.json") -> None:
         self.path = path
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse other families before anything has been evaluated."""
+        """Check the family before anything is evaluated.
+
+        Raises:
+            InputError: if it is not ARC.
+        """
         if not isinstance(need_data(self, trainer), ARC):
-            raise InputError("SubmissionWriter is for the ARC family; take it out of trainer.callbacks")
+            raise InputError("SubmissionWriter needs the ARC family; for others, remove it from trainer.callbacks")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gather the votes of all ranks, before the module forgets them, and write on the first."""
+        """Gather the votes of all ranks, before the module resets them, and write on the first."""
         votes = need_module(self, pl_module).scorer
         if not isinstance(votes, Votes):
             raise InputError(f"SubmissionWriter needs the votes of the ARC family, not {type(votes).__name__}")
@@ -102,13 +106,13 @@ class SubmissionWriter(Callback):
 
 
 class Pictures(Callback):
-    """Shows TensorBoard, after each validation, how the model thinks about a puzzle of the validation split.
+    """Logs pictures of the answers to a validation puzzle to TensorBoard, at each validation.
 
-    Side by side stand the question, the answer after 1, 2, 4, ... supervision steps with what is wrong marked, and the
-    known answer. With a logger that takes no pictures, nothing is drawn.
+    A row of pictures shows the question, the answer after 1, 2, 4, ... supervision steps with wrong cells marked, and
+    the label. With a logger that accepts no images, nothing is drawn.
 
     Args:
-        puzzle: row of the validation split.
+        puzzle: index in the validation split.
     """
 
     def __init__(self, puzzle: int = 0) -> None:
@@ -116,14 +120,18 @@ class Pictures(Callback):
         self.puzzle = puzzle
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse what has no puzzles to draw."""
+        """Check that there are puzzles and a model to draw.
+
+        Raises:
+            InputError: if there are none.
+        """
         need_data(self, trainer)
         need_module(self, pl_module)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Draw before the first batch, when the averaged weights are in place whatever the order of the callbacks."""
+        """Draw before the first batch: by then the averaged parameters are in the module, in any order of callbacks."""
         if batch_idx:
             return
         add_image = getattr(getattr(trainer.logger, "experiment", None), "add_image", None)

@@ -1,4 +1,4 @@
-"""A checkpoint of the official code becomes one of ours: its network, its recipe, and what no shape tells."""
+"""Converts a checkpoint of the official code: its network from names and shapes, the rest from the recipe."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ TABLE = "puzzle_embedding.weights"
 
 
 class Recipe(NamedTuple):
-    """The family of an official recipe, and n, which no shape tells."""
+    """The family of an official recipe, and n, which the shapes do not determine."""
 
     class_path: str
     init_args: dict[str, Any]
@@ -41,7 +41,7 @@ USUAL: dict[NetworkName, dict[str, Any]] = {
     "hrm": {"cycles": 2, "latent_steps": 2, "puzzle_tokens": 1, "continue_loss": True},
     "direct": {"cycles": 1, "latent_steps": 1, "num_heads": 12, "puzzle_tokens": 1},
 }
-"""What the recipes of networks other than TRM have, and no shape tells."""
+"""Settings of the recipes of networks other than TRM that the shapes do not determine."""
 
 
 class Conversion(NamedTuple):
@@ -50,27 +50,27 @@ class Conversion(NamedTuple):
     checkpoint: dict[str, Any]
     puzzles: PuzzleData
     from_shapes: dict[str, Any]
-    """Settings that the shapes of the tensors tell."""
+    """Settings that follow from the shapes of the tensors."""
     assumed: dict[str, Any]
-    """Settings of the official recipe, which no shape tells."""
+    """Settings of the official recipe that the shapes do not determine."""
     parameters: int
     rows: int
-    """Of the puzzle embedding."""
+    """Puzzle ids in the file."""
     left_out: int
-    """Rows of the puzzle embedding that were left out, the last ones."""
+    """Puzzle ids that were left out, the last ones."""
 
 
 def convert(file: str, family: str, data: dict[str, Any], given: dict[str, Any]) -> Conversion:
-    """Turn a checkpoint of the official TRM or HRM code into one of trm.
+    """Convert a checkpoint of the official TRM or HRM code.
 
     Args:
         file: a plain state dict, as ``torch.save`` or safetensors wrote it.
-        family: sudoku, maze, arc; or the user's own class.
+        family: sudoku, maze or arc; or the path of the user's own class.
         data: arguments of the family.
-        given: arguments of the network that win over the official recipe.
+        given: arguments of the network that replace those of the official recipe.
 
     Raises:
-        InputError: if the file is none, or family and arguments contradict it.
+        InputError: if the file is not such a checkpoint, or contradicts the family or the arguments.
     """
     network, state = from_official(read_weights(file), file)
     recipe = _recipe(family, state)
@@ -101,20 +101,20 @@ def read_weights(path: str) -> dict[str, Tensor]:
     """Read a plain state dict, as ``torch.save`` or safetensors wrote it; nothing in it is executed.
 
     Raises:
-        InputError: if the file is missing, cut short, holds code, or is something else.
+        InputError: if the file is missing or corrupt, contains code, or is not a state dict.
     """
     content = _read_safetensors(path) if _is_safetensors(Path(path)) else read_pickle(path, mmap=True)
     if not isinstance(content, Mapping):
-        raise InputError(f"{path} holds a {type(content).__name__}, not a state dict")
+        raise InputError(f"{path} contains a {type(content).__name__}, not a state dict")
     if keys.VERSION in content:
-        raise InputError(f"{path} is a checkpoint of trm already: trm solve and trm test take it as it is")
+        raise InputError(f"{path} is a checkpoint of trm already: pass it to trm solve or trm test")
     if others := [str(key) for key, value in content.items() if not isinstance(value, Tensor)]:
-        raise InputError(f"{path} is not a plain state dict: {some(others)} in it are no tensors")
+        raise InputError(f"{path} is not a plain state dict: {some(others)} in it are not tensors")
     return dict(content)
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Tell by what a file begins with: the length of a header, 8 bytes, and its opening brace."""
+    """Return whether a file begins as safetensors do: the length of a header, 8 bytes, and its opening brace."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -126,15 +126,15 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise InputError(f"{path} is a safetensors file, which needs that package: pip install safetensors") from error
+        raise InputError(f"{path} is a safetensors file; to read it, pip install safetensors") from error
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a whole safetensors file: {error}") from error
+        raise InputError(f"{path} is truncated or corrupt: {error}") from error
 
 
 def _recipe(family: str, state: Mapping[str, Tensor]) -> Recipe:
-    """Return the recipe of a family, of ARC the one with as many rows; a class of the user's own has none."""
+    """Return the recipe of a family, for ARC by its number of puzzle ids; a class of the user's own has none."""
     recipe = RECIPES.get(family, Recipe(family, {}, 6))
     subsets = OFFICIAL_ROWS.get(len(state.get(TABLE, ())))
     if family != "arc" or subsets is None:
@@ -143,25 +143,25 @@ def _recipe(family: str, state: Mapping[str, Tensor]) -> Recipe:
 
 
 def _build(recipe: Recipe, data: dict[str, Any]) -> PuzzleData:
-    """Build the family with the arguments given, else those of the recipe."""
-    cls = find_class(recipe.class_path, PuzzleData, f"--family is none of {', '.join(RECIPES)} but")
+    """Build the family with the arguments of the recipe, replaced by those given."""
+    cls = find_class(recipe.class_path, PuzzleData, f"--family is not one of {', '.join(RECIPES)} but")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls, "data")
     try:
         puzzles: PuzzleData = parser.instantiate(parser.parse_object({"data": {**recipe.init_args, **data}})).data
     except ArgumentError as error:
-        raise InputError(f"--data is not of {cls.__name__}: {' '.join(str(error).split())}") from error
+        raise InputError(f"--data does not fit {cls.__name__}: {' '.join(str(error).split())}") from error
     return puzzles
 
 
 def _found(
     network: NetworkName, state: Mapping[str, Tensor], puzzles: PuzzleData, given: dict[str, Any], where: str
 ) -> dict[str, Any]:
-    """Read the architecture off the shapes, and refuse puzzles and choices that contradict them."""
+    """Return the architecture that follows from the shapes, and check puzzles and given arguments against it."""
     tokens = len(state["tokens.weight"])
     if tokens != puzzles.vocab_size:
         raise InputError(
-            f"{where} knows {tokens} tokens, but {type(puzzles).__name__} with these arguments has {puzzles.vocab_size}"
+            f"{where} has {tokens} tokens, but {type(puzzles).__name__} with these arguments has {puzzles.vocab_size}"
         )
     found = architecture(network, state, puzzles.seq_len, where)
     for name, value in given.items():
@@ -171,7 +171,7 @@ def _found(
 
 
 def _fit_table(state: dict[str, Tensor], puzzles: PuzzleData, where: str) -> int:
-    """Leave out ConceptARC's rows of the table, the last ones, if its tasks are not there; return how many."""
+    """Remove ConceptARC's puzzle ids, the last ones, if the data lacks its tasks; return their number."""
     rows = len(state.get(TABLE, ()))
     surplus = rows - puzzles.num_puzzles
     if not rows or not surplus:
@@ -180,6 +180,6 @@ def _fit_table(state: dict[str, Tensor], puzzles: PuzzleData, where: str) -> int
         state[TABLE] = state[TABLE][: puzzles.num_puzzles].clone()
         return surplus
     raise InputError(
-        f"{where} has a table of {rows} puzzles, but {type(puzzles).__name__} with these arguments has "
-        f"{puzzles.num_puzzles}: what its rows stand for is known only if --data names what it was trained on"
+        f"{where} has {rows} puzzle ids, but {type(puzzles).__name__} with these arguments has "
+        f"{puzzles.num_puzzles}: --data must name the data that it was trained on"
     )

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, whenever a run may end; read safely, with one clear sentence about unusable ones."""
+"""Checkpoint files: atomic writes, and reads that execute nothing and refuse unusable files in one sentence."""
 
 import pickle
 from pathlib import Path
@@ -17,20 +17,20 @@ NEEDED = (keys.STATE, keys.HYPER_PARAMETERS, keys.VERSION)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint of this project, a file or a model of the zoo; nothing in it is executed.
+    """Return the content of a checkpoint, a file or a model of the zoo; nothing in it is executed.
 
     Raises:
-        InputError: if the file is missing, cut short, holds code, or is something else.
+        InputError: if the file is missing or corrupt, contains code, or is not a checkpoint.
     """
     checkpoint = read_pickle(path)
     missing = [key for key in NEEDED if not (isinstance(checkpoint, dict) and key in checkpoint)]
     if missing:
-        raise InputError(f"{path} is not a checkpoint written by trm: it has no {', '.join(missing)}")
+        raise InputError(f"{path} is not a checkpoint written by trm: it lacks {', '.join(missing)}")
     return _current(checkpoint)
 
 
 def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint with the names of this version; those of 0.1 had others for three things."""
+    """Return a checkpoint with the names of this version, which differ from those of 0.1 in three places."""
     parts: dict[str, Any] = {
         key: {
             name.replace("core.puzzles.", "core.puzzle_embedding."): tensor for name, tensor in checkpoint[key].items()
@@ -38,7 +38,7 @@ def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
         for key in (keys.STATE, keys.LIVE_STATE)
         if key in checkpoint
     }
-    parts[keys.HYPER_PARAMETERS] = {  # Lightning's command line adds two of its own, which no class accepts
+    parts[keys.HYPER_PARAMETERS] = {  # without two that Lightning's command line adds and no class accepts
         name: value for name, value in checkpoint[keys.HYPER_PARAMETERS].items() if name[0] != "_"
     }
     if keys.SLOTS in checkpoint:
@@ -54,49 +54,49 @@ def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_pickle(path: str | Path, mmap: bool = False) -> Any:
-    """Read what ``torch.save`` wrote, if it is made of tensors and plain values; nothing in it is executed.
+    """Return what ``torch.save`` wrote, if it consists of tensors and plain values; nothing in it is executed.
 
     Args:
         path: the file, or the name of a model of the zoo.
-        mmap: leave the tensors on the disk until they are used, if the format of the file allows it.
+        mmap: read the tensors from disk only when they are used, if the format of the file allows it.
 
     Raises:
-        InputError: if the file is missing, cut short, holds code, or is something else.
+        InputError: if the file is missing or corrupt, contains code, or is not a checkpoint.
     """
     file = find(path)
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap and is_zipfile(file))
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} is not a checkpoint, or holds Python objects beyond tensors and plain values, which are not loaded"
+            f"{path} is not a checkpoint, or contains Python objects; only tensors and plain values are loaded"
         ) from error
     except (RuntimeError, EOFError, BadZipFile, OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} is not a whole checkpoint: {reason}") from error
+        raise InputError(f"{path} is truncated or corrupt: {reason}") from error
 
 
 def refuse_overwriting(path: str | Path, force: bool) -> None:
-    """Refuse to write over a file unless ``force`` says so.
+    """Refuse to overwrite a file, unless ``force`` is true.
 
     Raises:
-        InputError: if there is something already.
+        InputError: if the path exists.
     """
     if not force and Path(path).exists():
         raise InputError(f"{path} exists already; --force overwrites it")
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """How Lightning's trainer writes and reads checkpoints in ``trm``: whole or not at all, and checked.
+    """Lightning plugin that writes checkpoints atomically and checks them when it reads them.
 
-    Lightning's own way goes through the folder for temporary files: where that is another disk, a kill can leave half
-    a checkpoint, and all of it is held in memory once more.
+    Lightning itself writes to the folder for temporary files first. If that is on another disk, a kill can leave a
+    truncated checkpoint, and a copy of the checkpoint is held in memory.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint beside the present one, then let it take its place.
+        """Write a checkpoint to a temporary file beside ``path``, then rename it to ``path``.
 
         Raises:
-            InputError: if it cannot be written; a file that was there before stays.
+            InputError: if it cannot be written; an existing file is left untouched.
         """
         path = Path(path)
         for left_by_a_kill in path.parent.glob(f"{path.name}.*.part"):
@@ -108,5 +108,5 @@ class CheckpointFiles(TorchCheckpointIO):
                 raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = True) -> Any:
-        """Read a checkpoint to the CPU; nothing in it is executed."""
+        """Return the content of a checkpoint, on the CPU; nothing in it is executed."""
         return read_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Training that starts from trained weights, ``trm fit --weights``: of the zoo, of another run, or imported."""
+"""Fine-tuning: training that starts from trained parameters, ``trm fit --weights``."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ from trm.training.compatibility import refuse_other_network, report_differences,
 
 
 def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = None) -> None:
-    """Give a module trained weights, and remember where they are from.
+    """Load trained parameters into a module, and record their origin in ``module.started_from``.
 
-    The puzzle ids stay with their puzzles. Where ``data`` has others than the checkpoint, all begin as
-    the mean of the rows, as in the official code.
+    The puzzle embedding is kept if its ids stand for the same puzzles. Otherwise every vector starts as the mean of
+    those of the checkpoint, as in the official code.
 
     Args:
-        module: the module, of the same network; how many puzzles its table has may differ.
-        path: a checkpoint, the averaged weights of which are taken, or the name of a model of the zoo.
-        data: the puzzles to train on; those of the checkpoint, if none are given.
+        module: the module, with the network of the checkpoint; the number of puzzle ids may differ.
+        path: a checkpoint, whose averaged parameters are used, or the name of a model of the zoo.
+        data: the puzzles to train on; None for those of the checkpoint.
 
     Raises:
-        InputError: if the checkpoint cannot be read, or is one of another network.
+        InputError: if the checkpoint cannot be read, or is of another network.
     """
     checkpoint = read_checkpoint(path)
     state = dict(checkpoint[keys.STATE])

@@ -1,8 +1,8 @@
 """``load_checkpoint``: a trained module and its family from a file, and when classes of the user's own are imported.
 
 A checkpoint names classes by their dotted path: the family of puzzles and, where they are the user's own, the module
-and the network. A class is used if it is part of ``trm``, if the Python module it is in has been imported already, or
-if the caller names it. A checkpoint alone never makes Python import anything.
+and the network. A class is used if it is part of ``trm``, if its Python module has been imported already, or if the
+caller names it. A checkpoint alone never makes Python import anything.
 """
 
 import sys
@@ -22,7 +22,7 @@ from trm.training.compatibility import refuse_other_sizes
 Base = TypeVar("Base")
 
 FORMER_ROOT = "data"
-"""Default of ``data.root`` in version 0.1, a folder in the working directory; now the user's cache folder is."""
+"""Default of ``data.root`` in version 0.1, in the working directory; the default is now the user's cache folder."""
 
 
 def load_checkpoint(
@@ -33,17 +33,17 @@ def load_checkpoint(
     Args:
         path: a file written by ``trm fit``, or the name of a model of the zoo.
         family: the class the checkpoint was trained on if it is your own, such as "my_puzzles.Futoshiki".
-        module: your own classes that the model is made of, by commas: that of the module, such as
-            "my_models.MyTRM", and that of its network, such as "my_nets.Gated".
-        data: the family itself, in place of the one that the checkpoint names. A run on plain data loaders needs it,
-            since its checkpoint names none.
+        module: your own classes of the module and its network, separated by a comma, such as
+            "my_models.MyTRM,my_nets.Gated".
+        data: the data module, in place of the one that the checkpoint names. The checkpoint of a run on plain data
+            loaders names none.
 
     Returns:
         The module in evaluation mode on the CPU, and the data module; no data is read.
 
     Raises:
-        InputError: if the checkpoint cannot be used, names a class that is neither part of ``trm`` nor imported nor
-            named here, or does not fit ``data``.
+        InputError: if the checkpoint cannot be read, does not fit ``data``, or names a class that is neither part of
+            ``trm`` nor imported nor named here.
     """
     checkpoint = read_checkpoint(path)
     built = _module(path, checkpoint, [name.strip() for name in module.split(",") if name.strip()])
@@ -56,17 +56,17 @@ def load_checkpoint(
 
 
 def known_class(path: str, base: type[Base], named: Collection[str], told: str, remedy: str) -> type[Base]:
-    """Return a class that a checkpoint names, by the rule at the top of this file.
+    """Return a class that a checkpoint names, if the rule at the top of this file allows it.
 
     Args:
         path: its dotted path.
-        base: what it must be a subclass of.
+        base: the class that it must be a subclass of.
         named: dotted paths that the user gave.
-        told: how a refusal begins.
-        remedy: how a refusal ends: what to pass.
+        told: beginning of the message of an error.
+        remedy: its end: what to pass.
 
     Raises:
-        InputError: if the class may not be imported, does not exist, or is no subclass.
+        InputError: if the class may not be imported, does not exist, or is not a subclass of ``base``.
     """
     module_name = path.rpartition(".")[0]
     if path not in named and module_name not in sys.modules and module_name.split(".")[0] != "trm":
@@ -75,14 +75,14 @@ def known_class(path: str, base: type[Base], named: Collection[str], told: str, 
 
 
 def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> TRMModule:
-    """Build the module, of the classes that the checkpoint names, and give it the trained parameters."""
+    """Return the module, built from the classes that the checkpoint names, with the trained parameters."""
     hyper_parameters = checkpoint[keys.HYPER_PARAMETERS]
     own = checkpoint.get(keys.MODULE, {"class_path": class_path(TRMModule), "init_args": hyper_parameters})
     network = hyper_parameters.get("network", "trm")
     ours = {class_path(TRMModule), *NETWORKS}
     used = [name for name in (own["class_path"], network) if name not in ours]
     if unused := [name for name in named if name not in used]:
-        theirs = " and ".join(used) or "classes of trm alone"
+        theirs = " and ".join(used) or "classes of trm only"
         raise InputError(f"--module names {unused[0]}, but {path} was trained with {theirs}")
     told, remedy = f"{path} was trained with", f"--module {','.join(used)}"
     kind = known_class(own["class_path"], TRMModule, named, told, remedy)
@@ -101,11 +101,11 @@ def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> T
 
 
 def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> PuzzleData:
-    """Build the data module that a checkpoint names; without one, what the user names, with its defaults."""
+    """Return the data module that a checkpoint names, otherwise the one that the user names, with its defaults."""
     if family is None:
         if not named:
             raise InputError(
-                f"{path} does not say what family of puzzles it was trained on: pass --family module.Class, or in "
+                f"{path} does not name the family of puzzles it was trained on: pass --family module.Class, or in "
                 "Python load_checkpoint(path, data=...)"
             )
         return find_class(named, PuzzleData, "--family is")()

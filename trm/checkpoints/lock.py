@@ -1,4 +1,4 @@
-"""``FolderLock``: two runs that write into one folder refuse each other."""
+"""``FolderLock``: one run at a time writes to a folder."""
 
 import contextlib
 import os
@@ -18,11 +18,11 @@ NAME = "run.lock"
 
 
 class FolderLock:
-    """A folder that one process at a time may write to.
+    """Lock of a folder that only one process at a time may write to.
 
-    The lock is the operating system's (``fcntl``), on a file ``run.lock`` that names its owner: it ends with the
-    process, however that ends, so a file that a kill left behind locks nothing. It works across the nodes of a
-    network file system that implements such locks; on one that does not, nothing is locked.
+    The operating system's lock (``fcntl``) is on a file ``run.lock`` that names its owner. It ends with the process,
+    even after a kill, so a file left behind locks nothing. It works across the nodes of a network file system that
+    implements such locks; on other file systems nothing is locked.
     """
 
     def __init__(self) -> None:
@@ -31,10 +31,10 @@ class FolderLock:
         self._made: list[Path] = []
 
     def acquire(self, folder: Path) -> None:
-        """Lock a folder, which is made if need be; a process may lock its own once more.
+        """Lock a folder, and create it if it is missing; locking it twice does nothing.
 
         Raises:
-            InputError: naming the process that has locked it.
+            InputError: if another process has locked it; the message names that process.
         """
         if fcntl is None or self._descriptor >= 0:
             return
@@ -43,13 +43,13 @@ class FolderLock:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._descriptor = self._locked(fcntl)
-        except OSError:  # a file system without locks, or one that is read-only, of which checkpoints tell
+        except OSError:  # a file system without locks, or read-only, which the first checkpoint will report
             return
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
 
     def _locked(self, fcntl: ModuleType) -> int:
-        """Return the descriptor of the locked file, which may be removed by its former owner at any moment."""
+        """Return the descriptor of the locked file, which its former owner may remove at any moment."""
         while True:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
             try:
@@ -62,7 +62,7 @@ class FolderLock:
                 owner = os.pread(descriptor, 200, 0).decode("utf-8", "replace") or "another process"
                 os.close(descriptor)
                 raise InputError(
-                    f"{self._path.parent} is in use by a run of {owner}: wait for its end, or choose another folder"
+                    f"{self._path.parent} is in use by {owner}: wait for its end, or choose another folder"
                 ) from error
             except OSError:
                 os.close(descriptor)
@@ -70,7 +70,7 @@ class FolderLock:
             os.close(descriptor)
 
     def release(self) -> None:
-        """Unlock the folder; what was made for the lock alone is removed."""
+        """Unlock the folder, and remove the file and the folders created for the lock, if they are empty."""
         if self._descriptor < 0:
             return
         with contextlib.suppress(OSError):
@@ -78,5 +78,5 @@ class FolderLock:
         os.close(self._descriptor)
         self._descriptor = -1
         for folder in self._made:
-            with contextlib.suppress(OSError):  # it has files by now
+            with contextlib.suppress(OSError):  # not empty
                 folder.rmdir()

@@ -1,7 +1,7 @@
-"""The official state dict: its names in ours, and the network that its shapes stand for. Pure functions.
+"""Translates official state dicts to ours and back, and finds the network from names and shapes. Pure functions.
 
-Official are SamsungSAILMontreal/TinyRecursiveModels and what was trained with it. A key is a prefix, which depends on
-how the model was wrapped and compiled, and one of the names below.
+The official code is SamsungSAILMontreal/TinyRecursiveModels. A key consists of a prefix, which depends on how the model
+was wrapped and compiled, and of one of the names below.
 """
 
 import re
@@ -40,16 +40,16 @@ LAYOUTS: dict[NetworkName, dict[str, str]] = {
     "hrm": {"H_init": "y_init", "L_init": "z_init", "L_level.layers": "blocks", "H_level.layers": "answer_blocks"},
     "direct": {"H_init": "y_init", "H_level.layers": "blocks"},
 }
-"""Official names and ours: of single tensors, of the tensors in a layer, and of what each network has of its own."""
+"""Official names and ours: single tensors, the tensors of a layer, and those specific to each network."""
 
 ALWAYS_THERE = "embed_tokens.embedding_weight"
 SCALE = re.compile(r"L(\d+)_init")
 MULTIPLES, EXPANSIONS = (256, 8, 1), (4.0, *(half / 2 for half in range(1, 33)))
-"""Roundings and expansions to explain a width by, likeliest first; the official code has 256 and 4."""
+"""Roundings and expansions that may explain a width, likeliest first; the official code has 256 and 4."""
 
 
 def network_of(names: Iterable[str]) -> NetworkName:
-    """Tell the network by the official names of its tensors, without their prefix."""
+    """Return the network that has tensors of these official names, given without their prefix."""
     names = {name.partition(".")[0] for name in names}
     if "H_level" in names:
         return "hrm" if "L_level" in names else "direct"
@@ -59,17 +59,17 @@ def network_of(names: Iterable[str]) -> NetworkName:
 
 
 def our_name(official: str, network: NetworkName = "trm") -> str | None:
-    """Translate a key without its prefix; None if the network has nothing of the kind."""
+    """Return our name of an official key without its prefix; None if the network has no such tensor."""
     return _renamed(official, NAMES | LAYOUTS[network], LAYERS)
 
 
 def official_name(ours: str, network: NetworkName = "trm") -> str | None:
-    """Translate a key of a network's state dict; None if the official one has nothing of the kind."""
+    """Return the official name of a key of a network's state dict; None if the official code has no such tensor."""
     return _renamed(ours, *({new: old for old, new in table.items()} for table in (NAMES | LAYOUTS[network], LAYERS)))
 
 
 def from_official(weights: Mapping[str, Tensor], where: str) -> tuple[NetworkName, dict[str, Tensor]]:
-    """Tell the network and translate its state dict: without prefix, in float32, the halting head with two rows.
+    """Return the network and its state dict in our names, in float32, with two outputs of the halting head.
 
     Args:
         weights: the official state dict.
@@ -88,14 +88,14 @@ def from_official(weights: Mapping[str, Tensor], where: str) -> tuple[NetworkNam
     for key, tensor in weights.items():
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             kind = f"{tensor.dtype} numbers" if not tensor.is_floating_point() else "numbers that are not finite"
-            raise InputError(f"{where}: {key} holds {kind}, but weights are finite floating-point numbers")
+            raise InputError(f"{where}: {key} contains {kind}, but must contain finite floating-point numbers")
     scales = sorted(filter(SCALE.fullmatch, bare), key=lambda key: (len(key), key)) if network == "multi_scale" else []
     latent = torch.cat([torch.empty(0), *(bare.pop(key).float().flatten() for key in scales)])
     if unknown := [f"{prefixes[0]}{key}" for key in bare if our_name(key, network) is None]:
-        raise InputError(f"{where} holds {some(unknown)}, for which the network {network} has no place")
+        raise InputError(f"{where} contains {some(unknown)}, which the network {network} does not have")
     state = {str(our_name(key, network)): tensor.float() for key, tensor in bare.items()}
     for name, fresh in (("halting_head.weight", 0.0), ("halting_head.bias", HALT_BIAS)):
-        if name in state and state[name].shape[:1] == torch.Size([1]):  # some forks leave out the logit of going on
+        if name in state and state[name].shape[:1] == torch.Size([1]):  # some forks omit the continue logit
             state[name] = torch.cat((state[name], torch.full_like(state[name], fresh)))
     if "z_init" not in LAYOUTS[network].values():
         state["z_init"] = latent
@@ -103,23 +103,23 @@ def from_official(weights: Mapping[str, Tensor], where: str) -> tuple[NetworkNam
 
 
 def to_official(state: Mapping[str, Tensor], network: NetworkName, prefix: str, where: str) -> dict[str, Tensor]:
-    """Translate the state dict of a network back, with the dtypes of official files as far as no digit is lost.
+    """Return the state dict of a network under official names, in the official dtypes unless that loses digits.
 
     Args:
         state: the state dict.
         network: the network.
-        prefix: what all keys begin with.
+        prefix: prefix of all keys.
         where: the file it is from, for messages.
 
     Raises:
-        InputError: if the official code has no such network, or no place for a tensor.
+        InputError: if the official code does not have the network or a tensor.
     """
     if network not in LAYOUTS:
         raise InputError(f"{where} is of the network {network}, which the official code does not have")
     initial = [name for name in ("y_init", "z_init") if official_name(name, network)]
     exported = {name: tensor.float() for name, tensor in state.items() if name != "z_init" or name in initial}
     if unknown := [name for name in exported if official_name(name, network) is None]:
-        raise InputError(f"{where} holds {some(unknown)}, for which the official {network} has no place")
+        raise InputError(f"{where} contains {some(unknown)}, which the official {network} does not have")
     exported = {str(official_name(name, network)): tensor for name, tensor in exported.items()}
     if network == "multi_scale":
         scales = torch.split(state["z_init"].float(), len(state["y_init"]))
@@ -131,7 +131,7 @@ def to_official(state: Mapping[str, Tensor], network: NetworkName, prefix: str, 
 
 
 def architecture(network: NetworkName, state: Mapping[str, Tensor], seq_len: int, where: str) -> dict[str, Any]:
-    """Read a translated state dict's architecture, as arguments of ``TRMModule``, as far as shapes tell.
+    """Return the arguments of ``TRMModule`` that follow from the shapes of a translated state dict.
 
     Args:
         network: the network.
@@ -140,7 +140,7 @@ def architecture(network: NetworkName, state: Mapping[str, Tensor], seq_len: int
         where: the file, for messages.
 
     Raises:
-        InputError: if the widths have no explanation, or there are more cells than positions.
+        InputError: if no arguments give these widths, or there are more cells than positions.
     """
 
     def size(name: str, axis: int) -> int:
@@ -175,16 +175,16 @@ def architecture(network: NetworkName, state: Mapping[str, Tensor], seq_len: int
 
 
 def refuse_misfits(kind: NetworkName, state: Mapping[str, Tensor], network: Mapping[str, Tensor], where: str) -> None:
-    """Refuse a translated state dict that is not one of the network.
+    """Check that a translated state dict fits the network.
 
     Args:
         kind: the network.
         state: the state dict in our names.
-        network: the state dict of the network, whose shapes alone are looked at.
+        network: the state dict of the network; only its shapes are used.
         where: the file, for messages.
 
     Raises:
-        InputError: naming what is missing, is left over, or has another shape.
+        InputError: naming the tensors that are missing, superfluous or of another shape.
     """
     missing = [official_name(name, kind) or name for name in network if name not in state]
     surplus = [official_name(name, kind) or name for name in state if name not in network]
@@ -195,11 +195,11 @@ def refuse_misfits(kind: NetworkName, state: Mapping[str, Tensor], network: Mapp
     ]
     named = {"lacks": missing, "has no use for": surplus, "has": misshapen}
     if faults := " and ".join(f"{verb} {some(names)}" for verb, names in named.items() if names):
-        raise InputError(f"{where} is not of one network {kind}: by its other shapes it {faults}")
+        raise InputError(f"{where} does not fit the network {kind} that its other shapes suggest: it {faults}")
 
 
 def some(names: Iterable[str]) -> str:
-    """List the first few of many names."""
+    """Return a list of the first three names, and the number of others."""
     first, *others = names
     shown = [first, *others[:2]]
     return ", ".join(shown) + (f" and {len(others) - 2} more" if len(others) > 2 else "")
@@ -215,12 +215,12 @@ def _renamed(name: str, names: dict[str, str], layers: dict[str, str]) -> str | 
 
 
 def _explained(widths: Mapping[int, int], where: str) -> dict[str, Any]:
-    """Find the arguments that give each size of a SwiGLU its width."""
+    """Return the arguments that give each size of a SwiGLU its width."""
     for multiple_of, expansion in product(MULTIPLES, EXPANSIONS):
         if all(swiglu_width(size, expansion, multiple_of) == width for size, width in widths.items()):
             return {"expansion": expansion, "multiple_of": multiple_of}
     pairs = ", ".join(f"{width} for {size}" for size, width in widths.items())
-    raise InputError(f"{where} has SwiGLUs of width {pairs}, which no known expansion gives")
+    raise InputError(f"{where} has SwiGLUs of width {pairs}, which no expansion up to 16 gives")
 
 
 ARCHITECTURES = {
@@ -232,7 +232,7 @@ ARCHITECTURES = {
 
 
 def official_options(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the options under which the official code builds a network, from the arguments of ``TRMModule``."""
+    """Return the options of the official code that build the network of these arguments of ``TRMModule``."""
     tokens = model["puzzle_tokens"] if model["num_puzzles"] else 0
     network = model.get("network", "trm")
     layers = {"arch.H_layers": model["num_layers"]} if network in ("hrm", "direct") else {}

@@ -1,4 +1,4 @@
-"""A checkpoint to give away: what using a model needs, and no folder of this machine."""
+"""A checkpoint to share: what is needed to use a model, without local folders."""
 
 from typing import Any
 
@@ -19,28 +19,30 @@ FACTS = (
     keys.TABLE_HASH,
     keys.SEED,
 )
-"""Of a checkpoint, what a model that is given away says of its origin."""
+"""Keys that a shared checkpoint keeps: its version, class and origin."""
 
 
-def to_give_away(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
-    """Return a checkpoint of what is needed to use a model, in float32; folders become the family's defaults.
+def shareable(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
+    """Return a checkpoint with what is needed to use a model, in float32; local folders become the family's defaults.
 
     Args:
-        content: of the checkpoint of a run.
+        content: content of the checkpoint of a run.
         data: its family.
 
     Raises:
-        InputError: if the family's arguments do not go with those defaults.
+        InputError: if those defaults contradict other arguments of the family.
     """
     state = {
-        name: (tensor.float() if tensor.is_floating_point() else tensor).clone()  # torch saves all a view is of
+        name: (
+            tensor.float() if tensor.is_floating_point() else tensor
+        ).clone()  # torch would save the whole storage of a view
         for name, tensor in content[keys.STATE].items()
     }
     arguments = dict(content[keys.FAMILY]["init_args"])
     for name, others in data.folders.items():
         if name in arguments and arguments[name] not in others:
             arguments[name] = defaults_of(type(data))[name]
-    type(data)(**arguments)  # refuses what does not go together
+    type(data)(**arguments)  # raises if they contradict each other
     return {
         keys.STATE: state,
         keys.HYPER_PARAMETERS: content[keys.HYPER_PARAMETERS],

@@ -1,4 +1,4 @@
-"""What a checkpoint is: facts, training puzzles and costs, without building anything."""
+"""Facts about a checkpoint, its training puzzles and its costs, from its content alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +11,10 @@ from trm.provenance import digest
 from trm.training import checkpoint_keys as keys
 from trm.zoo import find
 
-COSTS = ("core_seconds", "device_seconds")  # of training, which the callback Speed counts
+COSTS = ("core_seconds", "device_seconds")  # costs of training, counted by the callback Speed
 PARTS = {
-    keys.STATE: "weights",
-    keys.LIVE_STATE: "live weights",
+    keys.STATE: "parameters",
+    keys.LIVE_STATE: "live parameters",
     keys.OPTIMIZERS: "optimizer",
     keys.SLOTS: "slots",
 }
@@ -32,9 +32,9 @@ def weights_digest(checkpoint: dict[str, Any]) -> str:
 
 
 def training_puzzles(checkpoint: dict[str, Any]) -> int | None:
-    """Return how many puzzles a checkpoint has been trained on, by all runs that led to it; None where one is unknown.
+    """Return the number of puzzles that all runs behind a checkpoint were trained on; None if one is unknown.
 
-    Those of a run are told apart, those of several runs are added up.
+    The puzzles of one run are counted once each; the counts of several runs are added.
     """
     if keys.IMPORTED_FROM in checkpoint:
         return None
@@ -46,10 +46,11 @@ def training_puzzles(checkpoint: dict[str, Any]) -> int | None:
 
 
 def cost(checkpoint: dict[str, Any], kind: str) -> float | None:
-    """Return the seconds that all runs which led to a checkpoint have cost; None where one of them was not counted.
+    """Return the seconds of training of all runs behind a checkpoint; None if one of them was not counted.
 
     Args:
-        checkpoint: of a run that had the callback ``Speed``, which counts them; of an exported one what it last logged.
+        checkpoint: content of a checkpoint. The callback ``Speed`` counts the seconds; an exported checkpoint has those
+            that it last logged.
         kind: one of ``COSTS``.
     """
     logged = {name.removeprefix("cost/"): value for name, value in checkpoint.get(keys.METRICS, {}).items()}
@@ -61,7 +62,7 @@ def cost(checkpoint: dict[str, Any], kind: str) -> float | None:
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """Return the facts about a checkpoint, as plain values; ``bytes`` are of tensors, each counted once.
+    """Return facts about a checkpoint in plain values; ``bytes`` are those of its tensors, each counted once.
 
     Raises:
         InputError: if it cannot be read.
@@ -88,7 +89,7 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 
 def _bytes(checkpoint: dict[str, Any]) -> dict[str, int]:
-    """Add up the tensors of each part; the puzzle embedding, which two parts share, is a part of its own."""
+    """Return the bytes of each part; the puzzle embedding, which two parts share, is a part of its own."""
     table = checkpoint[keys.STATE].get(keys.PUZZLE_EMBEDDING)
     counted = set() if table is None else {table.data_ptr()}
     sizes = {} if table is None else {"puzzle embedding": table.nbytes}

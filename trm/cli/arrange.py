@@ -1,4 +1,4 @@
-"""The help of a command that takes a configuration, arranged: what matters most first, in groups with titles."""
+"""Arranges the help of a command that takes a configuration: groups with titles, the most important first."""
 
 import argparse
 import re
@@ -16,13 +16,13 @@ TRAINER_FIRST = (
 """Options of Lightning's trainer that most runs set, the most important first."""
 
 IN_SHORT = {
-    "ckpt_path": "checkpoint to go on from (fit) or to evaluate (other commands): a file, the name of a model of the "
-    "zoo, or 'last' for that of the run's folder",
-    "weights_only": "load tensors and plain values alone; trm never loads anything else",
+    "ckpt_path": "checkpoint to resume (fit) or to evaluate (other commands): a file, the name of a model of the zoo, "
+    "or 'last' for that of the run's folder",
+    "weights_only": "load only tensors and plain values; trm never loads anything else",
     "seed_everything": "seed of random numbers, for the initial parameters too; true for a random one",
     "print_config": "print the settings that result, as a configuration, and exit",
 }
-"""Help of options that Lightning and jsonargparse explain at length."""
+"""Short help of options that Lightning and jsonargparse explain at length."""
 
 
 def network_options() -> list[str]:
@@ -37,7 +37,7 @@ Groups = Iterator[tuple[str, str | None, list[argparse.Action]]]
 
 
 def arrange(actions: Iterable[argparse.Action], own: str) -> Groups:
-    """Yield title, description and options of each group that has some.
+    """Yield title, description and options of each group that is not empty.
 
     Args:
         actions: the options of the command, without links.
@@ -62,10 +62,10 @@ def arrange(actions: Iterable[argparse.Action], own: str) -> Groups:
         ("network", None, [a for name in ("model", *network) for a in model if names[a.dest] == name]),
         ("training", None, [action for action in model if names[action.dest] not in grouped]),
         ("early exit", None, [action for action in model if names[action.dest] in EARLY_EXIT]),
-        ("recipe switches", "Of the paper's ablations and later work.", [a for a in model if names[a.dest] in RECIPE]),
+        ("recipe switches", "Ablations of the paper, and later work.", [a for a in model if names[a.dest] in RECIPE]),
         (
             "trainer",
-            "--trainer.callbacks.help CLASS lists the settings of a callback; likewise of a logger, strategy, plugin. "
+            "--trainer.callbacks.help CLASS lists the settings of a callback; the same for a logger, strategy, plugin. "
             "In full: https://lightning.ai/docs/pytorch/stable/common/trainer.html",
             first,
         ),
@@ -76,7 +76,7 @@ def arrange(actions: Iterable[argparse.Action], own: str) -> Groups:
 
 
 def in_short(name: str, text: str) -> str:
-    """Return the help of an option in short; that of Lightning's own goes on for paragraphs."""
+    """Return the short help of an option; of Lightning's options, the first sentence."""
     if name.startswith("trainer."):
         return re.split(r"(?<=[^.\s][.])\s+(?=[A-Z`\"'])", " ".join(text.split()), maxsplit=1)[0]
     return IN_SHORT.get(name, text)

@@ -1,4 +1,4 @@
-"""Reading and saving configurations: Lightning's parser with our refusals and help, and ``config.yaml`` of a run."""
+"""Reads and saves configurations: Lightning's parser with our errors and help, and ``config.yaml`` of a run."""
 
 import logging
 import warnings
@@ -13,7 +13,7 @@ from trm.cli.parser import OneSentence
 
 
 class SaveFitConfig(SaveConfigCallback):
-    """Saves the configuration of a training run, and leaves it alone when that run is evaluated later."""
+    """Saves the configuration of a training run; an evaluation does not overwrite it."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Do nothing yet: the checkpoint of another run may still be refused."""
@@ -24,7 +24,7 @@ class SaveFitConfig(SaveConfigCallback):
 
 
 class Parser(OneSentence, LightningArgumentParser):
-    """Lightning's parser, which refuses with one sentence, and arranges the help."""
+    """Lightning's parser, with errors of one sentence and an arranged help."""
 
     def format_help(self, *formatter: Any) -> str:
         """Return the help: usage, description, and the options in groups."""
@@ -44,14 +44,14 @@ class Parser(OneSentence, LightningArgumentParser):
 
 
 def quiet() -> None:
-    """Silence what Lightning says about choices made here on purpose."""
+    """Silence Lightning's warnings about choices that are made here on purpose."""
     for message in (
         ".*isinstance.treespec, LeafSpec.. is deprecated",
         ".*there is no last checkpoint available",
         "The number of training batches",  # logging counts beyond an epoch
         "Checkpoint directory .* exists and is not empty",
         "It is recommended to use .self.log.*sync_dist",  # the metrics are synced
-        "Total length of `list` across ranks is zero",  # no validation rows
+        "Total length of `list` across ranks is zero",  # no validation samples
         "Couldn't infer the batch indices",
         ".*does not have many workers",
         ".*WeightAveraging state cannot be restored",

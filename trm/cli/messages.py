@@ -1,4 +1,4 @@
-"""Refusals of jsonargparse in one sentence: its words, without what else might have stood there, and a near match."""
+"""Errors of jsonargparse in one sentence: its own words without the alternatives, and a near match."""
 
 import difflib
 import importlib
@@ -15,23 +15,23 @@ NOISE = (
     r"^Expected a path but .* either not accessible or invalid$",
     r"^Problem with given class_path 'lightning\.Callback':$",
 )
-"""Lines of jsonargparse's messages about what else might have stood there."""
+"""Lines of jsonargparse's messages about other types that a value may have."""
 WORDS = (
     (r'Parser key "([^"]*)":', r"\1:"),
     (r"Expected a dot import path string: (.*)", r"there is no class \1"),
     (r"the following arguments are required: fit\.data", "fit needs --config FILE, such as configs/quickstart.yaml"),
 )
-"""What jsonargparse says as only its authors understand, and what is said here."""
+"""Phrases of jsonargparse, and clearer ones to replace them."""
 UNKNOWN = re.compile(r"(?:Option '|does not accept option '|unrecognized arguments: -*)([\w.]+)")
 
 
 def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
-    """Return in one sentence what jsonargparse says in many lines.
+    """Return an error message of jsonargparse, which has many lines, as one sentence.
 
     Args:
-        message: its words.
+        message: the message.
         known: options of the command.
-        given: the command line, whose configurations are looked through for an option that is refused.
+        given: the command line; its configurations are searched for the option in the message.
     """
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     lines = [line for line in lines if line and not any(re.match(noise, line) for noise in NOISE)]
@@ -40,12 +40,12 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
     lines = list(dict.fromkeys(lines))
     value = lines[-1].removeprefix("Given value: ")
     if value != lines[-1] and (value.startswith(("NestedArg", "{")) or any(value in line for line in lines[:-1])):
-        lines.pop()  # it is a whole class, or has been named
+        lines.pop()  # the value is a whole class, or has been named
     text = "; ".join(lines).replace(":; ", ": ")
     if "there is no class" in text and text.startswith("data:"):
         text += f"; there are {', '.join(_families())}, and your own as module.Class"
     if text.startswith("Problems parsing config:"):
-        text = f"{' or '.join(_configs(given))} is no YAML: {text.partition(': ')[2]}"
+        text = f"{' or '.join(_configs(given))} is not valid YAML: {text.partition(': ')[2]}"
     if unknown := UNKNOWN.search(text):
         name = unknown[1]
         kind = re.search(r"Problem with given class_path '([\w.]+)'", text)
@@ -64,7 +64,7 @@ def _families() -> list[str]:
 
 
 def _arguments(class_path: str) -> list[str]:
-    """Return the arguments of a class, those of its bases included."""
+    """Return the names of the arguments of a class and its bases."""
     module, _, name = class_path.rpartition(".")
     bases = getattr(importlib.import_module(module), name).__mro__
     found = [inspect.signature(base.__init__).parameters.values() for base in bases if base is not object]
@@ -73,7 +73,7 @@ def _arguments(class_path: str) -> list[str]:
 
 
 def _place(name: str, given: list[str]) -> str:
-    """Return which of the configurations that are given a name stands in, unless it is on the command line."""
+    """Return " in FILE" for the configuration that contains a name; "" if the command line does."""
     if any(name.rpartition(".")[2] in argument for argument in given if argument.startswith("--")):
         return ""
     last = re.compile(rf"^\s*{re.escape(name.rpartition('.')[2])}\s*:", flags=re.MULTILINE)
@@ -82,7 +82,7 @@ def _place(name: str, given: list[str]) -> str:
 
 
 def _configs(given: list[str]) -> list[str]:
-    """Return the configurations of a command line."""
+    """Return the configuration files of a command line."""
     files = [after for before, after in itertools.pairwise(given) if before in ("--config", "-c")]
     files += [argument.partition("=")[2] for argument in given if argument.startswith("--config=")]
     return [file for file in files if Path(file).is_file()]

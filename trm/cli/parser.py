@@ -1,6 +1,6 @@
-"""A typed function becomes a command: its parameters are the arguments, its docstring is the help.
+"""Turns a typed function into a command: its parameters are the arguments, its docstring is the help.
 
-Nothing here imports torch or Lightning, so the help of a command is printed at once.
+This file imports neither torch nor Lightning, so the help of a command is printed at once.
 """
 
 import inspect
@@ -24,7 +24,7 @@ Parameter = inspect.Parameter
 
 
 class Help(DefaultHelpFormatter):
-    """Lays the help out: filled paragraphs, and of an option neither its variable nor its subclasses."""
+    """Formats the help: filled paragraphs, and options without environment variable and subclasses."""
 
     def _format_action_invocation(self, action: Any) -> str:
         return HelpFormatter._format_action_invocation(self, action)
@@ -34,7 +34,7 @@ class Help(DefaultHelpFormatter):
         return text.replace(action.help, in_short(action.dest, action.help)) if action.help else text
 
     def _expand_help(self, action: Any) -> str:
-        return super()._expand_help(action).replace(", default: )", ")")  # nothing by default
+        return super()._expand_help(action).replace(", default: )", ")")  # no default
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         parts = [part if part.startswith("  ") else textwrap.fill(part, width) for part in text.split("\n\n")]
@@ -42,7 +42,7 @@ class Help(DefaultHelpFormatter):
 
 
 class OneSentence(ArgumentParser):
-    """A parser that refuses with one sentence and exit status 2, and accepts no abbreviated options."""
+    """A parser that reports an error in one sentence with exit status 2, and accepts no abbreviated options."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         defaults = {
@@ -54,36 +54,36 @@ class OneSentence(ArgumentParser):
         super().__init__(*args, **{**defaults, **options})
 
     def parse_args(self, args: Any = None, *others: Any, **options: Any) -> Any:
-        """Parse the command line, and remember it to tell where a setting came from."""
+        """Parse the command line, and keep it, so that an error can name the source of a setting."""
         self._given = list(sys.argv[1:] if args is None else args)
         return super().parse_args(args, *others, **options)
 
     def print_help(self, file: Any = None) -> None:
-        """Print the help; argparse would not tell that nobody reads it."""
+        """Print the help; unlike argparse, raise an error if the output is closed."""
         print(self.format_help(), end="", file=file)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print the sentence, and end."""
+        """Print an error as one sentence, and exit."""
         if not self.exit_on_error:
             super().error(message, ex)
         parser = getattr(ex, "subcommand_parser", None) or self
         known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
-        told = sentence(message, known, getattr(self, "_given", []))
-        self.exit(2, f"{self.prog.split()[0]}: error: {told}\n")
+        text = sentence(message, known, getattr(self, "_given", []))
+        self.exit(2, f"{self.prog.split()[0]}: error: {text}\n")
 
 
 def call(function: Callable[..., int], name: str, argv: Sequence[str]) -> int:
     """Call a command's function with the arguments of a command line, and return its exit status.
 
     A parameter without a default is a positional argument, unless it is keyword-only. A positional-only parameter with
-    a default is a positional argument that may be left out; ``*options`` takes what no parameter is named after. All
-    others are options. A ``bool`` needs no value, a ``list[str]`` may be given several times, and the parameters
-    ``output`` and ``config`` are also called -o and -c.
+    a default is an optional positional argument; ``*options`` receives all options that are not parameters. All others
+    are options. A ``bool`` needs no value, a ``list[str]`` may be given several times, and the parameters ``output``
+    and ``config`` have the short names -o and -c.
 
     Args:
         function: the command.
         name: its name, such as "data check".
-        argv: the arguments behind the name.
+        argv: the arguments after the name.
     """
     signature = inspect.signature(function, eval_str=True).parameters.values()
     optional = [p for p in signature if p.kind is Parameter.POSITIONAL_ONLY and p.default is not Parameter.empty]
@@ -124,7 +124,7 @@ def _prefix(name: str) -> str:
 
 
 def spelled_out(argv: Sequence[str], parameters: Collection[Parameter]) -> list[str]:
-    """Return a command line as jsonargparse reads it: values for switches, long names for -o and -c, lists added to."""
+    """Return a command line for jsonargparse: switches with values, long names of -o and -c, lists appended to."""
     longer = {f"--{p.name}": f"--{p.name}=true" for p in parameters if p.annotation is bool}
     longer |= {f"-{p.name[0]}": f"--{p.name}" for p in parameters if p.name in ("output", "config")}
     repeated = {f"--{p.name}" for p in parameters if p.annotation == list[str]}
@@ -136,7 +136,7 @@ def spelled_out(argv: Sequence[str], parameters: Collection[Parameter]) -> list[
 
 
 def _divided(argv: Sequence[str], known: Collection[str]) -> tuple[list[str], list[str]]:
-    """Divide a command line into the options that are known, with their values and what precedes all, and the rest."""
+    """Split a command line into known options, with their values and what precedes all options, and the others."""
     mine: list[str] = []
     others: list[str] = []
     target = mine
@@ -145,5 +145,5 @@ def _divided(argv: Sequence[str], known: Collection[str]) -> tuple[list[str], li
             target = mine if argument.partition("=")[0] in known else others
         target.append(argument)
         if argument.startswith("-") and "=" in argument:
-            target = mine  # an option that has its value claims nothing further
+            target = mine  # an option that has its value takes no further argument
     return mine, others

@@ -1,15 +1,15 @@
-"""How the threads of OpenMP wait for each other; decided before torch is loaded, so nothing here imports it."""
+"""Sets how long threads of OpenMP spin at a barrier. torch reads that when it is loaded, so it is not imported here."""
 
 import os
 
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-"""Variables by which the user decides; any of them wins."""
+"""Environment variables by which the user decides; each of them overrides ours."""
 SPINS = "10000"
 """Iterations that a waiting thread spins before it sleeps, some 30 microseconds; GNU OpenMP's default is 300,000."""
 
 
 def limit_spinning() -> None:
-    """Let threads that wait for others soon sleep, unless the user has chosen how they wait.
+    """Let waiting threads sleep soon, unless the user has set how they wait.
 
     GNU OpenMP, which torch brings on Linux, reads the variable once, when torch is loaded. By default its threads spin
     at every barrier, and when another process uses a core, they keep the thread they wait for from running. Sleeping

@@ -1,1 +1,1 @@
-"""A model's answer to one puzzle, update by update: as a page, as an animation, as pictures during training."""
+"""A model's answer to one puzzle, update by update: as a page, an animation, or pictures during training."""

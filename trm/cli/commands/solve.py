@@ -1,4 +1,4 @@
-"""The command ``trm solve``: boards in, answers out."""
+"""The command ``trm solve``: solves puzzles of text, standard input or an ARC task file."""
 
 import json as json_format
 import sys
@@ -47,24 +47,24 @@ def solve(
             per line from standard input.
         json: print one JSON object per puzzle.
         depth: most supervision steps of a rollout; 0 for as many as in training.
-        breadth: rollouts of each view of the puzzle, from the second on with noise.
+        breadth: rollouts of each view of the puzzle; all but the first have noise.
         noise: standard deviation of the noise on the latent before each supervision step.
-        start_noise: that of the noise on answer and latent before the first step.
+        start_noise: standard deviation of the noise on answer and latent before the first step.
         views: symmetric forms of the puzzle to solve; 0 for 64 of an ARC task, else for 1.
-        select: which of the answers to take: the one with the highest halting probability; the most frequent one
-            (vote); likewise among the more confident half (confident); that of the state which changed least at its
-            end (residual); or the first that obeys the rules, without looking further (verifier). The attempts at
-            an ARC task are elected by vote.
+        select: selection among the answers: the highest halting probability (halting); majority vote (vote), or among
+            the more confident half (confident); the state that changed least in its last step (residual); or the first
+            answer that obeys the rules, which ends the search (verifier). The attempts at an ARC task are
+            always elected by vote.
         halt: early-exit rule: never, head (halting probability above a threshold), stable (answer unchanged by a step)
             or rules (answer is valid). auto is rules with the verifier, else head.
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
         budget: most supervision steps of a puzzle, over all rollouts; 0 for no limit.
         abstain: confidence below which the model abstains.
-        complete: where the answer breaks the rules, let an exact solver finish, led by the model; for Sudoku and Maze.
+        complete: if the answer breaks the rules, complete it with an exact solver guided by the model; for Sudoku and
+            Maze.
         seed: seed of views and noise.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
-        module: your own classes that the model is made of, of the module and its network, by commas, such as
-            my_nets.Gated.
+        module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
     from trm.checkpoints.load import load_checkpoint
     from trm.data import ARC, PuzzleData
@@ -101,7 +101,7 @@ def solve(
             print(json_format.dumps(solution.as_dict()) if json else solution.render(sys.stdout.isatty()), flush=True)
             all_good &= solution.verdict.valid and not solution.abstains
     if not (all_good or json or views > 1 or complete) and type(data).views is not PuzzleData.views:
-        print("trm: --views 8 --select verifier asks symmetric forms too, and solves more", file=sys.stderr)
+        print("trm: --views 8 --select verifier also tries symmetric forms, and solves more", file=sys.stderr)
     return 0 if all_good else 1
 
 
@@ -109,7 +109,7 @@ def _standard_input(data: "PuzzleData") -> Iterator["Tokens"]:
     """Yield the puzzles of standard input as tokens, in batches (N, L).
 
     Raises:
-        InputError: naming the line that holds none, after those before it, or if there is nothing at all.
+        InputError: naming a line without a puzzle, after the puzzles before it; or if the input is empty.
     """
     import numpy as np
 
@@ -129,4 +129,4 @@ def _standard_input(data: "PuzzleData") -> Iterator["Tokens"]:
     if boards:
         yield np.stack(boards)
     if not number:
-        raise InputError("standard input holds no puzzle; one per line is needed")
+        raise InputError("standard input contains no puzzle; pass one per line")

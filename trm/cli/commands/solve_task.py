@@ -1,4 +1,4 @@
-"""``trm solve`` on an ARC task: its test inputs are asked under many symmetries, and the answers vote."""
+"""``trm solve`` on an ARC task: solves its test inputs under many symmetries, and elects answers by vote."""
 
 import json as json_format
 import sys
@@ -19,14 +19,14 @@ from trm.data.samples import to_batch
 from trm.errors import InputError
 from trm.solver import Solver
 
-TASK_VIEWS = 64  # symmetries of a task that vote on its answers
+TASK_VIEWS = 64  # symmetries of a task under which it is solved
 
 
 def solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
-    """Ask all test inputs of a task under its symmetries, let the answers vote, and print two attempts each.
+    """Solve all test inputs of a task under its symmetries, and print the two most frequent answers of each.
 
     Args:
-        solver: with the model.
+        solver: the solver, with the model.
         path: the file of the task.
         views: symmetries; 0 for ``TASK_VIEWS``.
         json: print one JSON object.
@@ -35,7 +35,7 @@ def solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
         0 if every attempt is a grid, else 1.
 
     Raises:
-        InputError: if the task cannot be read, or the model's puzzle embedding stands for other tasks.
+        InputError: if the task cannot be read, or the model's puzzle ids stand for other tasks.
     """
     module, data = solver.module, solver.data
     assert isinstance(data, ARC)
@@ -57,7 +57,7 @@ def solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
 
 
 def _task_as_json(task: Task, question: TaskQuery, elected: list[list[Elected]]) -> str:
-    """Return the attempts in Kaggle's form, and beside them what is known of them."""
+    """Return the attempts in Kaggle's format, with votes, confidence, consistency and scores."""
     submission, unanswered = question.votes.submission()
     return json_format.dumps(
         {
@@ -84,7 +84,7 @@ def _task_for_people(task: Task, question: TaskQuery, elected: list[list[Elected
         lines.append(f"test input {number} and two attempts\n{render_grids(grids, sys.stdout.isatty())}")
         for place, answer in enumerate(best, 1):
             verdict = consistent(task, pair.input, answer.grid)
-            doubt = "" if verdict.valid else f"; the train pairs speak against it: {verdict.reason}"
+            doubt = "" if verdict.valid else f"; inconsistent with the train pairs: {verdict.reason}"
             lines.append(f"attempt {place}: {_describe(answer, pair.output)}{doubt}")
     scores = question.votes.compute()
     shown = [name for name in ("unanimous", "pass@1", "pass@2") if name in scores]
@@ -92,7 +92,7 @@ def _task_for_people(task: Task, question: TaskQuery, elected: list[list[Elected
 
 
 def _describe(answer: Elected, solution: Grid | None) -> str:
-    """Say how an answer was elected and, if the solution is known, whether it is right."""
+    """Return the votes and confidence of an answer and, if the solution is known, whether it is right."""
     form = "" if answer.grid.size else "no grid, "
     mark = "" if solution is None else ", right" if np.array_equal(answer.grid, solution) else ", wrong"
     votes = f"{answer.votes} vote{'s' if answer.votes > 1 else ''}"

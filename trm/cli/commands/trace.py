@@ -1,4 +1,4 @@
-"""The command ``trm trace``: a puzzle being thought about, as a page, an animated picture, or in the terminal."""
+"""The command ``trm trace``: how the answer to a puzzle develops, as a page, an animation, or in the terminal."""
 
 import sys
 import time
@@ -34,8 +34,8 @@ def trace(
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
-        puzzle: the puzzle as for ``trm solve``, of an ARC task the first test input; or test:N for row N of the test
-            split, counted from 0, whose answer is known.
+        puzzle: the puzzle as for ``trm solve``, of an ARC task the first test input; or test:N for sample N of the
+            test split, counted from 0, with its label.
         output: the page to write, -o for short: one HTML file that works offline, with a slider over supervision
             steps and over the updates inside them.
         gif: an animated picture to write, with a frame per supervision step.
@@ -44,8 +44,7 @@ def trace(
         delay: seconds between the steps in the terminal.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
-        module: your own classes that the model is made of, of the module and its network, by commas, such as
-            my_nets.Gated.
+        module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
     from trm.checkpoints.files import refuse_overwriting
     from trm.checkpoints.load import load_checkpoint
@@ -87,7 +86,7 @@ def find(module: "TRMModule", data: "PuzzleData", puzzle: str) -> "tuple[Tokens,
     """Return the tokens of a question, (L,), those of its answer if it is known, and its puzzle id.
 
     Raises:
-        InputError: if there is no such puzzle, or the model's puzzle embedding stands for others.
+        InputError: if there is no such puzzle, or the model's puzzle ids stand for others.
     """
     from trm.data import ARC
     from trm.data.arc.query import query_task, refuse_changed_tasks
@@ -98,7 +97,7 @@ def find(module: "TRMModule", data: "PuzzleData", puzzle: str) -> "tuple[Tokens,
     if puzzle.startswith("test:"):
         size, number = data.eval_size("test"), puzzle.removeprefix("test:")
         if not number.isdecimal() or int(number) >= size:
-            raise InputError(f"the puzzle is {puzzle}, but the test split has the rows test:0 to test:{size - 1}")
+            raise InputError(f"the puzzle is {puzzle}, but the test split has test:0 to test:{size - 1}")
         samples = data.eval_samples("test", int(number), 1)
         return samples.inputs[0], samples.labels[0] if samples.labels.any() else None, int(samples.puzzle_ids[0])
     if isinstance(data, ARC) and puzzle.endswith(".json"):
@@ -108,7 +107,7 @@ def find(module: "TRMModule", data: "PuzzleData", puzzle: str) -> "tuple[Tokens,
 
 
 def _animate(data: "PuzzleData", recording: "Recording", question: "Tokens", delay: float) -> None:
-    """Draw the answer of each supervision step, in a terminal each over the one before."""
+    """Print the answer of each supervision step; in a terminal, each replaces the one before."""
     live = sys.stdout.isatty()
     changes = ["", *(f", {int((a.answer != b.answer).sum())} cells changed" for a, b in pairwise(recording.steps))]
     height = 0

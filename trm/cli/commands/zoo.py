@@ -8,11 +8,11 @@ from trm.zoo import card, names
 def zoo(name: str = "", /, *, json: bool = False) -> int:
     """List the trained models that come with the package, or print the card of one.
 
-    A name stands wherever a checkpoint is asked for, as in: trm solve NAME BOARD
+    A name is accepted wherever a checkpoint is, as in: trm solve NAME BOARD
 
     Args:
         name: model whose card to print; without it, all are listed.
-        json: print one JSON object, of names and their lines, or of the name and its card.
+        json: print one JSON object, which maps names to lines, or the name to its card.
     """
     if name:
         found = {name: card(name)}
