@@ -16,11 +16,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 import trm
+from trm.arguments import EarlyExit, RecordsArguments, class_path, defaults_of
 from trm.batch import Batch
-from trm.choices import EarlyExit
-from trm.classes import RecordsArguments, class_path, defaults_of
 from trm.errors import InputError, check_choice, check_range
-from trm.evaluation import EvaluatedModule
 from trm.inference.halting import head
 from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network_name
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
@@ -33,6 +31,7 @@ from trm.training.compatibility import (
     report_differences,
 )
 from trm.training.compilation import compile_in_place
+from trm.training.evaluation import EvaluatedModule
 from trm.training.optim import build_optimizer, warmup_cosine
 from trm.training.precision import check_finite, check_precision
 from trm.training.slots import Slots, add_noise, explore_halting, step_weights

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from trm.arguments import EarlyExit, SelectionName
 from trm.checkpoints.load import load_checkpoint
-from trm.choices import EarlyExit, SelectionName
 from trm.data import PuzzleData, Verdict
 from trm.data.samples import Completion, Tokens, hash_bytes
 from trm.data.voting import rank

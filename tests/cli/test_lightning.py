@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningCLI
 from paths import REPO
 from processes import run
 
-from trm.classes import parameters_of
+from trm.arguments import parameters_of
 from trm.cli.arrange import EARLY_EXIT, RECIPE, network_options
 from trm.cli.lightning import TRMCLI
 from trm.cli.main import main

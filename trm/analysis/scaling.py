@@ -10,7 +10,7 @@ import numpy as np
 
 from trm.analysis.plots import doublings, legend, panels, percent, shares, subject
 from trm.analysis.report import Facts, columns, labelled
-from trm.choices import EarlyExit
+from trm.arguments import EarlyExit
 from trm.data import PuzzleData
 from trm.data.samples import Samples, Tokens
 from trm.inference.rollouts import Rollouts

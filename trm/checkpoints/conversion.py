@@ -10,9 +10,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
 import trm
+from trm.arguments import find_class
 from trm.checkpoints.files import read_pickle
 from trm.checkpoints.official import architecture, from_official, refuse_misfits, some
-from trm.classes import find_class
 from trm.data import ARC, PuzzleData
 from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
 from trm.errors import InputError

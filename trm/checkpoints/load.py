@@ -10,8 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from trm.arguments import class_path, find_class
 from trm.checkpoints.files import read_checkpoint
-from trm.classes import class_path, find_class
 from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.module import TRMModule

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from trm.arguments import defaults_of
 from trm.checkpoints.summary import is_averaged
-from trm.classes import defaults_of
 from trm.data import PuzzleData
 from trm.training import checkpoint_keys as keys
 

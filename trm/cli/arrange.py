@@ -27,7 +27,7 @@ IN_SHORT = {
 
 def network_options() -> list[str]:
     """Return the names of the options that say which network is built, in their order."""
-    from trm.classes import parameters_of
+    from trm.arguments import parameters_of
     from trm.nn import TRM  # needs torch, which the help of most commands does without
 
     return ["network", "network_args", *(name for name in parameters_of(TRM) if name not in RECIPE)]

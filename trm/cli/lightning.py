@@ -16,13 +16,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins import CheckpointIO
 
+from trm.arguments import class_path, find_class
 from trm.callbacks.checkpoints import Checkpoints
 from trm.callbacks.interrupt import Interrupt
 from trm.callbacks.notice import RunNotice
 from trm.callbacks.progress import Progress
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint
-from trm.classes import class_path, find_class
 from trm.cli.commands.bench import trainer_arguments
 from trm.cli.configuration import Parser, SaveFitConfig, quiet
 from trm.cli.parser import ENV_PREFIX, spelled_out

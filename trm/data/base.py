@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 from torchmetrics import Metric
 
+from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
-from trm.classes import RecordsArguments, class_path
 from trm.data.corruption import Corruption, replacements
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trm.choices import EarlyExit
+from trm.arguments import EarlyExit
 from trm.data import PuzzleData
 from trm.errors import InputError, check_choice
 from trm.nn import State, StepOutput

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.choices import SelectionName
+from trm.arguments import SelectionName
 from trm.inference.rollouts import Rollouts
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from trm.classes import class_path, find_class, parameters_of
+from trm.arguments import class_path, find_class, parameters_of
 from trm.errors import InputError
 from trm.nn.layers import DepthwiseConv, Linear, truncated_normal_
 from trm.nn.network import TRM

@@ -6,7 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from lightning_utilities.core.rank_zero import rank_zero_info
 
-from trm.classes import class_path, defaults_of, parameters_of
+from trm.arguments import class_path, defaults_of, parameters_of
 from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.nn import TRM, find_network

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from trm.choices import EarlyExit
+from trm.arguments import EarlyExit
 from trm.errors import check_range
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm.choices import EarlyExit, SelectionName
+from trm.arguments import EarlyExit, SelectionName
 from trm.errors import InputError
 
 if TYPE_CHECKING:

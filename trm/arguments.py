@@ -1,11 +1,21 @@
-"""Classes by dotted path, and the arguments of classes and objects."""
+"""Arguments: choices that several rooms share, classes by their dotted path, and what an object was built with.
+
+This file is importable without torch, as the help of the commands needs it.
+"""
 
 import importlib
 import inspect
 from inspect import Parameter
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from trm.errors import InputError
+
+EarlyExit = Literal["auto", "never", "head", "stable", "rules"]
+"""Names of early-exit rules: ``never`` (official evaluation), ``head`` (halting probability above a threshold),
+``stable`` (answer unchanged by a step), ``rules`` (answer is valid); ``auto`` is the default of the caller."""
+
+SelectionName = Literal["halting", "vote", "confident", "residual", "verifier"]
+"""Names of selections, which rank the answers of several rollouts; see ``trm.inference.selection``."""
 
 Base = TypeVar("Base")
 

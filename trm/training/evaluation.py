@@ -10,8 +10,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torchmetrics import Metric
 
+from trm.arguments import EarlyExit
 from trm.batch import Batch, as_batch
-from trm.choices import EarlyExit
 from trm.data import PuzzleData
 from trm.inference import Answers, HaltingRule, Prediction, halting_rule, think
 from trm.inference.halting import head, obeys
