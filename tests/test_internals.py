@@ -51,7 +51,7 @@ INTERNALS = {
     # loops and their connectors
     "_batches_that_stepped": Internal(
         "lightning.pytorch.loops.training_epoch_loop._TrainingEpochLoop",
-        "module.py",
+        "training/evaluation.py",
         "the step of a log line; K optimizer steps a batch count as K",
     ),
     "_should_check_val_fx": Internal(
@@ -59,7 +59,9 @@ INTERNALS = {
     ),
     "_data_fetcher": Internal("lightning.pytorch.loops.fit_loop._FitLoop", SAVING, "argument of the above"),
     "_logger_connector": Internal("lightning.pytorch.Trainer", TRAINER, "should_update_logs, for learning rates"),
-    "_trainer": Internal("lightning.pytorch.LightningModule", "bench/loop.py module.py", "the trainer, or None"),
+    "_trainer": Internal(
+        "lightning.pytorch.LightningModule", "bench/loop.py module.py training/evaluation.py", "the trainer, or None"
+    ),
     "_compiler_ctx": Internal("lightning.pytorch.LightningModule", TRAINER, "refuse torch.compile of the whole module"),
     # callbacks and loggers
     "_average_model": Internal(AVERAGING, "callbacks/ema.py", "update the average at optimizer steps, not batches"),
@@ -102,7 +104,7 @@ INTERNALS = {
     "_foreach_mul": Internal(*FOREACH),
     "_foreach_mul_": Internal(*FOREACH),
     "_foreach_sqrt": Internal(*FOREACH),
-    "_foreach_norm": Internal("torch", "module.py", "one kernel to look for values that are not finite"),
+    "_foreach_norm": Internal("torch", "training/precision.py", "one kernel to look for values that are not finite"),
     "_get_raw": Internal("torch.utils.flop_counter", "nn/flops.py", "the counter passes tensors, not shapes"),
     "_scaled_dot_product_flash_attention_for_cpu": Internal(*ATTENTION),
     "_scaled_dot_product_flash_attention_for_cpu_backward": Internal(*ATTENTION),

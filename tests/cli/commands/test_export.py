@@ -54,7 +54,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_model_trained_here_comes_back_as_it_was(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", trained, "--format", "official", "-o", "own.pt"]) == 0
     printed = capsys.readouterr().out
-    assert "all of which begin with _orig_mod.model.inner.\n" in printed
+    assert "with the prefix _orig_mod.model.inner.\n" in printed
     assert "arch.L_cycles=4" in printed
     assert "in float32: H_init, L_init" in printed
     assert "rounds SwiGLU widths up to 256, this network to 8" in printed
@@ -144,10 +144,10 @@ def test_what_cannot_be_exported_is_refused(trained: str, capsys: pytest.Capture
     Path("there.pt").write_text("precious")
     before = set(Path.cwd().iterdir())
     for arguments, message in (
-        (["variant.ckpt", "-o", "out.pt"], "holds answer_blocks.0.mlp.down.weight, for which the official trm"),
+        (["variant.ckpt", "-o", "out.pt"], "contains answer_blocks.0.mlp.down.weight, which the official trm"),
         (["official.pt", "-o", "out.pt"], "official.pt is not a checkpoint written by trm"),
         (["missing.ckpt", "-o", "out.pt"], "there is no checkpoint at missing.ckpt"),
-        ([trained, "-o", "out.pt", "--format=trm", "--uncompiled"], "uncompiled is true, but goes with"),
+        ([trained, "-o", "out.pt", "--format=trm", "--uncompiled"], "uncompiled is true, but is accepted only with"),
         ([trained, "-o", "there.pt"], "there.pt exists already; --force overwrites it"),
     ):
         assert main(["export", "--format=official", *arguments]) == 2

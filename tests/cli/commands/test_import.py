@@ -154,7 +154,7 @@ def test_official_models_have_their_size_and_come_back_exactly(
     more = official_tasks(here) if family == "arc" else []
     assert main(["import", "step_1", "--family", family, "-o", "out.ckpt", *more]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"out.ckpt: {weights:,} parameters and {rows} rows")
+    assert printed.startswith(f"out.ckpt: {weights:,} parameters and {rows} puzzle ids")
     assert f"latent_steps {2 if hrm else 6 if family == 'sudoku' else 4}" in printed
     assert ("num_heads 8, positions rotary" in printed) == (mixer == "attention")
     assert f"puzzle_tokens {1 if hrm else 16}" in printed
@@ -275,7 +275,7 @@ def test_rows_that_stand_for_other_puzzles_are_refused_in_a_test(
         checkpoint["family"]["init_args"] = {**arguments, name: value}  # as many rows, for other puzzles
         torch.save(checkpoint, "out.ckpt")
         assert main(test) == 2
-        assert f"the rows of data.{name} {value!r}, but data.{name} is" in capsys.readouterr().err
+        assert f"those of data.{name} {value!r}, but data.{name} is" in capsys.readouterr().err
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_what_is_no_plain_state_dict_is_refused(here: Path, refused: Callable[..
         "text.pt": "text.pt is not a checkpoint",
         "empty.pt": "empty.pt is truncated or corrupt",
         "nested.pt": "is not a plain state dict: model, optimizer, step in it are not tensors",
-        "list.pt": "list.pt holds a list, not a state dict",
+        "list.pt": "list.pt contains a list, not a state dict",
         "code.pt": "contains Python objects; only tensors",
         "ours.ckpt": "is a checkpoint of trm already",
     }.items():
@@ -311,12 +311,15 @@ def test_what_is_no_plain_state_dict_is_refused(here: Path, refused: Callable[..
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--family=sudko"], "--family is none of sudoku, maze, arc but sudko"),
+        (["--family=sudko"], "--family is not one of sudoku, maze, arc but sudko"),
         (["--family=pathlib.Path"], "pathlib.Path, which is not a PuzzleData"),
         (["--family=maze"], "has 11 tokens, but Maze with these arguments has 6"),
         (["--family=sudoku", "--data.size=4"], "has 11 tokens, but Sudoku with these arguments has 6"),
-        (["--family=sudoku", "--data.sise=4"], "--data is not of Sudoku: Group 'data' does not accept option 'sise'"),
-        (["--family=sudoku", "--data.size=x"], '--data is not of Sudoku: Parser key "data.size"'),
+        (
+            ["--family=sudoku", "--data.sise=4"],
+            "--data does not fit Sudoku: Group 'data' does not accept option 'sise'",
+        ),
+        (["--family=sudoku", "--data.size=x"], '--data does not fit Sudoku: Parser key "data.size"'),
         (
             ["--family=sudoku", "--puzzle_tokens=4"],
             "--puzzle_tokens is 4, but step_1 has the shapes of puzzle_tokens 16",
