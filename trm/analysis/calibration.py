@@ -1,6 +1,6 @@
 """Calibration and selective prediction: the calibration error of the halting probability, and the gain of abstaining.
 
-Letters in shape comments: N puzzles.
+Shapes: N puzzles.
 """
 
 from typing import TYPE_CHECKING, NamedTuple

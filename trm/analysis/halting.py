@@ -1,6 +1,6 @@
 """Early exit: the supervision steps that each halting rule saves, and the accuracy that it loses.
 
-Letters in shape comments: B puzzles of a batch, N puzzles, R rules, T supervision steps.
+Shapes: B puzzles of a batch, N puzzles, R rules, T supervision steps.
 """
 
 from collections.abc import Collection

@@ -1,6 +1,6 @@
 """Robustness to corrupted inputs: accuracy, validity and confidence on questions unlike those of training.
 
-Letters in shape comments: N puzzles, B of them in a batch, L grid cells, V vocabulary.
+Shapes: N puzzles, B of them in a batch, L grid cells, V vocabulary.
 """
 
 import math

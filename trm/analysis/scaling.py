@@ -1,6 +1,6 @@
 """Test-time scaling: accuracy against computation for deeper and broader inference, with noise or symmetry views.
 
-Letters in shape comments: N puzzles, K rollouts of each.
+Shapes: N puzzles, K rollouts of each.
 """
 
 from collections.abc import Callable, Iterable, Iterator

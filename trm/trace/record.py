@@ -1,6 +1,6 @@
 """Records every update of the answer and the latent of one puzzle.
 
-Letters in shape comments: F frames, L grid cells, P puzzle tokens, S = P + L, D hidden size, n latent steps, T cycles.
+Shapes: F frames, L grid cells, P puzzle tokens, S = P + L, D hidden size, n latent steps, T cycles.
 """
 
 from typing import NamedTuple

@@ -64,7 +64,7 @@ def trace(
     name = type(data).__name__
     if output:
         about = f"{Path(checkpoint).name}, {Path(puzzle).name if puzzle.endswith('.json') else puzzle}"
-        html = page(data, recording, question, label, f"{name}: a model thinks", about)
+        html = page(data, recording, question, label, f"{name}: how a model solves it", about)
         with atomic_write(Path(output), "w") as file:
             file.write(html)
     if gif:
