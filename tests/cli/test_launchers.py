@@ -27,6 +27,7 @@ TINY = [
     "--data.val_size=7",
     "--data.test_size=4",
     "--data.clues=[8,8]",
+    "--data.root=data",
     "--data.slots=4",
     "--data.steps_per_batch=3",
     "--model.hidden_size=16",

@@ -92,7 +92,7 @@ def test_what_cannot_be_recorded_is_refused_before_the_evaluation(
     told = refused(capsys, [*TEST, "--ledger=configs/quickstart.yaml"])
     assert "configs/quickstart.yaml is not a ledger" in told
     assert "cannot write the ledger" in refused(capsys, [*TEST, f"--ledger={CHECKPOINT}/ledger.csv"])
-    assert "--claim is 'mine', but without --ledger" in refused(capsys, [*TEST, "--claim=mine"])
+    assert "--claim is 'mine', but it names results in a ledger" in refused(capsys, [*TEST, "--claim=mine"])
 
 
 def test_only_test_writes_a_ledger(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,5 +55,5 @@ def test_fit_validates_by_votes_and_test_writes_a_submission(small: Callable[...
 
 def test_other_families_have_no_submission(small: Callable[..., ARC]) -> None:
     data = Sudoku(size=4, train_size=1, val_size=1, test_size=1)
-    with pytest.raises(InputError, match="SubmissionWriter is for the ARC family"):
+    with pytest.raises(InputError, match="SubmissionWriter needs the ARC family"):
         SubmissionWriter().on_test_start(type("Trainer", (), {"datamodule": data}), None)
