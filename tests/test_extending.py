@@ -201,7 +201,7 @@ def test_a_run_on_plain_loaders_saves_a_checkpoint_that_needs_its_data(tmp_path:
     trainer.validate(module, plain_loader(), verbose=False)
     path = tmp_path / "own.ckpt"
     trainer.save_checkpoint(path)
-    with pytest.raises(InputError, match=r"own.ckpt does not say what family .* data=\.\.\."):
+    with pytest.raises(InputError, match=r"own.ckpt does not name the family .* data=\.\.\."):
         load_checkpoint(path)
     data = Sudoku(size=4)
     loaded, same = load_checkpoint(path, data=data)

@@ -69,11 +69,12 @@ def test_another_number_of_ranks_goes_on_as_if_nothing_had_changed(tmp_path: Pat
         torch.testing.assert_close(resumed["state_dict"][name], expected, rtol=0, atol=1e-12, msg=name)
 
 
-def test_other_slots_start_afresh_and_say_so(tmp_path: Path) -> None:
+def test_other_slots_start_afresh_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fit(tmp_path, 1, 8, 6)
     log, logger = logging.FileHandler(tmp_path / "log"), logging.getLogger("lightning.pytorch.utilities.rank_zero")
     logger.addHandler(log)  # the forks write there too
-    fit(tmp_path, 2, 4, 9, ckpt_path="last")
+    with caplog.at_level(logging.INFO, logger.name):  # whatever another test has set
+        fit(tmp_path, 2, 4, 9, ckpt_path="last")
     logger.removeHandler(log)
     log.close()
     message = "contains 8 slots, this run has 4: all slots take fresh puzzles"
