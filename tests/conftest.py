@@ -35,10 +35,12 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def capabilities() -> Iterator[None]:
-    """With ``TRM_TEST_NO_BFLOAT16``, torch reports a CPU with no instructions beyond the basic ones."""
+    """With ``TRM_TEST_NO_BFLOAT16``, torch reports a CPU without the instructions for bfloat16."""
     with pytest.MonkeyPatch.context() as patch:
         if os.environ.get("TRM_TEST_NO_BFLOAT16"):
-            patch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+            real = torch.cpu.get_capabilities()
+            without = {name: has and "bf16" not in name for name, has in real.items()}
+            patch.setattr(torch.cpu, "get_capabilities", lambda: without)
         yield
 
 
