@@ -97,3 +97,10 @@ def test_durations_are_for_people(seconds: float, words: str) -> None:
 )
 def test_numbers_have_the_prefix_of_their_unit(number: float, words: str) -> None:
     assert scaled(number) == words
+
+
+def test_epochs_give_the_length_of_a_run_as_steps_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(notice, "rank_zero_info", lines.append)
+    quiet_trainer(max_epochs=2, callbacks=[RunNotice()]).fit(small_module(), Guess(size=24, slots=4))
+    assert lines[0].endswith("4 slots, 12 steps")  # two epochs of two batches of three steps

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 
+from trm.callbacks.requirements import need_module
 from trm.data import PuzzleData
 from trm.module import TRMModule
 from trm.nn.flops import StepFlops, count_flops
@@ -32,6 +33,8 @@ class Estimate(NamedTuple):
     saved_bytes: int
     """Activations kept for the backward pass, without parameters, gradients and optimizer state."""
     of_one_slot: StepFlops
+    dtype: torch.dtype
+    """Of the activations, under the precision of the trainer."""
 
 
 class RunNotice(Callback):
@@ -45,20 +48,20 @@ class RunNotice(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the costs before anything is evaluated or trained."""
-        assert isinstance(pl_module, TRMModule)
+        module = need_module(self, pl_module)
         data = getattr(trainer, "datamodule", None)
         if not isinstance(data, PuzzleData):  # with plain loaders the first batch determines the number of slots
             return
-        parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+        parameters = sum(parameter.numel() for parameter in module.parameters())
         devices = trainer.world_size
-        steps = max(trainer.max_steps, 0)  # -1 for none, and then epochs end the run
+        steps = module.total_steps()
         rank_zero_info(
-            f"{pl_module.hparams['network']}: {parameters:,} parameters, {data.slots:,} slots"
+            f"{module.hparams['network']}: {parameters:,} parameters, {data.slots:,} slots"
             + (f" on {devices} devices" if devices > 1 else "")
             + (f", {steps:,} steps" if steps else "")
         )
         precision = trainer.strategy.precision_plugin.train_step_context()
-        estimate = estimate_step(pl_module, data.slots // devices, precision)
+        estimate = estimate_step(module, data.slots // devices, precision)
         rank_zero_info(
             f"A step takes about {scaled(estimate.flops * devices)}FLOP, and {scaled(estimate.saved_bytes)}B of memory "
             + ("on each device " if devices > 1 else "")
@@ -67,9 +70,9 @@ class RunNotice(Callback):
         if trainer.strategy.root_device.type == "cpu":
             self._log_time(trainer, data, estimate, steps)
 
-    def _log_time(self, trainer: Trainer, data: PuzzleData, estimate: Estimate, steps: int) -> None:
+    def _log_time(self, trainer: Trainer, data: PuzzleData, estimate: Estimate, steps: int | None) -> None:
         slots = data.slots // trainer.world_size
-        per_step = estimate.flops / product_speed(estimate.of_one_slot, slots, _product_dtype(trainer))
+        per_step = estimate.flops / product_speed(estimate.of_one_slot, slots, estimate.dtype)
         whole = f", and {steps:,} steps {duration(per_step * steps)}" if steps else ""
         hint = ""
         if per_step > LONG:
@@ -99,9 +102,9 @@ def estimate_step(module: TRMModule, slots: int, precision: AbstractContextManag
         return tensor
 
     with precision, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        flops = count_flops(module.core, 1)
-    total = flops.total + module.hparams["continue_loss"] * flops.forward
-    return Estimate(total * slots, sum(saved.values()) * slots, flops)
+        flops, dtype = count_flops(module.core, 1), module.core.dtype
+    total = flops.training(module.hparams["continue_loss"])
+    return Estimate(total * slots, sum(saved.values()) * slots, flops, dtype)
 
 
 def product_speed(flops: StepFlops, slots: int, dtype: torch.dtype, seconds: float = 0.2) -> float:
@@ -140,10 +143,3 @@ def scaled(number: float) -> str:
 
 def _two_digits(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
-
-
-def _product_dtype(trainer: Trainer) -> torch.dtype:
-    precision = str(trainer.precision)
-    if precision.startswith("bf16"):
-        return torch.bfloat16
-    return torch.float64 if precision == "64-true" else torch.float32

@@ -28,14 +28,13 @@ class Speed(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start to count the operations of every step."""
         module = need_module(self, pl_module)
-        core, looks_ahead = module.core, module.hparams["continue_loss"]
+        core, continue_loss = module.core, module.hparams["continue_loss"]
         counted: dict[tuple[int, int], int] = {}
 
         def count(*_: Any) -> None:
             depth = core.cycles, core.latent_steps  # a curriculum may change them
             if depth not in counted:
-                flops = count_flops(core, 1)
-                counted[depth] = flops.total + looks_ahead * flops.forward
+                counted[depth] = count_flops(core, 1).training(continue_loss)
             self._operations += counted[depth]
 
         self._handle = trainer.optimizers[0].register_step_pre_hook(count)

@@ -41,6 +41,10 @@ class StepFlops(NamedTuple):
         """All operations of the step."""
         return self.forward + self.backward
 
+    def training(self, continue_loss: bool) -> int:
+        """Return the operations of a training step; a continue loss adds the forward pass of one more step."""
+        return self.total + continue_loss * self.forward
+
 
 def count_flops(core: TRM, slots: int) -> StepFlops:
     """Return the operations of a supervision step, which is run on the device of the network under the active autocast.
