@@ -110,6 +110,7 @@ def test_an_own_module_with_an_own_network_is_trained_tested_and_solves(
     assert "my_nets.Gated, which is not part of trm" in capsys.readouterr().err
     assert main([*solve, "--module=my_models.Sharp,my_nets.Gated"]) in (0, 1)
     assert main(["trace", LAST, BOARD, "--terminal", "--module=my_models.Sharp,my_nets.Gated"]) == 0
+    assert main(["analyze", "halting", LAST, "--puzzles=4", "--module=my_models.Sharp,my_nets.Gated"]) == 0
     capsys.readouterr()
     assert main([*solve, "--module=my_nets.Other,my_nets.Gated"]) == 2
     assert "names my_nets.Other, but" in capsys.readouterr().err

@@ -19,10 +19,10 @@ Facts = dict[str, Any]
 """Result of an analysis in plain values, as it is written to JSON. Tables and pictures are made from it alone."""
 
 
-def load(checkpoint: str, family: str) -> tuple[TRMModule, PuzzleData]:
+def load(checkpoint: str, family: str = "", module: str = "") -> tuple[TRMModule, PuzzleData]:
     """Load a checkpoint as ``load_checkpoint`` does, onto a GPU if there is one."""
-    module, data = load_checkpoint(checkpoint, family)
-    return module.to("cuda" if torch.cuda.is_available() else "cpu"), data
+    model, data = load_checkpoint(checkpoint, family, module)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), data
 
 
 def labelled(data: PuzzleData, puzzles: int, batch_size: int) -> Iterator[Samples]:

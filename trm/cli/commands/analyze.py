@@ -1,9 +1,8 @@
 """The commands ``trm analyze halting | scaling | calibration | robustness``: a model measured on test puzzles."""
 
+import importlib
 import json as json_format
 import sys
-from collections.abc import Callable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from trm.arguments import EarlyExit
@@ -11,10 +10,6 @@ from trm.errors import check_range
 
 if TYPE_CHECKING:
     from trm.analysis.scaling import Point
-    from trm.data import PuzzleData
-    from trm.module import TRMModule
-
-Measure = Callable[["TRMModule", "PuzzleData"], dict[str, Any]]
 
 
 def halting(
@@ -26,6 +21,7 @@ def halting(
     batch_size: int = 256,
     force: bool = False,
     family: str = "",
+    module: str = "",
 ) -> int:
     """Measure early exit: the supervision steps that each rule and threshold saves, and the accuracy it loses.
 
@@ -39,15 +35,10 @@ def halting(
         batch_size: puzzles in a forward pass.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
-    check_range("analyze", 0, puzzles=puzzles)
-    check_range("analyze", 1, batch_size=batch_size)
-    from trm.analysis import halting as analysis
-
-    def measure(module: "TRMModule", data: "PuzzleData") -> dict[str, Any]:
-        return analysis.measure(module, data, puzzles, batch_size)
-
-    return _run(analysis, measure, checkpoint, output, json, force, family)
+    options = {"puzzles": puzzles, "batch_size": batch_size}
+    return _run("halting", checkpoint, output, json, force, family, module, **options)
 
 
 def scaling(
@@ -65,6 +56,7 @@ def scaling(
     seed: int = 0,
     force: bool = False,
     family: str = "",
+    module: str = "",
 ) -> int:
     """Measure test-time scaling: accuracy by supervision steps, noisy rollouts, symmetry views and selection.
 
@@ -85,26 +77,23 @@ def scaling(
         seed: seed of views and noise.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
-    check_range("analyze", 0, puzzles=puzzles, views=views)
-    check_range("analyze", 1, batch_size=batch_size)
-    check_range("analyze", 0, 2**32 - 1, seed=seed)
+    check_range("analyze", 0, views=views)
     for name, values in (("depths", depths), ("breadths", breadths)):
         for value in values or []:
             check_range("analyze", 1, **{name: value})
     for noise in noises or []:
         check_range("analyze", 0, noises=noise)
-    from trm.analysis import scaling as analysis
 
     def watch(points: "list[Point]") -> None:
         shares = "  ".join(f"{point.select} {point.solved:.1%}" for point in points)
         depth, breadth, noise = points[0][:3]
         print(f"depth {depth}, breadth {breadth}, noise {noise:g}: {shares}", file=sys.stderr, flush=True)
 
-    def measure(module: "TRMModule", data: "PuzzleData") -> dict[str, Any]:
-        return analysis.measure(module, data, puzzles, batch_size, depths, breadths, noises, views, halt, seed, watch)
-
-    return _run(analysis, measure, checkpoint, output, json, force, family)
+    own = {"depths": depths, "breadths": breadths, "noises": noises, "views": views, "halt": halt, "watch": watch}
+    options = {"puzzles": puzzles, "batch_size": batch_size, "seed": seed, **own}
+    return _run("scaling", checkpoint, output, json, force, family, module, **options)
 
 
 def calibration(
@@ -116,6 +105,7 @@ def calibration(
     batch_size: int = 256,
     force: bool = False,
     family: str = "",
+    module: str = "",
 ) -> int:
     """Measure calibration and selective prediction: whether the halting probability separates right from wrong answers.
 
@@ -129,15 +119,10 @@ def calibration(
         batch_size: puzzles in a forward pass.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
-    check_range("analyze", 0, puzzles=puzzles)
-    check_range("analyze", 1, batch_size=batch_size)
-    from trm.analysis import calibration as analysis
-
-    def measure(module: "TRMModule", data: "PuzzleData") -> dict[str, Any]:
-        return analysis.measure(module, data, puzzles, batch_size)
-
-    return _run(analysis, measure, checkpoint, output, json, force, family)
+    options = {"puzzles": puzzles, "batch_size": batch_size}
+    return _run("calibration", checkpoint, output, json, force, family, module, **options)
 
 
 def robustness(
@@ -150,6 +135,7 @@ def robustness(
     seed: int = 0,
     force: bool = False,
     family: str = "",
+    module: str = "",
 ) -> int:
     """Measure robustness to corrupted inputs: accuracy, validity, and whether the confidence drops.
 
@@ -166,28 +152,31 @@ def robustness(
         seed: seed of the corruptions.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
-    check_range("analyze", 0, puzzles=puzzles)
-    check_range("analyze", 0, 2**32 - 1, seed=seed)
-    check_range("analyze", 1, batch_size=batch_size)
-    from trm.analysis import robustness as analysis
-
-    def measure(module: "TRMModule", data: "PuzzleData") -> dict[str, Any]:
-        return analysis.measure(module, data, puzzles, batch_size, seed)
-
-    return _run(analysis, measure, checkpoint, output, json, force, family)
+    options = {"puzzles": puzzles, "batch_size": batch_size, "seed": seed}
+    return _run("robustness", checkpoint, output, json, force, family, module, **options)
 
 
 def _run(
-    analysis: ModuleType, measure: Measure, checkpoint: str, output: str, json: bool, force: bool, family: str
+    name: str, checkpoint: str, output: str, json: bool, force: bool, family: str, module: str, **options: Any
 ) -> int:
-    """Measure a checkpoint, print the numbers, and then write them and their picture, if a file is named."""
+    """Measure a checkpoint, print the numbers, and then write them and their picture, if a file is named.
+
+    ``name`` is a file of ``trm/analysis`` with ``measure``, which takes ``options``, ``tabulate`` and ``draw``. All
+    other parameters are those of the commands.
+    """
+    check_range("analyze", 0, puzzles=options["puzzles"])
+    check_range("analyze", 1, batch_size=options["batch_size"])
+    check_range("analyze", 0, 2**32 - 1, seed=options.get("seed", 0))
     from trm.analysis.plots import svg
     from trm.analysis.report import load, publish, reserve
 
+    analysis = importlib.import_module(f"trm.analysis.{name}")
     path = reserve(output, force) if output else None
-    module, data = load(checkpoint, family)
-    facts = {"checkpoint": checkpoint, "family": data.family["class_path"], **measure(module, data)}
+    model, data = load(checkpoint, family, module)
+    measured = analysis.measure(model, data, **options)
+    facts = {"checkpoint": checkpoint, "family": data.family["class_path"], **measured}
     # printed first: a full disk loses no number
     print(json_format.dumps(facts, indent=1) if json else analysis.tabulate(facts), flush=True)
     if path:
