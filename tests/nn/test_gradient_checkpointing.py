@@ -20,6 +20,7 @@ def kept_and_gradients(network: str, gradient_checkpointing: bool) -> tuple[int,
         cycles=1 if network == "direct" else 2,
         latent_steps=1 if network == "direct" else 4,
         gradient_checkpointing=gradient_checkpointing,
+        num_symbols=9,
     )
     inputs = torch.randint(1, 11, (4, 16))
     kept: dict[int, int] = {}

@@ -66,6 +66,7 @@ def recorded(module: TRMModule, data: PuzzleData) -> Recording:
         ("hrm", {"continue_loss": True}),
         ("single_z", {}),
         ("multi_scale", {}),
+        ("symmetric", {"num_symbols": 4}),
         ("direct", {"cycles": 1, "latent_steps": 1}),
     ],
 )
@@ -215,7 +216,8 @@ def page_of(data: PuzzleData, folder: Path) -> tuple[str, int]:
 def test_the_page_opens_on_the_first_step_plays_once_and_stops(data: Sudoku, browser: Any, tmp_path: Path) -> None:
     address, frames = page_of(data, tmp_path)
     tab = browser.new_page()
-    tab.clock.install()  # time goes on only when the test says so
+    tab.clock.install(time=0)
+    tab.clock.pause_at(1000)  # time goes on only when the test says so
     tab.goto(address)
     assert (tab.locator("#frame").input_value(), tab.locator("#play").text_content()) == ("0", "Pause")
     tab.clock.run_for(60_000)

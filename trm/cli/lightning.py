@@ -101,7 +101,7 @@ class TRMCLI(LightningCLI):
         if self.subclass_mode_model and isinstance(self._model_class, type):
             parser.set_defaults({"model": {"class_path": class_path(self._model_class)}})
             arguments = "model.init_args"
-        for name in ("vocab_size", "seq_len", "num_puzzles"):
+        for name in ("vocab_size", "seq_len", "num_puzzles", "num_symbols", "grid"):
             parser.link_arguments(f"data.{name}", f"{arguments}.{name}", apply_on="instantiate")
         parser.add_argument(
             "--threads", type=int, default=0, help="Threads on a CPU; 0 to choose by the size of the network."

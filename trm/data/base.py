@@ -55,6 +55,12 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     vocab_size: int
     seq_len: int
     num_puzzles: int
+    num_symbols: int = 0
+    """Number of interchangeable symbols, the last tokens of the vocabulary: a puzzle with its symbols renamed has the
+    renamed answer. The network symmetric needs them."""
+    grid: tuple[int, ...] = ()
+    """Rows and columns of the grid and, if it consists of boxes, rows and columns of a box; empty for a square without
+    boxes. The position encoding grid needs it."""
     padded: ClassVar[bool] = False
     """Whether questions may contain token 0, padding, because they are smaller than the grid."""
     numbered_by: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ Shapes: B batch, S sequence (puzzle tokens, then grid cells), D hidden size, H h
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 NORM_EPS = 1e-5
 ROTARY_BASE = 10_000.0
+GRID_BASE = 100.0
+"""Base of the frequencies on the axes of a grid, which are shorter than a sequence; that of DINOv3 (2508.10104)."""
 
 
 def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
@@ -171,19 +174,32 @@ class TokenSwiGLU(SwiGLU):
 
     @staticmethod
     def _times(weight: Tensor, x: Tensor) -> Tensor:
-        return torch.bmm(weight.expand(x.shape[0], -1, -1), x)
+        # Autocast would convert the expanded weights, once per puzzle.
+        return torch.bmm(weight.to(x.dtype).expand(x.shape[0], -1, -1), x)
 
 
 class Rotary(nn.Module):
-    """Rotary position embedding in the half-split form (GPT-NeoX), as a cached table of cosines and sines."""
+    """Rotary position embedding in the half-split form (GPT-NeoX), as a cached table of cosines and sines.
+
+    With several coordinates per token, each pair of channels turns with one of them, in rotation, so that attention
+    sees the offsets along every axis.
+
+    Args:
+        coordinates: the place of each token, (S,), or its A coordinates, (S, A).
+        head_size: channels of a head, even and at least 2 A.
+        base: base of the frequencies, which fall from 1 towards 1 / base.
+    """
 
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, length: int, head_size: int) -> None:
+    def __init__(self, coordinates: Tensor, head_size: int, base: float = ROTARY_BASE) -> None:
         super().__init__()
-        frequency = ROTARY_BASE ** (-torch.arange(0, head_size, 2) / head_size)
-        angle = torch.outer(torch.arange(length), frequency).repeat(1, 2)  # (S, D / H)
+        places = coordinates.view(len(coordinates), -1)  # (S, A)
+        axes = places.shape[1]
+        pair = torch.arange(head_size // 2)
+        exponent = 2 * (pair // axes) / head_size * axes
+        angle = (places[:, pair % axes] * base**-exponent).repeat(1, 2)  # (S, D / H)
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
 
@@ -192,6 +208,23 @@ class Rotary(nn.Module):
         first, second = widen(x).chunk(2, dim=-1)
         rotated = torch.cat((-second, first), dim=-1)
         return (x * self.cos + rotated * self.sin).to(x.dtype)
+
+
+def grid_coordinates(grid: Sequence[int], before: int) -> Tensor:
+    """Return the coordinates of the tokens of a grid, (S, A) integers: row, column and, if it has boxes, box.
+
+    Args:
+        grid: rows and columns and, for a grid of boxes, the rows and columns of a box.
+        before: number of tokens before the grid; they continue the diagonal to the upper left.
+    """
+    rows, columns, *box = grid
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    axes = [row, column]
+    if box:
+        axes.append(row // box[0] * -(-columns // box[1]) + column // box[1])
+    cells = torch.stack(axes, -1).flatten(0, 1)  # (L, A)
+    prefix = torch.arange(-before, 0)[:, None].expand(-1, len(axes))
+    return torch.cat((prefix, cells))
 
 
 class Attention(nn.Module):

@@ -7,7 +7,7 @@ Shapes: B batch, L grid cells, P puzzle tokens, S = P + L, D hidden size, E size
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from trm.errors import InputError, check_range
-from trm.nn.layers import Block, Linear, Rotary, truncated_normal_, widen
+from trm.nn.layers import GRID_BASE, Block, Linear, Rotary, grid_coordinates, truncated_normal_, widen
 from trm.nn.puzzle_embedding import PuzzleEmbedding
 
 HALT_BIAS = -5.0
@@ -67,7 +67,8 @@ class TRM(nn.Module):
         expansion: expansion factor of the SwiGLUs, whose width is 2/3 of this times the width of their input.
         multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 (official) suits GPUs, 8 a tiny CPU model.
         mixer: operation that mixes the cells: attention, or mlp (a SwiGLU across the cells, for small grids).
-        positions: position encoding: rotary (attention only), learned (a vector added to each token) or none.
+        positions: position encoding: rotary (attention only, along the sequence), grid (attention only, rotary along the
+            rows, columns and boxes of the grid), learned (a vector added to each token) or none.
         conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none, 2 in URM (arXiv 2512.14693).
         puzzle_tokens: number of tokens P before the grid that contain the puzzle embedding; 0 for no puzzle embedding.
         puzzle_size: size E of a puzzle embedding vector; 0 for hidden_size.
@@ -81,15 +82,21 @@ class TRM(nn.Module):
         halt_bias: initial bias of the halting head; with a higher value slots halt earlier at the start of training.
         gradient_checkpointing: save only the input of each block for the backward pass and recompute the rest: less
             memory for about a third more time.
+        num_symbols: number of interchangeable symbols: the last tokens of the vocabulary; only the network symmetric
+            uses it.
+        grid: rows and columns of the grid and, if it consists of boxes, rows and columns of a box; empty for a square
+            without boxes. Only the position encoding grid uses it.
 
     Raises:
         InputError: if a value is out of its range or the sizes do not match.
     """
 
     free: ClassVar[frozenset[str]] = frozenset(
-        {"cycles", "latent_steps", "gradient_steps", "halt_bias", "gradient_checkpointing"}
+        {"num_symbols", "grid", "cycles", "latent_steps", "gradient_steps", "halt_bias", "gradient_checkpointing"}
     )
     """Arguments that may differ from a checkpoint's: trained parameters keep their meaning."""
+    block: ClassVar[Callable[..., nn.Module]] = Block
+    """Class of the blocks; it takes the arguments of ``Block``."""
     y_init: Tensor
     z_init: Tensor
 
@@ -104,7 +111,7 @@ class TRM(nn.Module):
         expansion: float = 4.0,
         multiple_of: int = 256,
         mixer: Literal["attention", "mlp"] = "attention",
-        positions: Literal["rotary", "learned", "none"] = "rotary",
+        positions: Literal["rotary", "grid", "learned", "none"] = "rotary",
         conv: int = 0,
         puzzle_tokens: int = 16,
         puzzle_size: int = 0,
@@ -114,6 +121,8 @@ class TRM(nn.Module):
         continue_loss: bool = False,
         halt_bias: float = HALT_BIAS,
         gradient_checkpointing: bool = False,
+        num_symbols: int = 0,
+        grid: Sequence[int] = (),
     ) -> None:
         super().__init__()
         check_range("model", 1, vocab_size=vocab_size, seq_len=seq_len, hidden_size=hidden_size, num_layers=num_layers)
@@ -156,14 +165,32 @@ class TRM(nn.Module):
         if positions == "learned":
             self.positions = nn.Embedding(length, hidden_size)
             truncated_normal_(self.positions.weight, std)
-        attends = mixer == "attention" and positions == "rotary"
-        rotary = Rotary(length, head_size) if attends else None
+        rotary = self._rotary(positions, grid, seq_len, head_size) if mixer == "attention" else None
         self.blocks = nn.ModuleList(
-            Block(hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv)
+            self.block(hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv)
             for _ in range(num_layers)
         )
         self.register_buffer("y_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
         self.register_buffer("z_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
+
+    def _rotary(self, positions: str, grid: Sequence[int], seq_len: int, head_size: int) -> Rotary | None:
+        if positions == "rotary":
+            return Rotary(torch.arange(self.length), head_size)
+        if positions != "grid":
+            return None
+        grid = tuple(grid) or (math.isqrt(seq_len),) * 2
+        if len(grid) not in (2, 4) or grid[0] * grid[1] != seq_len or min(grid) < 1:
+            raise InputError(
+                f"grid is {list(grid)}, but positions grid needs rows x columns = {seq_len} cells, and rows and columns "
+                "of a box if the grid has boxes"
+            )
+        coordinates = grid_coordinates(grid, self.puzzle_tokens)
+        if head_size < 2 * coordinates.shape[1]:
+            raise InputError(
+                f"a head has {head_size} channels (hidden_size over num_heads), but positions grid needs 2 for each of "
+                f"the {coordinates.shape[1]} coordinates of a cell"
+            )
+        return Rotary(coordinates, head_size, GRID_BASE)
 
     def start(self, batch_size: int) -> State:
         """Return the initial state of every puzzle; each part is a view, (B, S, D)."""
@@ -184,10 +211,20 @@ class TRM(nn.Module):
             for _ in range(self.cycles - 1):
                 y, z = self.cycle(x, y, z)
         y, z = self.cycle(x, y, z)
-        halt, proceed = widen(self.halting_head(y[:, 0])).unbind(-1)  # 2 x (B,)
+        halt, proceed = widen(self.halting_logits(y)).unbind(-1)  # 2 x (B,)
         if not self.continue_loss:
             proceed = torch.zeros_like(halt)
-        return StepOutput(State(y, z), self.answer_head(y[:, self.puzzle_tokens :]), halt, proceed)
+        return StepOutput(State(y, z), self.answer_logits(y), halt, proceed)
+
+    def answer_logits(self, y: Tensor) -> Tensor:
+        """Return the logits of an answer, (B, S, D) to (B, L, V)."""
+        logits: Tensor = self.answer_head(y[:, self.puzzle_tokens :])
+        return logits
+
+    def halting_logits(self, y: Tensor) -> Tensor:
+        """Return the halting and the continue logit of an answer, (B, S, D) to (B, 2); they are read at one token."""
+        logits: Tensor = self.halting_head(y[:, 0])
+        return logits
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Update the latent n times from the question, the answer and itself; then the answer once from the latent."""

