@@ -63,9 +63,13 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         explore: probability that a slot must take a random minimum number of supervision steps in training, from 2 to
             supervision_steps, before it may halt (halt_exploration_prob in the official code).
         explore_seed: seed of this exploration, and of the noise in training.
+        label_smoothing: share of the training target that is spread evenly over the vocabulary; 0 for none (official),
+            0.2 in SIC (arXiv 2601.19085).
         optimizer: adam_atan2 (official), or muon: Muon for the weight matrices of the blocks, AdamATan2 for the rest.
         lr: learning rate of the optimizer after the warm-up.
         weight_decay: weight decay of the optimizer.
+        muon_lr: learning rate of Muon after the warm-up, 0.02 in SIC (arXiv 2601.19085); None for lr.
+        muon_weight_decay: weight decay of Muon, 0.005 in SIC; None for weight_decay.
         puzzle_lr: learning rate of the puzzle embedding after the warm-up.
         puzzle_weight_decay: weight decay of the puzzle embedding.
         warmup_steps: number of steps in which both learning rates rise linearly from zero.
@@ -101,9 +105,12 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         supervision_steps: int = 16,
         explore: float = 0.1,
         explore_seed: int = 0,
+        label_smoothing: float = 0.0,
         optimizer: Literal["adam_atan2", "muon"] = "adam_atan2",
         lr: float = 1e-4,
         weight_decay: float = 0.1,
+        muon_lr: float | None = None,
+        muon_weight_decay: float | None = None,
         puzzle_lr: float = 1e-2,
         puzzle_weight_decay: float = 0.1,
         warmup_steps: int = 2000,
@@ -124,7 +131,13 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
         check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
         check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay, noise=noise, start_noise=start_noise)
-        check_range("model", 0, 1, step_decay=step_decay)
+        check_range("model", 0, 1, step_decay=step_decay, label_smoothing=label_smoothing)
+        check_range("model", 0, muon_lr=muon_lr or 0, muon_weight_decay=muon_weight_decay or 0)
+        if optimizer != "muon" and (muon_lr, muon_weight_decay) != (None, None):
+            raise InputError(
+                f"model.muon_lr is {muon_lr} and model.muon_weight_decay {muon_weight_decay}, but model.optimizer is "
+                f"{optimizer}; they need muon"
+            )
         check_choice("model", ("adam_atan2", "muon"), optimizer=optimizer)
         check_range("model", 0, 2**32 - 1, explore_seed=explore_seed)
         check_choice("model", CELL_LOSSES, loss=loss)
@@ -161,7 +174,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             InputError: if the schedule ends with the run, but the run has no end.
         """
         hparams = self.hparams
-        optimizer = build_optimizer(hparams["optimizer"], self.core, hparams["lr"], hparams["weight_decay"])
+        choice = {name: hparams[name] for name in ("lr", "weight_decay", "muon_lr", "muon_weight_decay")}
+        optimizer = build_optimizer(hparams["optimizer"], self.core, **choice)
         total = self.total_steps() if self.hparams["min_lr_ratio"] < 1 else 0
         if total is None:
             raise InputError(

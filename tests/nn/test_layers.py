@@ -9,7 +9,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trm.nn import TRM
-from trm.nn.layers import Attention, Block, DepthwiseConv, Rotary, SwiGLU, rms_norm
+from trm.nn.layers import Attention, Block, DepthwiseConv, Rotary, SwiGLU, TokenSwiGLU, rms_norm
 
 
 def test_attention_in_float64_has_the_gradient_of_finite_differences() -> None:
@@ -33,6 +33,18 @@ def test_convolution_of_width_three_is_centred_and_keeps_the_length() -> None:
     x = torch.randn(1, 4, 2)
     assert torch.equal(conv(x)[:, :-1], x[:, 1:])
     assert not conv(x)[:, -1].any()
+
+
+@pytest.mark.parametrize("kind", [SwiGLU, TokenSwiGLU])
+def test_the_normalised_gate_is_the_published_formula(kind: type[SwiGLU]) -> None:
+    layer, x = kind(8, 4.0, 8, normalised=True).double(), torch.randn(3, 8, 8, dtype=torch.float64)
+    rows = x if kind is SwiGLU else x.mT
+    gate, up = (rows @ weight.T for weight in layer.gate_up.weight.chunk(2))
+    product = gate * up
+    expected = (torch.sigmoid(gate) * product * product.square().mean(-1, keepdim=True).add(1e-5).rsqrt()) @ (
+        layer.down.weight.T
+    )
+    torch.testing.assert_close(layer(x), expected if kind is SwiGLU else expected.mT)
 
 
 def test_swiglu_convolves_what_is_gated() -> None:

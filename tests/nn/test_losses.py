@@ -9,7 +9,15 @@ from official import Pair
 from safetensors.torch import load_file
 
 from trm.batch import IGNORE
-from trm.nn.losses import CELL_LOSSES, continue_loss, log_stablemax, solved, stablemax_cross_entropy, supervision_loss
+from trm.nn.losses import (
+    CELL_LOSSES,
+    answer_loss,
+    continue_loss,
+    log_stablemax,
+    solved,
+    stablemax_cross_entropy,
+    supervision_loss,
+)
 
 TOLERANCES = {"stablemax": {"atol": 1e-12, "rtol": 1e-10}, "softmax": {"atol": 1e-5, "rtol": 1e-6}}
 
@@ -47,6 +55,15 @@ def test_loss_of_a_row_is_the_mean_over_its_labelled_cells() -> None:
     cells = stablemax_cross_entropy(logits, labels)
     assert losses.answer[0].item() == pytest.approx((cells[0, :2].sum() / 2).item())
     assert losses.answer[1] == 0
+
+
+def test_label_smoothing_is_that_of_torch() -> None:
+    logits, labels = torch.randn(2, 3, 5), torch.tensor([[0, 4, IGNORE], [1, 2, 3]])
+    expected = torch.nn.functional.cross_entropy(
+        logits.mT, labels, ignore_index=IGNORE, label_smoothing=0.2, reduction="none"
+    )
+    ours = answer_loss(logits, labels, "softmax", smoothing=0.2)
+    torch.testing.assert_close(ours, expected.sum(-1) / torch.tensor([2, 3]))
 
 
 def test_rows_are_asked_by_the_loss_that_is_named() -> None:

@@ -135,6 +135,21 @@ def test_muon_moves_matrices_and_adam_atan2_the_rest_as_each_would_alone() -> No
     assert torch.equal(together.bias, apart.bias)
 
 
+def test_muon_may_have_a_learning_rate_and_weight_decay_of_its_own() -> None:
+    together, apart = torch.nn.Linear(3, 5), torch.nn.Linear(3, 5)
+    apart.load_state_dict(together.state_dict())
+    both = MuonATan2([together.weight], [together.bias], 1e-4, 1.0, muon_lr=0.02, muon_weight_decay=0.005)
+    muon = torch.optim.Muon([apart.weight], lr=0.02, weight_decay=0.005)  # with the scale of its author
+    adam = AdamATan2([apart.bias], lr=1e-4, weight_decay=1.0)
+    x = torch.randn(4, 3)
+    for layer in (together, apart):
+        layer(x).square().mean().backward()
+    for optimizer in (both, muon, adam):
+        optimizer.step()
+    assert torch.equal(together.weight, apart.weight)
+    assert torch.equal(together.bias, apart.bias)
+
+
 def test_muon_goes_on_from_a_saved_state() -> None:
     whole, parts = torch.nn.Linear(3, 5), torch.nn.Linear(3, 5)
     parts.load_state_dict(whole.state_dict())

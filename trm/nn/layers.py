@@ -113,15 +113,23 @@ def gated(gate: Tensor, up: Tensor) -> Tensor:
     return F.silu(gate, inplace=True).mul_(up)
 
 
+def gated_norm(gate: Tensor, up: Tensor, dim: int = -1) -> Tensor:
+    """Return sigmoid(gate) * rms_norm(gate * up), the normalised gate of SIC (arXiv 2601.19085)."""
+    return torch.sigmoid(gate) * rms_norm(gate * up, dim)
+
+
 class SwiGLU(nn.Module):
     """down(silu(gate(x)) * up(x)), with ``swiglu_width`` channels in between.
 
     With ``conv``, a depthwise convolution of that width over the tokens and a second silu precede ``down``. This is
-    the ConvSwiGLU of URM (arXiv 2512.14693).
+    the ConvSwiGLU of URM (arXiv 2512.14693). With ``normalised`` the product is normalised, see ``gated_norm``.
     """
 
-    def __init__(self, size: int, expansion: float, multiple_of: int = 256, conv: int = 0) -> None:
+    def __init__(
+        self, size: int, expansion: float, multiple_of: int = 256, conv: int = 0, normalised: bool = False
+    ) -> None:
         super().__init__()
+        self.normalised = normalised
         width = swiglu_width(size, expansion, multiple_of)
         self.gate_up = Linear(size, 2 * width)
         self.conv = DepthwiseConv(width, conv) if conv else None
@@ -133,7 +141,7 @@ class SwiGLU(nn.Module):
             gate, up = (F.linear(x, weight) for weight in self.gate_up.weight.chunk(2))  # 2 x (..., I)
         else:
             gate, up = self.gate_up(x).chunk(2, dim=-1)
-        hidden = gated(gate, up)
+        hidden = gated_norm(gate, up) if self.normalised else gated(gate, up)
         if self.conv is not None:
             hidden = F.silu(self.conv(hidden))
         out: Tensor = self.down(hidden)
@@ -170,7 +178,7 @@ class TokenSwiGLU(SwiGLU):
         if not x.is_cpu:
             return super().forward(x.mT).mT
         gate, up = self._times(self.gate_up.weight, x).chunk(2, dim=1)  # 2 x (B, I, D)
-        return self._times(self.down.weight, gated(gate, up))
+        return self._times(self.down.weight, gated_norm(gate, up, 1) if self.normalised else gated(gate, up))
 
     @staticmethod
     def _times(weight: Tensor, x: Tensor) -> Tensor:
@@ -270,11 +278,12 @@ class Block(nn.Module):
         multiple_of: int,
         rotary: Rotary | None,
         conv: int = 0,
+        normalised: bool = False,
     ) -> None:
         super().__init__()
         self.attention = Attention(hidden_size, num_heads, rotary) if mixer == "attention" else None
-        self.token_mlp = TokenSwiGLU(length, expansion, multiple_of) if mixer == "mlp" else None
-        self.mlp = SwiGLU(hidden_size, expansion, multiple_of, conv)
+        self.token_mlp = TokenSwiGLU(length, expansion, multiple_of, 0, normalised) if mixer == "mlp" else None
+        self.mlp = SwiGLU(hidden_size, expansion, multiple_of, conv, normalised)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, D) to (B, S, D)."""

@@ -76,10 +76,22 @@ def solved(logits: Tensor, labels: Tensor) -> Tensor:
     return exact_match(logits.argmax(-1), labels)
 
 
-def answer_loss(logits: Tensor, labels: Tensor, loss: str = "stablemax") -> Tensor:
-    """Return the mean cross entropy of each sample's labelled cells, (B, L, V), (B, L) to (B,)."""
-    count = labelled(labels).sum(-1).clamp(min=1)  # (B,)
-    return CELL_LOSSES[loss](logits, labels).sum(-1) / count
+def answer_loss(logits: Tensor, labels: Tensor, loss: str = "stablemax", smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross entropy of each sample's labelled cells, (B, L, V), (B, L) to (B,).
+
+    Args:
+        logits: answer logits, (B, L, V).
+        labels: tokens of the answer or ``IGNORE``, (B, L).
+        loss: the cross entropy of a cell, a key of ``CELL_LOSSES``.
+        smoothing: share of the target that is spread evenly over the vocabulary (label smoothing).
+    """
+    known = labelled(labels)  # (B, L)
+    count = known.sum(-1).clamp(min=1)  # (B,)
+    cells = CELL_LOSSES[loss](logits, labels)
+    if smoothing:
+        even = -LOG_PROBABILITIES[loss](logits).mean(-1)  # (B, L)
+        cells = (1 - smoothing) * cells + smoothing * even * known
+    return cells.sum(-1) / count
 
 
 def halting_loss(halt: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

@@ -67,9 +67,10 @@ class TRM(nn.Module):
         expansion: expansion factor of the SwiGLUs, whose width is 2/3 of this times the width of their input.
         multiple_of: SwiGLU widths are rounded up to a multiple of this; 256 (official) suits GPUs, 8 a tiny CPU model.
         mixer: operation that mixes the cells: attention, or mlp (a SwiGLU across the cells, for small grids).
-        positions: position encoding: rotary (attention only, along the sequence), grid (attention only, rotary along the
-            rows, columns and boxes of the grid), learned (a vector added to each token) or none.
+        positions: position encoding: rotary (along the sequence) or grid (rotary along the rows, columns and boxes of
+            the grid), both for attention only; learned (a vector added to each token) or none.
         conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none, 2 in URM (arXiv 2512.14693).
+        gate: gate of the SwiGLUs: silu, or normalised, in which the product is normalised (SIC, arXiv 2601.19085).
         puzzle_tokens: number of tokens P before the grid that contain the puzzle embedding; 0 for no puzzle embedding.
         puzzle_size: size E of a puzzle embedding vector; 0 for hidden_size.
         cycles: cycles per supervision step (T in the paper); only the last is differentiated.
@@ -113,6 +114,7 @@ class TRM(nn.Module):
         mixer: Literal["attention", "mlp"] = "attention",
         positions: Literal["rotary", "grid", "learned", "none"] = "rotary",
         conv: int = 0,
+        gate: Literal["silu", "normalised"] = "silu",
         puzzle_tokens: int = 16,
         puzzle_size: int = 0,
         cycles: int = 3,
@@ -167,7 +169,9 @@ class TRM(nn.Module):
             truncated_normal_(self.positions.weight, std)
         rotary = self._rotary(positions, grid, seq_len, head_size) if mixer == "attention" else None
         self.blocks = nn.ModuleList(
-            self.block(hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv)
+            self.block(
+                hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv, gate == "normalised"
+            )
             for _ in range(num_layers)
         )
         self.register_buffer("y_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
@@ -181,8 +185,8 @@ class TRM(nn.Module):
         grid = tuple(grid) or (math.isqrt(seq_len),) * 2
         if len(grid) not in (2, 4) or grid[0] * grid[1] != seq_len or min(grid) < 1:
             raise InputError(
-                f"grid is {list(grid)}, but positions grid needs rows x columns = {seq_len} cells, and rows and columns "
-                "of a box if the grid has boxes"
+                f"grid is {list(grid)}, but positions grid needs rows x columns = {seq_len} cells, and rows and "
+                "columns of a box if the grid has boxes"
             )
         coordinates = grid_coordinates(grid, self.puzzle_tokens)
         if head_size < 2 * coordinates.shape[1]:

@@ -48,14 +48,15 @@ class SymmetricBlock(nn.Module):
         multiple_of: int,
         rotary: Rotary | None,
         conv: int = 0,
+        normalised: bool = False,
     ) -> None:
         super().__init__()
         if conv:
             raise InputError(f"conv is {conv}, but the network symmetric has no convolution; accepted is 0")
         self.attention = Attention(hidden_size, num_heads, rotary) if mixer == "attention" else None
-        self.token_mlp = TokenSwiGLU(length, expansion, multiple_of) if mixer == "mlp" else None
+        self.token_mlp = TokenSwiGLU(length, expansion, multiple_of, 0, normalised) if mixer == "mlp" else None
         self.symbol_mix = SymbolMix(hidden_size)
-        self.mlp = SwiGLU(hidden_size, expansion, multiple_of)
+        self.mlp = SwiGLU(hidden_size, expansion, multiple_of, 0, normalised)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, F, w) to (B, S, F, w)."""
@@ -72,7 +73,7 @@ class Symmetric(TRM):
     """A TRM with a state of ``hidden_size`` channels per symbol, (B, S, F w).
 
     The embedding has a vector for each token that is not a symbol, one for "this symbol is given" and one for "another
-    symbol is given". The logit of a symbol is read from its slice of y, the other logits from the mean over the symbols.
+    symbol is given". The logit of a symbol is read from its slice of y, the other logits from the mean over symbols.
 
     Raises:
         InputError: if the puzzles have fewer than two interchangeable symbols.
@@ -84,14 +85,14 @@ class Symmetric(TRM):
     def __init__(self, *args: Any, num_symbols: int = 0, hidden_size: int = 512, **kwargs: Any) -> None:
         if num_symbols < 2:
             raise InputError(
-                f"network symmetric needs puzzles with at least 2 interchangeable symbols, but these have {num_symbols}; "
-                "the network trm takes all puzzles"
+                f"network symmetric needs puzzles with at least 2 interchangeable symbols, but these have "
+                f"{num_symbols}; the network trm takes all puzzles"
             )
         super().__init__(*args, num_symbols=num_symbols, hidden_size=hidden_size, **kwargs)
         if num_symbols > self.tokens.num_embeddings:
             raise InputError(
-                f"num_symbols is {num_symbols}, but the vocabulary has {self.tokens.num_embeddings} tokens, of which the "
-                "symbols are the last"
+                f"num_symbols is {num_symbols}, but the vocabulary, of which the symbols are the last tokens, has "
+                f"{self.tokens.num_embeddings}"
             )
         self.num_symbols = num_symbols
         self.others = self.tokens.num_embeddings - num_symbols  # tokens that are not symbols

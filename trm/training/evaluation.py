@@ -69,7 +69,8 @@ class EvaluatedModule(LightningModule):
         Returns:
             One value per sample, (B,); zero for a sample without labels.
         """
-        return answer_loss(logits, labels, self.hparams["loss"])
+        smoothing = self.hparams.get("label_smoothing", 0.0) if self.training else 0.0
+        return answer_loss(logits, labels, self.hparams["loss"], smoothing)
 
     def solve(self, inputs: Tensor, puzzle_ids: Tensor, halting: HaltingRule | None = TRAINING_RULE) -> Answers:
         """Return the answers to puzzles after at most ``supervision_steps`` steps each; see ``trm.inference.think``.

@@ -96,19 +96,34 @@ def _update(params: list[Tensor], states: list[dict[str, Tensor]], t: int, group
 class MuonATan2(AdamATan2):
     """Muon for matrices and AdamATan2 for the other parameters in one optimizer, whose steps Lightning counts once.
 
-    ``torch.optim.Muon`` moves a matrix along its orthogonalised momentum. The step is scaled to the size of an Adam
-    step (``match_rms_adamw``), so both use the same learning rate. Sources: the Muon post of Keller Jordan, 2024; arXiv
-    2502.16982 for the scale; URM (arXiv 2512.14693), which trains ARC-AGI-2 with Muon.
+    ``torch.optim.Muon`` moves a matrix along its orthogonalised momentum. By default the step is scaled to the size of
+    an Adam step (``match_rms_adamw``), so both use the same learning rate. With a learning rate of its own the step has
+    the scale of the Muon post, sqrt(max(1, rows / columns)). Sources: that post (Keller Jordan, 2024); arXiv 2502.16982
+    for the scale of Adam; URM (arXiv 2512.14693), which trains ARC-AGI-2 with Muon; SIC (arXiv 2601.19085), which gives
+    it a learning rate of 0.02 beside 1e-4, and a weight decay of 0.005 beside 1.
 
     Args:
         matrices: weight matrices of the blocks, (out, in) each.
         others: the other parameters: embeddings, heads, biases and convolutions.
-        lr: learning rate of both.
-        weight_decay: decoupled weight decay of both, scaled by ``lr``.
+        lr: learning rate.
+        weight_decay: decoupled weight decay, scaled by the learning rate.
+        muon_lr: learning rate of the matrices; None for ``lr``.
+        muon_weight_decay: weight decay of the matrices; None for ``weight_decay``.
     """
 
-    def __init__(self, matrices: Iterable[Tensor], others: Iterable[Tensor], lr: float, weight_decay: float) -> None:
-        muon = Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+    def __init__(
+        self,
+        matrices: Iterable[Tensor],
+        others: Iterable[Tensor],
+        lr: float,
+        weight_decay: float,
+        muon_lr: float | None = None,
+        muon_weight_decay: float | None = None,
+    ) -> None:
+        scale = "match_rms_adamw" if muon_lr is None else "original"
+        muon_lr = lr if muon_lr is None else muon_lr
+        muon_weight_decay = weight_decay if muon_weight_decay is None else muon_weight_decay
+        muon = Muon(matrices, lr=muon_lr, weight_decay=muon_weight_decay, adjust_lr_fn=scale)
         super().__init__(others, lr=lr, weight_decay=weight_decay)
         for group in muon.param_groups:
             self.add_param_group(group)
@@ -122,14 +137,21 @@ class MuonATan2(AdamATan2):
         muon.step()  # type: ignore[no-untyped-call]
 
 
-def build_optimizer(name: Literal["adam_atan2", "muon"], core: nn.Module, lr: float, weight_decay: float) -> AdamATan2:
+def build_optimizer(
+    name: Literal["adam_atan2", "muon"],
+    core: nn.Module,
+    lr: float,
+    weight_decay: float,
+    muon_lr: float | None = None,
+    muon_weight_decay: float | None = None,
+) -> AdamATan2:
     """Return the optimizer of a network; Muon takes the weight matrices of its blocks."""
     if name == "adam_atan2":
         return AdamATan2(core.parameters(), lr=lr, weight_decay=weight_decay)
     named = dict(core.named_parameters())
     matrices = {key: weight for key, weight in named.items() if "blocks." in key and weight.dim() == 2}
     others = [weight for key, weight in named.items() if key not in matrices]
-    return MuonATan2(matrices.values(), others, lr, weight_decay)
+    return MuonATan2(matrices.values(), others, lr, weight_decay, muon_lr, muon_weight_decay)
 
 
 def warmup_cosine(warmup_steps: int, total_steps: int, min_ratio: float) -> Callable[[int], float]:
