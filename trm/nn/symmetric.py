@@ -62,7 +62,7 @@ class SymmetricBlock(nn.Module):
         """Map (B, S, F, w) to (B, S, F, w)."""
         if self.attention is not None:
             mixed = self.attention(x.transpose(1, 2).flatten(0, 1))  # (B F, S, w)
-            x = rms_norm(mixed.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2) + x)
+            x = rms_norm(mixed.view(-1, x.shape[2], *mixed.shape[1:]).transpose(1, 2) + x)
         if self.token_mlp is not None:
             x = rms_norm(self.token_mlp(x.flatten(2)).view(x.shape).add_(x))
         x = rms_norm(self.symbol_mix(x).add_(x))
@@ -118,7 +118,7 @@ class Symmetric(TRM):
         seen = torch.where(given < self.others, given, seen).flatten(0, 1)
         vectors = None if puzzle_vectors is None else puzzle_vectors.repeat_interleave(self.num_symbols, dim=0)
         x = super().embed(seen, vectors)  # (B F, S, w)
-        return x.unflatten(0, (-1, self.num_symbols)).transpose(1, 2).flatten(2)
+        return x.view(-1, self.num_symbols, *x.shape[1:]).transpose(1, 2).flatten(2)
 
     def answer_logits(self, y: Tensor) -> Tensor:
         """Return the logits of an answer, (B, S, F w) to (B, L, V)."""
@@ -131,4 +131,4 @@ class Symmetric(TRM):
         return logits
 
     def _slices(self, hidden: Tensor) -> Tensor:
-        return hidden.unflatten(-1, (self.num_symbols, -1))
+        return hidden.view(*hidden.shape[:-1], self.num_symbols, -1)
