@@ -148,6 +148,7 @@ class TRM(nn.Module):
         length = puzzle_tokens + seq_len
         self.length = length
         self.puzzle_tokens = puzzle_tokens
+        self.num_symbols = num_symbols
         self.cycles = cycles
         self.latent_steps = latent_steps
         self.gradient_steps = gradient_steps

@@ -82,20 +82,20 @@ class Symmetric(TRM):
     free = TRM.free - {"num_symbols"}
     block = SymmetricBlock
 
-    def __init__(self, *args: Any, num_symbols: int = 0, hidden_size: int = 512, **kwargs: Any) -> None:
-        if num_symbols < 2:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        vocab_size, hidden_size = self.tokens.weight.shape
+        if self.num_symbols < 2:
             raise InputError(
                 f"network symmetric needs puzzles with at least 2 interchangeable symbols, but these have "
-                f"{num_symbols}; the network trm takes all puzzles"
+                f"{self.num_symbols}; the network trm takes all puzzles"
             )
-        super().__init__(*args, num_symbols=num_symbols, hidden_size=hidden_size, **kwargs)
-        if num_symbols > self.tokens.num_embeddings:
+        if self.num_symbols > vocab_size:
             raise InputError(
-                f"num_symbols is {num_symbols}, but the vocabulary, of which the symbols are the last tokens, has "
-                f"{self.tokens.num_embeddings}"
+                f"num_symbols is {self.num_symbols}, but the vocabulary, of which the symbols are the last tokens, has "
+                f"{vocab_size}"
             )
-        self.num_symbols = num_symbols
-        self.others = self.tokens.num_embeddings - num_symbols  # tokens that are not symbols
+        self.others = vocab_size - self.num_symbols  # tokens that are not symbols
         self.tokens = nn.Embedding(self.others + 2, hidden_size)
         truncated_normal_(self.tokens.weight, hidden_size**-0.5)
         self.answer_head = Linear(hidden_size, self.others + 1)
