@@ -135,7 +135,8 @@ ROLLOUTS = Rollouts(
     halt=np.log(CONFIDENCES / (1 - CONFIDENCES)),
     residuals=np.array([0.3, 0.3, 0.2, 0.1, 0.4, 0.2, 0.1]),
     valid=np.array([False, True, True, False, True, False, False]),
-    steps=np.ones(7, dtype=np.int64),
+    steps=np.array([2, 1, 3, 1, 2, 4, 4]),
+    top1=np.array([0.5, 0.6, 0.6, 0.7, 0.9, 0.8, 0.9]),
 )
 
 
@@ -145,6 +146,8 @@ ROLLOUTS = Rollouts(
         ("vote", [1, 1, 1, 1, 1, 1, 1]),
         ("halting", [0, 0, 1, 0, 0, 1, 0]),
         ("confident", [0, 0, 0.9, 0.8, 0.3, 0.5, 0]),
+        ("first", [0, 0, 0, 1, 0, 1, 0]),  # of equally fast rollouts the more confident one
+        ("top1", [0, 0, 0, 0, 1, 0, 1]),
         ("residual", [0, 0, 0, 1, 0, 0, 1]),
         ("verifier", [0, 1, 0, 0, 0, 1, 1]),
     ],

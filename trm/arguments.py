@@ -14,7 +14,7 @@ EarlyExit = Literal["auto", "never", "head", "stable", "rules"]
 """Names of early-exit rules: ``never`` (official evaluation), ``head`` (halting probability above a threshold),
 ``stable`` (answer unchanged by a step), ``rules`` (answer is valid); ``auto`` is the default of the caller."""
 
-SelectionName = Literal["halting", "vote", "confident", "residual", "verifier"]
+SelectionName = Literal["halting", "first", "top1", "vote", "confident", "residual", "verifier"]
 """Names of selections, which rank the answers of several rollouts; see ``trm.inference.selection``."""
 
 Base = TypeVar("Base")

@@ -89,8 +89,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             0.7 in CGAR (arXiv 2511.08653).
         start_noise: standard deviation of Gaussian noise added to the initial state of a puzzle in training (random
             initial states of EqR, arXiv 2605.21488); 0 for none.
-        noise: standard deviation of Gaussian noise added to the latent before every supervision step in training (path
-            noise of EqR, arXiv 2605.21488); 0 for none.
+        noise: standard deviation of Gaussian noise added to the latent before each supervision step in training, as PTRM
+            (arXiv 2605.19943) does at inference; 0 for none. The noise of EqR is ``pass_noise``.
         **architecture: the other arguments of ``trm.nn.TRM``.
     """
 
@@ -267,6 +267,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         slots = self._refilled(fresh)
         embedding = self.core.puzzle_embedding
         vectors = None if embedding is None else embedding(slots.batch.puzzle_ids)
+        if self.hparams["pass_noise"]:
+            torch.manual_seed(self._generator(noise=True).initial_seed())  # a resumed run goes on with the same noise
         output = self.core(slots.state, slots.batch.inputs, vectors)
         losses = self._losses(output.logits, output.halt, slots.batch.labels)
         decay = self.hparams["step_decay"]

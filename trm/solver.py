@@ -180,7 +180,8 @@ class Solver:
             (EqR, arXiv 2605.21488); 0 for none.
         views: number of symmetries of the puzzle to solve, the puzzle itself included (symmetry augmentation at test
             time).
-        select: selection of the answer among those of the rollouts: halting, vote, confident, residual or verifier.
+        select: selection of the answer among those of the rollouts: halting, first, top1, vote, confident, residual or
+            verifier; see ``trm.inference.selection``.
         halt: early-exit rule of a rollout: never (official), head (halting probability above a threshold), stable
             (answer unchanged by a step) or rules (answer is valid). auto is rules with select verifier, else head.
         halt_threshold: halting probability above which the rule head halts a rollout; 0.5 is the rule of training.
@@ -376,6 +377,7 @@ class Solver:
             seeds = self._seeds(questions[puzzles], numbers)
             add_noise = gaussian_noise(seeds, self.noise, self.start_noise, device)
         found = think(self.module.core, inputs, ids, self.depth, record_and_halt, add_noise)
+        logs = LOG_PROBABILITIES[self.module.hparams["loss"]](found.logits)  # (B, L, V)
         answers = self.views.undo(found.tokens.to(torch.uint8).cpu().numpy(), which)
         valid = self.data.valid(questions[puzzles], answers) if self.has_rules else None
         return Rollouts(
@@ -385,6 +387,7 @@ class Solver:
             residuals.cpu().numpy(),
             np.zeros(len(puzzles), dtype=np.bool_) if valid is None else valid,
             found.steps.cpu().numpy().astype(np.int64),
+            logs.amax(-1).exp().mean(-1).double().cpu().numpy(),
         )
 
     def _seeds(self, questions: Tokens, numbers: NDArray[np.int64]) -> list[int | None]:

@@ -184,6 +184,16 @@ def outcome(core: TRM, state: Any = None) -> dict[str, Tensor]:
     return {**grads, "logits": output.logits.detach(), "y": output.state.y.detach(), "z": output.state.z.detach()}
 
 
+def test_damping_keeps_a_share_of_the_old_value_in_every_update() -> None:
+    core = TRM(**TINY, cycles=1, latent_steps=1, damping=0.25, pass_noise=1.0).eval()  # noise in training only
+    x, (y, z) = core.embed(INPUTS, None), core.start(2)
+    new_z = 0.25 * z + 0.75 * core.network(z + (y + x))
+    new_y = 0.25 * y + 0.75 * core.network(y + new_z)
+    output = core(core.start(2), INPUTS)
+    torch.testing.assert_close(output.state, State(new_y, new_z))
+    assert not torch.equal(core.train()(core.start(2), INPUTS).state.y, new_y)
+
+
 def test_one_step_gradient_is_that_of_the_last_updates_alone() -> None:
     one_step = TRM(**TINY, cycles=2, latent_steps=3, gradient_steps=1)
     last = TRM(**TINY, cycles=1, latent_steps=1)

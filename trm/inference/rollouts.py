@@ -31,6 +31,8 @@ class Rollouts(NamedTuple):
     """Whether the answer obeys the rules, (R,); False if the family has none."""
     steps: NDArray[np.int64]
     """Supervision steps taken, (R,)."""
+    top1: NDArray[np.float64]
+    """Mean over the cells of the probability of the answer's token, (R,)."""
 
     @property
     def confidences(self) -> NDArray[np.float64]:

@@ -43,8 +43,15 @@ def _verifier(rollouts: Rollouts) -> Floats:
     return np.where(solved, first, 1.0)
 
 
+def _first(rollouts: Rollouts) -> Floats:
+    """Order rollouts by steps, then by confidence: the "halt first" of SIC (arXiv 2601.19085)."""
+    return rollouts.confidences - rollouts.steps
+
+
 SELECTIONS: dict[SelectionName, Selection] = {
     "halting": _best(lambda rollouts: rollouts.confidences),
+    "first": _best(_first),
+    "top1": _best(lambda rollouts: rollouts.top1),  # C-voting (arXiv 2604.13521)
     "vote": _vote,
     "confident": _confident,
     "residual": _best(lambda rollouts: -rollouts.residuals),

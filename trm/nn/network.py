@@ -77,6 +77,10 @@ class TRM(nn.Module):
         latent_steps: updates of the latent per cycle (n in the paper).
         gradient_steps: number of latent updates at the end of the last cycle that are differentiated; 0 for all, 1 for
             the 1-step gradient in table 1 of the paper.
+        damping: share of its old value that the answer or the latent keeps in each update; 0 for none (official),
+            0.05 in EqR (arXiv 2605.21488).
+        pass_noise: standard deviation of Gaussian noise added in each update in training; 0 for none, 0.01 in
+            EqR.
         continue_loss: train a second output of the halting head, the continue logit, by Q-learning as in HRM; it costs
             one more supervision step without gradient. A slot then halts when the halting logit is the greater one.
             By default a slot halts when the halting logit exceeds zero.
@@ -93,7 +97,10 @@ class TRM(nn.Module):
     """
 
     free: ClassVar[frozenset[str]] = frozenset(
-        {"num_symbols", "grid", "cycles", "latent_steps", "gradient_steps", "halt_bias", "gradient_checkpointing"}
+        {
+            *("num_symbols", "grid", "cycles", "latent_steps", "gradient_steps", "damping", "pass_noise"),
+            *("halt_bias", "gradient_checkpointing"),
+        }
     )
     """Arguments that may differ from a checkpoint's: trained parameters keep their meaning."""
     block: ClassVar[Callable[..., nn.Module]] = Block
@@ -120,6 +127,8 @@ class TRM(nn.Module):
         cycles: int = 3,
         latent_steps: int = 4,
         gradient_steps: int = 0,
+        damping: float = 0.0,
+        pass_noise: float = 0.0,
         continue_loss: bool = False,
         halt_bias: float = HALT_BIAS,
         gradient_checkpointing: bool = False,
@@ -130,7 +139,8 @@ class TRM(nn.Module):
         check_range("model", 1, vocab_size=vocab_size, seq_len=seq_len, hidden_size=hidden_size, num_layers=num_layers)
         check_range("model", 1, num_heads=num_heads, multiple_of=multiple_of, cycles=cycles, latent_steps=latent_steps)
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
-        check_range("model", 0, expansion=expansion, conv=conv)
+        check_range("model", 0, expansion=expansion, conv=conv, pass_noise=pass_noise)
+        check_range("model", 0, 1, damping=damping)
         check_range("model", 0, latent_steps, gradient_steps=gradient_steps)
         puzzle_size = puzzle_size or hidden_size
         head_size = hidden_size // num_heads
@@ -152,6 +162,8 @@ class TRM(nn.Module):
         self.cycles = cycles
         self.latent_steps = latent_steps
         self.gradient_steps = gradient_steps
+        self.damping = damping
+        self.pass_noise = pass_noise
         self.continue_loss = continue_loss
         self.gradient_checkpointing = gradient_checkpointing
         self.scale = math.sqrt(hidden_size)
@@ -235,8 +247,23 @@ class TRM(nn.Module):
         """Update the latent n times from the question, the answer and itself; then the answer once from the latent."""
         for step in range(self.latent_steps):
             with self.gradient(step):
-                z = self.network(z + (y + x))
-        return self.network(y + z), z
+                z = self.update(z, z + (y + x))
+        return self.update(y, y + z), z
+
+    def update(self, old: Tensor, inputs: Tensor, blocks: nn.ModuleList | None = None) -> Tensor:
+        """Return the new value of the answer or the latent, (B, S, D): what the blocks make of ``inputs``.
+
+        Args:
+            old: its old value, of which ``damping`` keeps a share.
+            inputs: the sum of all that the new value depends on.
+            blocks: the blocks to apply; None for those of the network.
+        """
+        new = self.network(inputs) if blocks is None else self.apply_blocks(blocks, inputs)
+        if self.damping:
+            new = torch.lerp(new, old, self.damping)
+        if self.pass_noise and self.training:
+            new = new + self.pass_noise * torch.randn_like(new)
+        return new
 
     def gradient(self, step: int) -> AbstractContextManager[None]:
         """Return the context of latent update ``step`` of a cycle; the last ``gradient_steps`` are differentiated."""

@@ -29,8 +29,8 @@ class SingleZ(TRM):
         """Update the feature n times from the question and itself, then once from itself."""
         for step in range(self.latent_steps):
             with self.gradient(step):
-                y = self.network(y + x)
-        return self.network(y), z
+                y = self.update(y, y + x)
+        return self.update(y, y), z
 
 
 class MultiScale(TRM):
@@ -47,8 +47,8 @@ class MultiScale(TRM):
         scales = list(z.chunk(self.latent_steps, dim=-1))  # n x (B, S, D)
         for step in range(self.latent_steps):
             with self.gradient(step):
-                scales[step] = self.network(reduce(torch.add, scales) + (y + x))
-        return self.network(y + reduce(torch.add, scales)), torch.cat(scales, dim=-1)
+                scales[step] = self.update(scales[step], reduce(torch.add, scales) + (y + x))
+        return self.update(y, y + reduce(torch.add, scales)), torch.cat(scales, dim=-1)
 
 
 class TwoNetworks(TRM):
@@ -65,8 +65,8 @@ class TwoNetworks(TRM):
         """Update the latent n times by one network, then the answer by the other."""
         for step in range(self.latent_steps):
             with self.gradient(step):
-                z = self.network(z + (y + x))
-        return self.apply_blocks(self.answer_blocks, y + z), z
+                z = self.update(z, z + (y + x))
+        return self.update(y, y + z, self.answer_blocks), z
 
 
 class HRM(TwoNetworks):
@@ -102,7 +102,7 @@ class Direct(SingleZ):
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Update the feature once from the question and itself."""
-        return self.network(y + x), z
+        return self.update(y, y + x), z
 
 
 NetworkName = Literal["trm", "single_z", "multi_scale", "two_networks", "hrm", "direct", "symmetric"]

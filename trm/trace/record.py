@@ -133,33 +133,34 @@ def principal_directions(points: Tensor) -> tuple[Tensor, float]:
 
 
 class _Listener:
-    """Context manager that collects what each application of a network's blocks returns."""
+    """Context manager that collects the result of each update of the answer and the latent."""
 
     def __init__(self, core: TRM) -> None:
         self.core = core
         self.heard: list[Tensor] = []
 
     def __enter__(self) -> None:
-        apply = self.core.apply_blocks
+        update = self.core.update
 
-        def heard(blocks: nn.ModuleList, hidden: Tensor) -> Tensor:
-            self.heard.append(apply(blocks, hidden))
+        def heard(old: Tensor, inputs: Tensor, blocks: nn.ModuleList | None = None) -> Tensor:
+            self.heard.append(update(old, inputs, blocks))
             return self.heard[-1]
 
-        self.core.apply_blocks = heard  # type: ignore[method-assign]
+        self.core.update = heard  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
-        del self.core.apply_blocks
+        del self.core.update
 
 
 def _inspect(core: TRM, step: int, before: State, updates: list[Tensor]) -> list[_Moment]:
     """Return a moment for each update of a supervision step, with the answer that each latent would lead to."""
     y, z = before
-    blocks = core.answer_blocks if isinstance(core, TwoNetworks) else core.blocks
+    blocks = core.answer_blocks if isinstance(core, TwoNetworks) else None
     moments, heard = [], iter(updates)
     for cycle in range(1, core.cycles + 1):
         latents = [next(heard) for _ in range(core.latent_steps)]
-        led_to = core.apply_blocks(blocks, torch.cat([y + latent for latent in latents])).chunk(len(latents))
+        sums = torch.cat([y + latent for latent in latents])
+        led_to = core.update(y.repeat(len(latents), 1, 1), sums, blocks).chunk(len(latents))
         for update, (latent, answer) in enumerate(zip(latents, led_to, strict=True), 1):
             moments.append(_Moment((step, cycle, update), answer, latent, float(relative_change([z], [latent]))))
             z = latent

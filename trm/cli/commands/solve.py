@@ -51,10 +51,11 @@ def solve(
         noise: standard deviation of the noise on the latent before each supervision step.
         start_noise: standard deviation of the noise on answer and latent before the first step.
         views: symmetric forms of the puzzle to solve; 0 for 64 of an ARC task, else for 1.
-        select: selection among the answers: the highest halting probability (halting); majority vote (vote), or among
-            the more confident half (confident); the state that changed least in its last step (residual); or the first
-            answer that obeys the rules, which ends the search (verifier). The attempts at an ARC task are
-            always elected by vote.
+        select: selection among the answers: the highest halting probability (halting); the fewest steps until it halted
+            (first); the highest mean probability of its tokens (top1); majority vote (vote), or among the more
+            confident half (confident); the state that changed least in its last step (residual); or the first answer
+            that obeys the rules, which ends the search (verifier). The attempts at an ARC task are always elected by
+            vote.
         halt: early-exit rule: never, head (halting probability above a threshold), stable (answer unchanged by a step)
             or rules (answer is valid). auto is rules with the verifier, else head.
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
