@@ -89,8 +89,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             0.7 in CGAR (arXiv 2511.08653).
         start_noise: standard deviation of Gaussian noise added to the initial state of a puzzle in training (random
             initial states of EqR, arXiv 2605.21488); 0 for none.
-        noise: standard deviation of Gaussian noise added to the latent before each supervision step in training, as PTRM
-            (arXiv 2605.19943) does at inference; 0 for none. The noise of EqR is ``pass_noise``.
+        noise: standard deviation of Gaussian noise added to the latent before each supervision step in training, as
+            PTRM (arXiv 2605.19943) does at inference; 0 for none. The noise of EqR is ``pass_noise``.
         **architecture: the other arguments of ``trm.nn.TRM``.
     """
 
