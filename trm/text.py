@@ -83,12 +83,14 @@ def decode(data: bytes, where: str) -> str:
     """
     encoding = _encoding(data[:4])
     try:
-        return data.removeprefix(codecs.BOM_UTF8).decode(encoding)
+        return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            raise InputError(f"{where} begins with the BOM of {encoding}, but is in another encoding") from error
         line = 1 + data[: error.start].count(b"\n")
-        found = f"the byte 0x{data[error.start]:02x} in" if error.start < len(data) else "the end of"
         raise InputError(
-            f"{where}, line {line} has {found} an encoding other than the accepted UTF-8, or UTF-16 with a BOM"
+            f"{where}, line {line} has the byte 0x{data[error.start]:02x} in an encoding other than the accepted "
+            "UTF-8, or UTF-16 with a BOM"
         ) from error
 
 
@@ -110,9 +112,9 @@ def parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise InputError(f"{where} is not a JSON file of puzzles: it is nested too deeply") from None
+        raise InputError(f"{where} is JSON that is nested too deeply") from None
     except ValueError as error:
-        raise InputError(f"{where} is not a JSON file: {error}") from error
+        raise InputError(f"{where} is not JSON: {error}") from error
 
 
 @contextlib.contextmanager

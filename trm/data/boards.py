@@ -27,6 +27,7 @@ _FIELDS = re.compile(r"[\s,;:|\"']+")
 _BETWEEN = re.compile(r"[\s,|\"'\[\](){}]+")  # what may stand between cells
 _RULER = re.compile(r"(?=.*[-=]{2})[-=+|*.:'\s]+")
 _WORD = re.compile(r"([A-Za-z]{3,})(?:[^\w.*]|$)")
+_NAME = re.compile(r"[a-z_][a-z0-9_]+")
 _SECTION = re.compile(r"\[\s*([A-Za-z][\w ]*)\]")
 _LINES = str.maketrans({chr(code): "|" if chr(code) in "│┃║" else "-" for code in range(0x2500, 0x2580)})
 
@@ -89,7 +90,8 @@ def split_boards(lines: Iterable[str], notation: Notation) -> Iterator[Board]:
     numbered = enumerate(lines, 1)
     for number, line in numbered:
         line = line.removeprefix("\ufeff")
-        if not line.strip() or line.lstrip().startswith(notation.comments):
+        is_row = notation.has_spaces and len(line) in (notation.size, notation.cells)
+        if (not line.strip() and not is_row) or line.lstrip().startswith(notation.comments):
             continue
         columns = _columns(line)
         if isinstance(columns, str):
@@ -194,10 +196,10 @@ def _is_title(line: str, notation: Notation) -> bool:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _columns(header: str) -> tuple[str, dict[str, int]] | str | None:
-    """Return the separator of a table and the index of each known column; None if the line is no header.
+def _columns(header: str) -> tuple[str, int, dict[str, int]] | str | None:
+    """Return separator, number of columns and the index of each known one; None if the line is no header of a table.
 
-    If two columns have the same meaning, that is returned in words.
+    What is wrong with a header is returned in words.
     """
     for separator in ",;\t":
         names = [name.strip(" \"'").lower() for name in header.split(separator)]
@@ -207,14 +209,22 @@ def _columns(header: str) -> tuple[str, dict[str, int]] | str | None:
                 if len(places) > 1:
                     both = " and ".join(names[place] for place in places)
                     return f"the columns {both} of the header both mean the {kind}, but one is accepted"
-            return separator, {kind: places[0] for kind, places in found.items() if places}
+            return separator, len(names), {kind: places[0] for kind, places in found.items() if places}
+        if len(names) > 1 and all(_NAME.fullmatch(name) for name in names):
+            known = ", ".join(COLUMNS["question"])
+            return f"the header {header!r} names no column of questions; accepted is one of {known}"
     return None
 
 
 def _table(
-    numbered: Iterator[tuple[int, str]], first: int, notation: Notation, separator: str, columns: dict[str, int]
+    numbered: Iterator[tuple[int, str]],
+    first: int,
+    notation: Notation,
+    separator: str,
+    width: int,
+    columns: dict[str, int],
 ) -> Iterator[Board]:
-    """Yield the boards of a table behind its header, which is line ``first``."""
+    """Yield the boards of a table of ``width`` columns behind its header, which is line ``first``."""
     reader = csv.reader((line for _, line in numbered), delimiter=separator)
     while True:
         line = first + reader.line_num + 1
@@ -225,16 +235,16 @@ def _table(
             return
         if row is None:
             return
-        if row:
+        if len(row) == width:
             yield _row(line, row, notation, columns)
+        elif row:
+            yield Board(line, "", fault=f"{len(row)} columns, but {width} are needed")
 
 
 def _row(line: int, row: list[str], notation: Notation, columns: dict[str, int]) -> Board:
     """Return the board in a row of a table."""
     if not all(map(str.isascii, row)) and (fault := encoding_fault("".join(row))):
         return Board(line, "", fault=f"it has {fault}")
-    if len(row) <= max(columns.values()):
-        return Board(line, "", fault=f"{len(row)} columns, but {max(columns.values()) + 1} are needed")
     question, answer = (
         part if len(part) == notation.cells else _cells(part, notation)
         for part in (row[columns["question"]], row[columns["answer"]] if "answer" in columns else "")

@@ -159,9 +159,8 @@ class EvaluatedModule(LightningModule):
         known, all_ = metrics.labelled, metrics.finished
         if known < all_:
             of = "left out" if not known else f"means over the other {known:,}"
-            rank_zero_info(
-                f"{all_ - known:,} of {all_:,} puzzles of the {split} split have no label: accuracy and losses are {of}."
-            )
+            missing = f"{all_ - known:,} of {all_:,} puzzles of the {split} split have no label"
+            rank_zero_info(f"{missing}: accuracy and losses are {of}.")
 
     def _losses(self, logits: Tensor, halt: Tensor, labels: Tensor) -> Losses:
         return Losses(self.answer_loss(logits, labels), halting_loss(halt, logits, labels))

@@ -104,7 +104,7 @@ class PuzzleMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Return the means of what was counted."""
         groups = (OVER_LABELLED, OVER_FINISHED, OVER_SAMPLES)
-        parts = self.sums.split([1 + len(names) for names in groups])
+        parts = torch.split(self.sums, [1 + len(names) for names in groups])
         counts = torch.stack([part[0] for part in parts]).tolist()
         self.labelled, self.finished = int(counts[0]), int(counts[1])
         means: dict[str, Tensor] = {}

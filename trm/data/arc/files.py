@@ -69,16 +69,14 @@ def task_values(path: Path) -> Iterator[tuple[str, Any, str]]:
         return
     value = parse_json(text, where)
     name = "task" if where != str(path) else path.name.removesuffix(".gz").removesuffix(".json")
-    if is_task(value) or is_pairs(value):
-        yield name, value, where
-    elif isinstance(value, list) and value and all(map(is_task, value)):
+    if isinstance(value, list) and value and all(map(is_task, value)):
         for number, task in enumerate(value, 1):
             yield _name(task, f"{name}-{number}"), task, where
-    elif isinstance(value, dict) and value:
+    elif isinstance(value, dict) and value and not is_task(value):
         for task, challenge in _with_solutions(value, path).items():
             yield task, challenge, where
     else:
-        raise InputError(f"{where} contains no tasks; an object from task names to tasks is needed")
+        yield name, value, where
 
 
 def _is_json_lines(lines: list[str]) -> bool:
@@ -114,10 +112,8 @@ def _with_solutions(questions: dict[str, Any], challenges: Path) -> dict[str, An
         InputError: if the object is not one of tasks, or the two files do not match.
     """
     where = name_of(challenges)
-    if not any(map(is_task, questions.values())) and all(isinstance(value, list) for value in questions.values()):
-        raise InputError(
-            f"{where} contains solutions or attempts, but no tasks; Kaggle has those in ..._challenges.json"
-        )
+    if all(isinstance(value, list) and not is_pairs(value) for value in questions.values()):
+        raise InputError(f"{where} contains solutions or attempts, but no tasks; those are in Kaggle's challenges")
     solutions = challenges.with_name(challenges.name.replace("_challenges", "_solutions"))
     if solutions == challenges or not solutions.is_file():
         return questions

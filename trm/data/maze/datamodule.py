@@ -44,7 +44,7 @@ class Maze(PuzzleData):
     Args:
         size: rows and columns, 3 to 64.
         source: "generate"; or a folder with ``train.csv`` and ``test.csv``, or one file for all splits, see
-            ``docs/your-own-data.md``; or "hub" for sapientinc/maze-30x30-hard-1k.
+            ``docs/inference.md``; or "hub" for sapientinc/maze-30x30-hard-1k.
         train_size: training mazes; from a table a seeded subset, 0 for all.
         val_size: validation mazes; from a table they are held out of its training file.
         test_size: test mazes; from a table a seeded subset, 0 for all.
@@ -166,7 +166,7 @@ class Maze(PuzzleData):
             InputError: if the text is not such a maze.
         """
         maze, known = f"the maze {reprlib.repr(text)}", notation(self.size).answer
-        found = list(self.split_text(text.split("\n")))
+        found = list(self.split_text(text.splitlines()))
         whole = [board.question for board in found if len(board.question) == self.seq_len]
         if len(whole) != 1 or len(found) > 1:
             raise InputError(f"{maze} {self._wrong_shape(text, len(whole))}")

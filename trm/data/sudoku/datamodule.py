@@ -19,6 +19,10 @@ from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.sudoku.sources import SYMBOLS, generated, notation, tabled
 from trm.errors import InputError, check_range
 
+SHORTENED = reprlib.Repr()
+SHORTENED.maxstring = 120
+"""Shows a board of 81 cells in full in a message."""
+
 
 class Sudoku(PuzzleData):
     """Sudoku puzzles with exactly one solution; token 1 is a blank cell, token d + 1 the digit d.
@@ -29,7 +33,7 @@ class Sudoku(PuzzleData):
     Args:
         size: cells in a row: 4, 6, 9 or 16.
         source: "generate"; or a folder with ``train.csv`` and ``test.csv``, or one file for all splits, see
-            ``docs/your-own-data.md``; or "hub" for sapientinc/sudoku-extreme.
+            ``docs/inference.md``; or "hub" for sapientinc/sudoku-extreme.
         train_size: training puzzles; from a table a seeded subset, 0 for all.
         val_size: validation puzzles; from a table they are held out of its training file.
         test_size: test puzzles; from a table a seeded subset, 0 for all.
@@ -142,28 +146,29 @@ class Sudoku(PuzzleData):
         Raises:
             InputError: if the text is not such a board.
         """
-        found, known = list(self.split_text(text.split("\n"))), notation(self.size).question
+        shown = SHORTENED.repr(text)
+        found, known = list(self.split_text(text.splitlines())), notation(self.size).question
         if len(found) > 1 and all(len(board.question) == self.seq_len for board in found):
-            raise InputError(f"the text {reprlib.repr(text)} contains {len(found)} boards, but one is accepted")
+            raise InputError(f"the text {shown} contains {len(found)} boards, but one is accepted")
         whole = len(found) == 1 and len(found[0].question) == self.seq_len
         compact = "".join((found[0].question if whole else text).split()).upper()
         if len(compact) != self.seq_len:
             raise InputError(
-                f"the board {text!r} has {len(compact)} cells, but {self.size}x{self.size} Sudoku has {self.seq_len}"
+                f"the board {shown} has {len(compact)} cells, but {self.size}x{self.size} Sudoku has {self.seq_len}"
             )
         for cell, symbol in enumerate(compact):
             if symbol not in known:
                 raise InputError(
-                    f"the board {text!r} has {symbol!r} in {name_cell(cell, self.size)}; accepted are {SYMBOLS[0]} to "
+                    f"the board {shown} has {symbol!r} in {name_cell(cell, self.size)}; accepted are {SYMBOLS[0]} to "
                     f"{SYMBOLS[self.size - 1]}, and '.', '0', '_' or '*' for a blank"
                 )
         if self.size > 9 and "0" in compact and set(compact) & set("._*"):
-            raise InputError(f"the board {text!r} has '0' besides another blank; digits are 1 to 9, then A to G")
+            raise InputError(f"the board {shown} has '0' besides another blank; digits are 1 to 9, then A to G")
         board = np.array([known[symbol] for symbol in compact], dtype=np.uint8)
         if broken := self._broken_rule(board):
-            raise InputError(f"the board {text!r} is unsolvable: {broken}")
+            raise InputError(f"the board {shown} is unsolvable: {broken}")
         if solve(board[None], self.size, limit=1).counts[0] == 0:
-            raise InputError(f"the board {text!r} is unsolvable: it has no solution")
+            raise InputError(f"the board {shown} is unsolvable: it has no solution")
         return board + np.uint8(1)
 
     def write(self, tokens: Tokens) -> str:
