@@ -68,7 +68,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypatc
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write the ledger .*file is not a folder that can be written to"):
         check_ledger(tmp_path / "file" / "ledger.csv")
-    with pytest.raises(InputError, match="cannot read .*: Is a directory"):
+    with pytest.raises(InputError, match=r"cannot read .*: Is a directory"):
         check_ledger(tmp_path)
     check_ledger(tmp_path / "new" / "folder" / "ledger.csv")
     monkeypatch.setattr("os.access", lambda path, mode: False)  # what the system says of a folder of somebody else's

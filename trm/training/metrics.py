@@ -11,11 +11,10 @@ from torchmetrics import Metric
 
 from trm.batch import exact_match, labelled
 
-OVER_LABELLED = ("solved", "cells", "halting_accuracy")
-OVER_FINISHED = ("supervision_steps", "valid")
-OVER_PUZZLES = (*OVER_LABELLED, *OVER_FINISHED)
+WITHOUT_LABELS = ("supervision_steps", "valid")
+OVER_PUZZLES = ("solved", "cells", "halting_accuracy", *WITHOUT_LABELS)
 OVER_SAMPLES = ("answer_loss", "halting_loss")
-"""Names of the means over finished puzzles, with a label or also without, and over all samples with a label."""
+"""Names of the means over finished puzzles, of those that need no label, and of the means over all samples."""
 
 BINS = 15
 """Number of equally wide bins of confidence, from 0 to 1; the number in arXiv 1706.04599."""
@@ -38,9 +37,9 @@ class PuzzleMetrics(Metric):
       were checked.
     * ``answer_loss``, ``halting_loss``: means of the losses over all labelled samples, finished or not.
 
-    What was not measured is absent: the first three and the losses without a label, and all of puzzles if none has
-    finished. ``supervision_steps`` and ``valid`` need no label. Padding counts nowhere. All sums are one tensor, so a
-    step costs one addition and a synchronisation one collective operation.
+    What was not measured is absent. All are means over the puzzles with a label; if none has one, only
+    ``supervision_steps`` and ``valid`` are reported, as means over all puzzles. Padding counts nowhere. All sums are
+    one tensor, so a step costs one addition and a synchronisation one collective operation.
     """
 
     full_state_update = False
@@ -50,7 +49,9 @@ class PuzzleMetrics(Metric):
         super().__init__()
         self.checked = False
         self.labelled = self.finished = 0  # puzzles with a label, and all, in the last result
-        self.add_state("sums", torch.zeros(3 + len(OVER_PUZZLES) + len(OVER_SAMPLES)), dist_reduce_fx="sum")
+        self.add_state(
+            "sums", torch.zeros(3 + len(OVER_PUZZLES) + len(OVER_SAMPLES) + len(WITHOUT_LABELS)), dist_reduce_fx="sum"
+        )
 
     def update(
         self,
@@ -91,6 +92,8 @@ class PuzzleMetrics(Metric):
                 done & solved,
                 done * right.to(answer_loss.dtype) / count.clamp(min=1),
                 done & ((halt >= 0) == solved),
+                done * steps,
+                done & valid if valid is not None else torch.zeros_like(done),
                 finished,
                 finished * steps,
                 finished & valid if valid is not None else torch.zeros_like(done),
@@ -103,14 +106,14 @@ class PuzzleMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Return the means of what was counted."""
-        groups = (OVER_LABELLED, OVER_FINISHED, OVER_SAMPLES)
+        groups = (OVER_PUZZLES, WITHOUT_LABELS, OVER_SAMPLES)
         parts = torch.split(self.sums, [1 + len(names) for names in groups])
         counts = torch.stack([part[0] for part in parts]).tolist()
         self.labelled, self.finished = int(counts[0]), int(counts[1])
         means: dict[str, Tensor] = {}
         for names, part, count in zip(groups, parts, counts, strict=True):
             if count:
-                means |= dict(zip(names, part[1:] / count, strict=True))
+                means = dict(zip(names, part[1:] / count, strict=True)) | means
         if not self.checked:
             means.pop("valid", None)
         return means
