@@ -127,7 +127,7 @@ def file_of(text: str) -> Path | None:
         return STANDARD_INPUT
     path = Path(text)
     with contextlib.suppress(OSError, ValueError):  # the text of a puzzle may be too long for a name
-        if path.exists() and not path.is_dir():
+        if path.exists() and (not path.is_dir() or "/" in text):
             return path
     endings = {*ENDINGS, ".json", ".jsonl", ".gz"}
     return path if path.suffix.lower() in endings else None

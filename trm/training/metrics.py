@@ -14,7 +14,9 @@ from trm.batch import exact_match, labelled
 WITHOUT_LABELS = ("supervision_steps", "valid")
 OVER_PUZZLES = ("solved", "cells", "halting_accuracy", *WITHOUT_LABELS)
 OVER_SAMPLES = ("answer_loss", "halting_loss")
-"""Names of the means over finished puzzles, of those that need no label, and of the means over all samples."""
+GROUPS = (OVER_PUZZLES, WITHOUT_LABELS, OVER_SAMPLES)
+"""Names of the means over finished puzzles, of those that need no label, and of the means over all samples. The sums of a
+group follow its count."""
 
 BINS = 15
 """Number of equally wide bins of confidence, from 0 to 1; the number in arXiv 1706.04599."""
@@ -49,9 +51,8 @@ class PuzzleMetrics(Metric):
         super().__init__()
         self.checked = False
         self.labelled = self.finished = 0  # puzzles with a label, and all, in the last result
-        self.add_state(
-            "sums", torch.zeros(3 + len(OVER_PUZZLES) + len(OVER_SAMPLES) + len(WITHOUT_LABELS)), dist_reduce_fx="sum"
-        )
+        size = sum(1 + len(names) for names in GROUPS)
+        self.add_state("sums", torch.zeros(size), dist_reduce_fx="sum")
 
     def update(
         self,
@@ -106,14 +107,13 @@ class PuzzleMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Return the means of what was counted."""
-        groups = (OVER_PUZZLES, WITHOUT_LABELS, OVER_SAMPLES)
-        parts = torch.split(self.sums, [1 + len(names) for names in groups])
+        parts = torch.split(self.sums, [1 + len(names) for names in GROUPS])
         counts = torch.stack([part[0] for part in parts]).tolist()
         self.labelled, self.finished = int(counts[0]), int(counts[1])
         means: dict[str, Tensor] = {}
-        for names, part, count in zip(groups, parts, counts, strict=True):
+        for names, part, count in zip(GROUPS, parts, counts, strict=True):
             if count:
-                means = dict(zip(names, part[1:] / count, strict=True)) | means
+                means |= {name: mean for name, mean in zip(names, part[1:] / count, strict=True) if name not in means}
         if not self.checked:
             means.pop("valid", None)
         return means

@@ -94,8 +94,9 @@ def test_a_closed_standard_input_is_refused(
         assert "cannot read standard input: it is closed" in refused(capsys, ["solve", name, "-"])
 
 
-def test_a_file_that_is_not_there_is_not_taken_for_a_board(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_there_is_not_taken_for_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cannot read boards.txt: No such file" in refused(capsys, ["solve", "sudoku-4x4", "boards.txt"])
+    assert f"cannot read {tmp_path}: Is a directory" in refused(capsys, ["solve", "sudoku-4x4", str(tmp_path)])
 
 
 def test_a_pipe_gets_lines_that_can_be_read_back(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
