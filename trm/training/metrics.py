@@ -15,8 +15,8 @@ WITHOUT_LABELS = ("supervision_steps", "valid")
 OVER_PUZZLES = ("solved", "cells", "halting_accuracy", *WITHOUT_LABELS)
 OVER_SAMPLES = ("answer_loss", "halting_loss")
 GROUPS = (OVER_PUZZLES, WITHOUT_LABELS, OVER_SAMPLES)
-"""Names of the means over finished puzzles, of those that need no label, and of the means over all samples. The sums of a
-group follow its count."""
+"""Names of the means over finished puzzles, of those that need no label, and of the means over all samples. In the
+state, the sums of a group follow its count."""
 
 BINS = 15
 """Number of equally wide bins of confidence, from 0 to 1; the number in arXiv 1706.04599."""
