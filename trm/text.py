@@ -54,7 +54,11 @@ def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
             if len(line) > longest:
                 raise InputError(f"{name_of(path)}, line {number} is longer than the accepted {longest:,} bytes")
             text = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).decode("utf-8", "surrogateescape")
-            yield from text.rstrip("\r\n").split("\r")  # a lone CR ended the lines of old Macs
+            text = text.rstrip("\r\n")
+            if "\r" in text:  # ended the lines of old Macs
+                yield from text.split("\r")
+            else:
+                yield text
 
 
 def encoding_fault(text: str) -> str:

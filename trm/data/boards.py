@@ -3,7 +3,6 @@
 Nothing that may be a board is left out: what has the wrong shape is returned as it stands, for the family to refuse.
 """
 
-import contextlib
 import csv
 import itertools
 import math
@@ -243,7 +242,8 @@ def _table(
 
 def _row(line: int, row: list[str], notation: Notation, columns: dict[str, int]) -> Board:
     """Return the board in a row of a table."""
-    if not all(map(str.isascii, row)) and (fault := encoding_fault("".join(row))):
+    joined = "".join(row)
+    if not joined.isascii() and (fault := encoding_fault(joined)):
         return Board(line, "", fault=f"it has {fault}")
     question, answer = (
         part if len(part) == notation.cells else _cells(part, notation)
@@ -252,8 +252,10 @@ def _row(line: int, row: list[str], notation: Notation, columns: dict[str, int])
     rating, fault = math.nan, ""
     if "rating" in columns:
         text = row[columns["rating"]]
-        with contextlib.suppress(ValueError):
+        try:
             rating = float(text)
+        except ValueError:
+            rating = math.nan
         if not math.isfinite(rating):
             fault = f"the rating {text!r} is not a number"
     return Board(line, question, answer, rating, fault)

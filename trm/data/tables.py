@@ -17,6 +17,7 @@ from trm.text import read_json, read_lines
 
 ENDINGS = (".csv", ".tsv", ".txt", ".sdm", ".sdk", ".ss")
 """Of files of puzzles in a folder, each also with ".gz" behind it."""
+UNKNOWN = 255  # the number of a character that is not one of a cell
 
 
 class Table(NamedTuple):
@@ -73,34 +74,48 @@ def read_table(path: Path, notation: Notation, min_rating: float = 0) -> Table:
     characters, given = (
         np.frombuffer(part, dtype=np.uint8).reshape(-1, notation.cells) for part in (questions, answers)
     )
-    return Table(
+    table = Table(
         path,
         np.array(lines),
         characters,
-        _codes(notation.question)[characters],
-        _codes(notation.answer)[given],
+        _codes(notation.question, UNKNOWN)[characters],
+        _codes(notation.answer, 0)[given],
         np.nan_to_num(rated),
     )
+    for column, text, codes, known in (
+        ("question", characters, table.questions, notation.question),
+        ("answer", given, table.answers, notation.answer),
+    ):
+        if (unknown := (codes == UNKNOWN).any(axis=1)).any():
+            row = int(unknown.argmax())
+            raise InputError(f"{table.where(row)}: {_unknown(column, bytes(text[row]).decode(), known)}")
+    return table
 
 
 def _fault(board: Board, notation: Notation) -> str:
-    """Return why a board has not the right shape or characters, in a phrase; "" if it has."""
+    """Return why a board has not the right shape, in a phrase; "" if it has."""
     for column, text, known in (
         ("question", board.question, notation.question),
         ("answer", board.answer, notation.answer),
     ):
         if len(text) != notation.cells and (text or column == "question"):
             return f"the {column} has {len(text)} cells, but {notation.cells} are needed"
-        if unknown := set(text) - known.keys():
-            cell, wrong = next((cell, symbol) for cell, symbol in enumerate(text) if symbol in unknown)
-            return f"the {column} has {wrong!r} in cell {cell}, but only {''.join(known)!r} are accepted"
+        if not text.isascii():
+            return _unknown(column, text, known)
     return ""
 
 
-def _codes(known: Mapping[str, int]) -> NDArray[np.uint8]:
-    """Return the number of each ASCII code, (128,)."""
-    codes = np.zeros(128, dtype=np.uint8)
+def _unknown(column: str, text: str, known: Mapping[str, int]) -> str:
+    """Return in a phrase which character is not one of a cell."""
+    cell, wrong = next((cell, symbol) for cell, symbol in enumerate(text) if symbol not in known)
+    return f"the {column} has {wrong!r} in cell {cell}, but only {''.join(known)!r} are accepted"
+
+
+def _codes(known: Mapping[str, int], missing: int) -> NDArray[np.uint8]:
+    """Return the number of each ASCII code, ``UNKNOWN`` for those of no cell and ``missing`` for NUL, (128,)."""
+    codes = np.full(128, UNKNOWN, dtype=np.uint8)
     codes[[ord(symbol) for symbol in known]] = list(known.values())
+    codes[0] = missing
     return codes
 
 
