@@ -19,6 +19,7 @@ from torch import Tensor
 from trm.arguments import EarlyExit, SelectionName
 from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData, Verdict
+from trm.data.boards import REMARK
 from trm.data.samples import Completion, Tokens, hash_bytes
 from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
@@ -107,6 +108,14 @@ class Solution(NamedTuple):
         if self.completion:
             verdict = f"completed by the exact solver with {self.completion.guesses} guesses, {verdict}"
         return f"{'abstains: ' if self.abstains else ''}{verdict}; {steps}, confidence {self.confidence:.1%}"
+
+    def equals(self, label: Tokens | None) -> bool | None:
+        """Return whether the answer equals a label (L,) in every labelled cell; None if there is no label."""
+        return None if label is None else bool(((self.answer == label) | (label == 0)).all())
+
+    def as_line(self) -> str:
+        """Return the answer in the notation of the family and the sentence, on one line that can be read back."""
+        return f"{self.data.write(self.answer)}{REMARK}{self.sentence}"
 
     def render(self, color: bool = False) -> str:
         """Return the board and the sentence as text; with ``color``, for a color terminal."""

@@ -22,6 +22,7 @@ from trm.data import Samples
 from trm.data.samples import to_batch
 from trm.data.sudoku.complete import Order, first_solutions, surest_cell
 from trm.data.sudoku.solver import geometry, is_open
+from trm.data.sudoku.sources import notation
 from trm.data.tables import read_table
 from trm.inference import think
 from trm.nn.losses import log_stablemax
@@ -69,10 +70,10 @@ def orders(
 def measure(checkpoint: str, boards: Path, count: int) -> dict[str, Any]:
     """Search every board by every order and return means, medians and maxima of the guesses."""
     rng = np.random.default_rng(0)
-    rows = read_table(boards, 81, question_alphabet=".0123456789", answer_alphabet="123456789")
+    rows = read_table(boards, notation(9))
     hard = np.flatnonzero(rows.ratings >= RATING)
     chosen = rng.permutation(hard)[:count]
-    questions, answers = (_digits(part[chosen]) for part in (rows.questions, rows.answers))
+    questions, answers = rows.questions[chosen], rows.answers[chosen]
     logs, cells = _asked(checkpoint, questions, answers)
     measured = []
     for network, name, order, led_by in orders(logs, answers, rng):
@@ -91,10 +92,6 @@ def measure(checkpoint: str, boards: Path, count: int) -> dict[str, Any]:
         measured.append(row)
     facts = {"boards": len(chosen), "hard": len(hard), "rating": RATING, "cells": round(cells, 3)}
     return {**facts, "machine": environment(), "commit": commit(PROJECT), "rows": measured}
-
-
-def _digits(characters: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.where(characters == ord("."), 0, characters - ord("0")).astype(np.uint8)
 
 
 def _asked(

@@ -71,7 +71,7 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
         (["data", "chek"], "there is no command 'data chek'; did you mean data check?"),
         (["fit"], "fit needs --config FILE, such as configs/quickstart.yaml"),
         (["solve", "a", "b", "--viewz=3"], "unrecognized arguments: --viewz=3; did you mean views?"),
-        (["solve", "sudoku-4x4"], "the following arguments are required: board"),
+        (["solve", "sudoku-4x4"], "the following arguments are required: puzzles"),
     ],
 )
 def test_a_command_that_is_wrong_or_lacks_something_is_refused(
@@ -81,14 +81,14 @@ def test_a_command_that_is_wrong_or_lacks_something_is_refused(
     assert told in refused(capsys, command)
 
 
-def test_a_line_that_is_no_puzzle_is_told_after_those_before_it(
+def test_a_line_that_is_no_puzzle_is_told_after_all_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", StringIO(".3...2.1...4....\n  \n12\n.3...2.1...4....\n"))
     assert main(["solve", "sudoku-4x4", "-"]) == 2
     printed = capsys.readouterr()
     assert "line 3 of standard input: the board '12' has 2 cells" in printed.err
-    assert printed.out.count("obeys the rules") == 1
+    assert printed.out.count("obeys the rules") == 2
 
 
 def test_where_an_answer_breaks_the_rules_more_thinking_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,4 +101,4 @@ def test_where_an_answer_breaks_the_rules_more_thinking_is_offered(capsys: pytes
 
 def test_a_model_of_arc_wants_a_task_and_not_a_grid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["solve", "arc-toy", "1234"]) == 2
-    assert "the puzzle is '1234', but a model of ARC needs the file of a task" in capsys.readouterr().err
+    assert "the puzzle is '1234', but a model of ARC needs a task: a file such as TASK.json" in capsys.readouterr().err

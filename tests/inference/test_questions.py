@@ -75,7 +75,7 @@ def test_what_is_no_question_is_refused_in_one_sentence(questions: Any, words: s
 
 def test_digits_are_not_taken_for_tokens() -> None:
     digits = np.array([[1, 0, 0, 0], [2, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 4]])
-    with pytest.raises(InputError, match=r"question 0 has token 0 in cell 1, .* padding; .* not digits: pass"):
+    with pytest.raises(InputError, match=r"has token 0, which is padding, in cell 1, .* not digits or colours: pass"):
         read_questions(digits, DATA)
 
 
@@ -83,3 +83,13 @@ def test_a_family_of_smaller_grids_than_its_canvas_may_pad() -> None:
     assert ARC.padded
     question = np.zeros(ARC().seq_len, dtype=int)
     assert read_questions(question, ARC())[1]
+
+
+def test_colours_are_not_taken_for_tokens() -> None:
+    data = ARC()
+    question = data.parse("123\n401")
+    assert np.array_equal(read_questions(question, data)[0][0], question)
+    colours = np.zeros((30, 30), dtype=int)
+    colours[:2, :3] = [[2, 3, 4], [5, 0, 6]]
+    with pytest.raises(InputError, match=r"token 0, which is padding, in row 2, column 2, inside the grid; .* colours"):
+        read_questions(colours, data)

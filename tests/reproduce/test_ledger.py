@@ -38,6 +38,8 @@ def test_a_claim_is_replaced_where_it_stands(tmp_path: Path) -> None:
     assert read(path) == [*again, *other]
     assert path.read_bytes().count(b"\n") == 3
     assert b"\r" not in path.read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as a spreadsheet saves it
+    assert read(path) == [*again, *other]
     assert [file.name for file in path.parent.iterdir()] == ["ledger.csv"]
 
 
@@ -46,7 +48,8 @@ def test_a_claim_is_replaced_where_it_stands(tmp_path: Path) -> None:
     [
         (b"question,answer\n1,2\n", "is not a ledger: it begins with 'question,answer'"),
         (b"", "is not a ledger: it begins with ''"),
-        (b"\xff\xfe", "is not a ledger: 'utf-8' codec"),
+        (b"\xff\xfe", "is not a ledger: it begins with ''"),
+        (b"claim\xff", "line 1 has the byte 0xff in an encoding other than the accepted UTF-8"),
         (",".join(Row._fields).encode() + b"\na,solved\n", "row 2: 2 columns, but a ledger has 21"),
     ],
 )
@@ -65,7 +68,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypatc
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write the ledger .*file is not a folder that can be written to"):
         check_ledger(tmp_path / "file" / "ledger.csv")
-    with pytest.raises(InputError, match="cannot read the ledger"):
+    with pytest.raises(InputError, match=r"cannot read .*: Is a directory"):
         check_ledger(tmp_path)
     check_ledger(tmp_path / "new" / "folder" / "ledger.csv")
     monkeypatch.setattr("os.access", lambda path, mode: False)  # what the system says of a folder of somebody else's

@@ -17,8 +17,8 @@ from ranks import Guess
 from tasks import random_tasks, write_tasks
 from training import BOARDS, SMALL
 
-from trm.cli.commands.trace import find
 from trm.cli.main import main
+from trm.cli.puzzles import find_puzzle
 from trm.data import ARC, Maze, PuzzleData, Sudoku
 from trm.data.samples import Tokens
 from trm.errors import InputError
@@ -407,4 +407,6 @@ def test_what_cannot_be_traced_is_refused(
 def test_a_puzzle_table_of_other_tasks_is_refused(tmp_path: Path) -> None:
     data = families(tmp_path)["arc"]
     with pytest.raises(InputError, match="the tasks have changed since"):
-        find(TRMModule(12, 900, data.num_puzzles + 1, hidden_size=16, num_heads=2, multiple_of=8), data, "test:0")
+        find_puzzle(
+            TRMModule(12, 900, data.num_puzzles + 1, hidden_size=16, num_heads=2, multiple_of=8), data, "test:0"
+        )

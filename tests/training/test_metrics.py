@@ -56,8 +56,22 @@ def test_means_do_not_depend_on_the_batches() -> None:
     assert updated([True] * 4, slice(0, 1), slice(1, 4)) == pytest.approx(updated([True] * 4))
 
 
-def test_nothing_counted_is_zero() -> None:
-    assert set(updated([True] * 4, slice(2, 3)).values()) == {0.0}
+def test_what_was_not_measured_is_absent_and_not_zero() -> None:
+    assert updated([True] * 4, slice(2, 3)) == {}
+    assert set(updated([False] * 4)) == {"answer_loss", "halting_loss"}
+
+
+def test_puzzles_without_a_label_count_where_none_is_needed() -> None:
+    metrics = PuzzleMetrics()
+    done, real = torch.ones(4, dtype=torch.bool), torch.tensor([True, True, True, False])
+    unknown = torch.full_like(LABELS, IGNORE)
+    metrics.update(PREDICTIONS, unknown, HALT, STEPS, done, LOSSES, LOSSES, done, real)
+    assert {name: value.item() for name, value in metrics.compute().items()} == {"supervision_steps": 12, "valid": 1}
+    metrics.update(PREDICTIONS, LABELS, HALT, STEPS, done, LOSSES, LOSSES, done, real)
+    means = metrics.compute()
+    assert means["solved"].item() == 1 / 2
+    assert means["supervision_steps"].item() == 10  # as all means, over those with a label
+    assert (metrics.labelled, metrics.finished) == (2, 6)
 
 
 def test_means_stay_exact_in_a_run_of_bfloat16() -> None:

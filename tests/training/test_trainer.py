@@ -191,3 +191,23 @@ def test_a_seed_that_was_set_elsewhere_is_not_recorded(tmp_path: Path, monkeypat
     kept = Checkpoints(str(tmp_path))
     trainer_of(tmp_path, kept, max_steps=3).fit(small_module(), data())
     assert "seed" not in torch.load(kept.last_model_path, weights_only=True)
+
+
+@pytest.mark.parametrize("labelled", [0, 3])
+def test_what_puzzles_without_a_label_cannot_be_measured_by_is_left_out(
+    labelled: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    family = data()
+    samples = family.samples("test")
+    labels = samples.labels.copy()
+    labels[labelled:] = 0
+    family._splits["test"] = samples._replace(labels=labels)
+    with caplog.at_level("INFO"):
+        (results,) = trainer_of(tmp_path).test(small_module(), family)
+    assert "test/supervision_steps" in results
+    missing = {"test/solved", "test/cells", "test/halting_accuracy", "test/answer_loss", "test/halting_loss"}
+    assert missing & results.keys() == (missing if labelled else set())
+    of = "means over the other 3" if labelled else "left out"
+    count = len(labels)
+    told = f"{count - labelled} of {count} puzzles of the test split have no label: accuracy and losses are {of}."
+    assert told in caplog.messages

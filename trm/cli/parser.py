@@ -75,10 +75,10 @@ class OneSentence(ArgumentParser):
 def call(function: Callable[..., int], name: str, argv: Sequence[str]) -> int:
     """Call a command's function with the arguments of a command line, and return its exit status.
 
-    A parameter without a default is a positional argument, unless it is keyword-only. A positional-only parameter with
-    a default is an optional positional argument; ``*options`` receives all options that are not parameters. All others
-    are options. A ``bool`` needs no value, a ``list[str]`` may be given several times, and the parameters ``output``
-    and ``config`` have the short names -o and -c.
+    A parameter without a default is a positional argument, unless it is keyword-only; a ``list[str]`` without one
+    stands for one or more. A positional-only parameter with a default is an optional positional argument; ``*options``
+    receives all options that are not parameters. All others are options. A ``bool`` needs no value, a ``list[str]`` may
+    be given several times, and the parameters ``output`` and ``config`` have the short names -o and -c.
 
     Args:
         function: the command.
@@ -112,11 +112,20 @@ def _parser(function: Callable[..., int], name: str, optional: Sequence[Paramete
         text, default = documented[parameter.name], parameter.default
         parser.add_argument(parameter.name, nargs="?", type=parameter.annotation, default=default, help=text)
     skip: set[str | int] = {rest, *(parameter.name for parameter in optional)}
+    several = [p for p in inspect.signature(function, eval_str=True).parameters.values() if _is_several(p)]
+    skip |= {parameter.name for parameter in several}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=skip, sub_configs=True)
+    for parameter in several:  # jsonargparse reads a positional list from one argument
+        parser.add_argument(parameter.name, nargs="+", type=str, help=documented[parameter.name])
     for action in parser._actions:
         if action.metavar == "{true,false}":
             action.metavar = "[{true,false}]"  # a switch needs no value
     return parser
+
+
+def _is_several(parameter: Parameter) -> bool:
+    """Return whether a parameter stands for one or more positional arguments."""
+    return parameter.annotation == list[str] and parameter.default is Parameter.empty
 
 
 def _prefix(name: str) -> str:

@@ -3,8 +3,9 @@
 Shapes: N samples, L grid cells, V vocabulary, B slots, K supervision steps per Lightning batch.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -18,11 +19,13 @@ from torchmetrics import Metric
 
 from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
+from trm.data.boards import Board, one_a_line
 from trm.data.corruption import Corruption, replacements
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
 from trm.errors import InputError, check_range
 
+GREEN, PLAIN = "\033[1;32m", "\033[0m"  # escape codes of a terminal
 SPLITS_OF_STAGE = {
     "fit": ("train", "val"),
     "validate": ("val",),
@@ -114,6 +117,10 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
             InputError: if the text is not a question of this family.
         """
 
+    def split_text(self, lines: Iterable[str]) -> Iterator[Board]:
+        """Yield the questions in lines of text, each as text for ``parse``; by default one per line."""
+        return one_a_line(lines)
+
     @abstractmethod
     def write(self, tokens: Tokens) -> str:
         """Return tokens (L,) as one line of text, in the notation of ``parse``."""
@@ -121,9 +128,23 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         """Return tokens (L,) as text for people; with ``color``, cells that the answer adds may be highlighted.
 
-        By default the text is the line of ``write``, after that of the question if there is one.
+        By default a square board with a character per cell is drawn as rows, with the question on the left. Of any
+        other, the text is the line of ``write``, after that of the question if there is one.
         """
-        return "\n".join(self.write(tokens) for tokens in (question, answer) if tokens is not None)
+        lines = [self.write(tokens) for tokens in (question, answer) if tokens is not None]
+        side = math.isqrt(self.seq_len)
+        if side**2 != self.seq_len or any(len(line) != self.seq_len for line in lines):
+            return "\n".join(lines)
+        boards = [list(line) for line in lines]
+        if color and question is not None:
+            boards[-1] = highlight(boards[-1], question != answer)
+        starts = range(0, self.seq_len, side)
+        return "\n".join("   ".join(" ".join(board[row : row + side]) for board in boards) for row in starts)
+
+    def misread(self, question: Tokens) -> str:
+        """Return why tokens (L,) cannot be a question, as for digits taken for tokens; by default if one is padding."""
+        padding = np.flatnonzero(question == 0)
+        return f"token 0, which is padding, in cell {padding[0]}, counted from 0" if len(padding) else ""
 
     def givens(self, question: Tokens) -> NDArray[np.bool_]:
         """Return which cells of a question (L,) an answer must leave unchanged, (L,); by default none."""
@@ -320,3 +341,8 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def _rank(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+def highlight(cells: Iterable[str], added: NDArray[np.bool_]) -> list[str]:
+    """Return the characters of cells, (L,), with those that an answer adds in green on a terminal."""
+    return [f"{GREEN}{cell}{PLAIN}" if new else cell for cell, new in zip(cells, added, strict=True)]

@@ -1,8 +1,8 @@
-"""Tables of puzzles: CSV files with source, question, answer, rating, from a folder or the Hugging Face hub."""
+"""Tables of puzzles: files of boards in any form that ``trm.data.boards`` reads, local or of the Hugging Face hub."""
 
-import csv
 import hashlib
 import json
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,85 +11,166 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.atomic import atomic_write
+from trm.data.boards import Board, Notation, split_boards
 from trm.errors import InputError
+from trm.text import read_json, read_lines
 
-COLUMNS = ["source", "question", "answer", "rating"]
+ENDINGS = (".csv", ".tsv", ".txt", ".sdm", ".sdk", ".ss")
+"""Of files of puzzles in a folder, each also with ".gz" behind it."""
+UNKNOWN = 255  # the number of a character that is not one of a cell
 
 
 class Table(NamedTuple):
-    """The puzzles of one file; characters are ASCII codes."""
+    """The puzzles of one file, in the numbers of the family's notation."""
 
+    path: Path
+    lines: NDArray[np.int64]
+    """First line of each puzzle, counted from 1, (N,)."""
+    characters: NDArray[np.uint8]
+    """ASCII codes of the questions, (N, L)."""
     questions: NDArray[np.uint8]
     """(N, L)."""
     answers: NDArray[np.uint8]
-    """(N, L)."""
-    ratings: NDArray[np.int64]
-    """Difficulty as rated by the source, (N,)."""
+    """(N, L); zeros where the file has no answer."""
+    ratings: NDArray[np.float64]
+    """Difficulty as rated by the source, 0 if the file has none, (N,)."""
+
+    def where(self, row: int) -> str:
+        """Return the file and line of a puzzle for a message."""
+        return f"{self.path}, line {self.lines[row]}"
+
+    def refuse(self, wrong: NDArray[np.bool_], why: str) -> None:
+        """Raise an InputError for the first puzzle that is wrong, (N,)."""
+        if wrong.any():
+            raise InputError(f"{self.where(int(wrong.argmax()))}: {why}")
 
 
-def read_table(path: Path, cells: int, question_alphabet: str, answer_alphabet: str) -> Table:
-    """Read a CSV file of puzzles with ``cells`` characters each.
+def read_table(path: Path, notation: Notation, min_rating: float = 0) -> Table:
+    """Read a file of puzzles.
+
+    Args:
+        path: a CSV file with a column of questions and, optionally, of answers and of ratings; or a list of boards.
+        notation: how the family writes a board.
+        min_rating: least rating that is asked for.
 
     Raises:
-        InputError: if the file is missing or malformed; the message names the file and line.
+        InputError: if the file is missing or malformed, or has no ratings but a rating is asked for; the message names
+            the file and line.
     """
-    questions, answers, ratings = [], [], []
-    try:
-        with path.open(newline="", encoding="ascii") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            if header != COLUMNS:
-                raise InputError(f"{path} has the header {','.join(header)!r}, but {','.join(COLUMNS)!r} is needed")
-            for row in reader:
-                line = f"{path}, line {reader.line_num}"
-                if len(row) != len(COLUMNS):
-                    raise InputError(f"{line}: {len(row)} columns, but {len(COLUMNS)} are needed")
-                _, question, answer, rating = row
-                for column, value in (("question", question), ("answer", answer)):
-                    if len(value) != cells:
-                        raise InputError(f"{line}: the {column} has {len(value)} cells, but {cells} are needed")
-                if not rating.isdecimal():
-                    raise InputError(f"{line}: the rating {rating!r} is not a whole number")
-                questions.append(question)
-                answers.append(answer)
-                ratings.append(int(rating))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; a CSV file of puzzles is needed there") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file of puzzles: {error.reason} at byte {error.start}") from error
-    table = Table(_characters(questions, cells), _characters(answers, cells), np.array(ratings, dtype=np.int64))
-    _check_alphabet(path, "question", table.questions, question_alphabet)
-    _check_alphabet(path, "answer", table.answers, answer_alphabet)
+    if not path.is_file():
+        raise InputError(f"cannot read {path}: No such file or directory; a file of puzzles is needed there")
+    questions, answers = bytearray(), bytearray()
+    lines, ratings = array("q"), array("d")
+    for board in split_boards(read_lines(path), notation):
+        if fault := board.fault or _fault(board, notation):
+            raise InputError(f"{path}, line {board.line}: {fault}")
+        questions += board.question.encode()
+        answers += board.answer.encode() or bytes(notation.cells)
+        lines.append(board.line)
+        ratings.append(board.rating)
+    rated = np.array(ratings)
+    if min_rating and np.isnan(rated).any():
+        raise InputError(f"{path} has no column of ratings, but data.min_rating is {min_rating}")
+    characters, given = (
+        np.frombuffer(part, dtype=np.uint8).reshape(-1, notation.cells) for part in (questions, answers)
+    )
+    table = Table(
+        path,
+        np.array(lines),
+        characters,
+        _codes(notation.question, UNKNOWN)[characters],
+        _codes(notation.answer, 0)[given],
+        np.nan_to_num(rated),
+    )
+    for column, text, codes, known in (
+        ("question", characters, table.questions, notation.question),
+        ("answer", given, table.answers, notation.answer),
+    ):
+        if (unknown := (codes == UNKNOWN).any(axis=1)).any():
+            row = int(unknown.argmax())
+            raise InputError(f"{table.where(row)}: {_unknown(column, bytes(text[row]).decode(), known)}")
     return table
 
 
+def _fault(board: Board, notation: Notation) -> str:
+    """Return why a board has not the right shape, in a phrase; "" if it has."""
+    for column, text, known in (
+        ("question", board.question, notation.question),
+        ("answer", board.answer, notation.answer),
+    ):
+        if len(text) != notation.cells and (text or column == "question"):
+            return f"the {column} has {len(text)} cells, but {notation.cells} are needed"
+        if not text.isascii():
+            return _unknown(column, text, known)
+    return ""
+
+
+def _unknown(column: str, text: str, known: Mapping[str, int]) -> str:
+    """Return in a phrase which character is not one of a cell."""
+    cell, wrong = next((cell, symbol) for cell, symbol in enumerate(text) if symbol not in known)
+    return f"the {column} has {wrong!r} in cell {cell}, but only {''.join(known)!r} are accepted"
+
+
+def _codes(known: Mapping[str, int], missing: int) -> NDArray[np.uint8]:
+    """Return the number of each ASCII code, ``UNKNOWN`` for those of no cell and ``missing`` for NUL, (128,)."""
+    codes = np.full(128, UNKNOWN, dtype=np.uint8)
+    codes[[ord(symbol) for symbol in known]] = list(known.values())
+    codes[0] = missing
+    return codes
+
+
 def find_table(split: str, source: str, repo: str, root: Path) -> Path:
-    """Return the file that contains a split: in the folder ``source``, or downloaded if ``source`` is "hub".
+    """Return the file that contains a split: the file ``source``, one in that folder, or downloaded if it is "hub".
 
     Raises:
-        InputError: if the download fails.
+        InputError: if the download fails, or the folder has several files for the split.
     """
-    file = "test.csv" if split == "test" else "train.csv"
-    return fetch_table(repo, file, root / repo.rpartition("/")[2]) if source == "hub" else Path(source) / file
+    name = "test" if split == "test" else "train"
+    if source == "hub":
+        return fetch_table(repo, f"{name}.csv", root / repo.rpartition("/")[2])
+    folder = Path(source)
+    if folder.is_file() or (folder / f"{name}.csv").is_file():
+        return folder if folder.is_file() else folder / f"{name}.csv"
+    found = [path for ending in ENDINGS for path in sorted(folder.glob(f"{name}{ending}*"))]
+    found = [path for path in found if path.name.removeprefix(name) in (path.suffix, f"{path.suffixes[0]}.gz")]
+    if len(found) > 1:
+        raise InputError(
+            f"{folder} has {found[0].name} and {found[1].name}, but one file for the {split} split is needed"
+        )
+    return found[0] if found else folder / f"{name}.csv"
 
 
 def choose_rows(
-    path: Path, split: str, rows: NDArray[np.int64], counts: Mapping[str, int], seed: int
+    path: Path, split: str, rows: NDArray[np.int64], counts: Mapping[str, int], seed: int, shared: bool = False
 ) -> NDArray[np.int64]:
     """Return a seeded subset of the eligible ``rows`` of a file; "val" is held out of the training file.
 
     The held-out rows come first, so they do not depend on the size of the training split. A count of 0 takes all
     remaining rows.
 
+    Args:
+        path: the file, for messages.
+        split: "train", "val" or "test".
+        rows: indices of the eligible rows.
+        counts: number of rows of each split.
+        seed: seed of the order.
+        shared: whether "test" is held out of the same file.
+
     Raises:
         InputError: if there are too few.
     """
-    first = counts["val"] if split == "train" else 0
+    order = ["test"] * (shared or split == "test") + ["val", "train"] * (shared or split != "test")
+    if shared and not counts["test"]:
+        raise InputError(
+            f"data.test_size is 0, which takes all rows of {path}, but the training puzzles are in the same file; "
+            "accepted is the number of rows to hold out"
+        )
+    first = sum(counts[before] for before in order[: order.index(split)])
     last = first + counts[split] if counts[split] or split == "val" else len(rows)
-    wanted = counts["test"] if split == "test" else counts["val"] + counts["train"]
+    wanted = sum(counts[part] for part in order)
     if len(rows) < wanted:
         raise InputError(f"{path} has {len(rows):,} rows to choose from, but the split sizes require {wanted:,}")
-    return np.random.default_rng((seed, split == "test")).permutation(rows)[first:last]
+    return np.random.default_rng((seed, order == ["test"])).permutation(rows)[first:last]
 
 
 def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Path:
@@ -106,7 +187,7 @@ def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Pat
     except ImportError as error:
         raise InputError("data.source 'hub' needs the package huggingface_hub: pip install huggingface_hub") from error
     lock_path = root / "lock.json"
-    lock = json.loads(lock_path.read_text()) if lock_path.exists() else {}
+    lock = read_json(lock_path) if lock_path.exists() else {}
     commit = lock.get("commit", revision)
     try:
         if commit == revision:
@@ -124,17 +205,3 @@ def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Pat
         with atomic_write(lock_path, "w") as stream:
             json.dump(lock, stream, indent=2)
     return path
-
-
-def _characters(strings: list[str], cells: int) -> NDArray[np.uint8]:
-    return np.frombuffer("".join(strings).encode("ascii"), dtype=np.uint8).reshape(-1, cells)
-
-
-def _check_alphabet(path: Path, column: str, characters: NDArray[np.uint8], alphabet: str) -> None:
-    wrong = ~np.isin(characters, np.frombuffer(alphabet.encode("ascii"), dtype=np.uint8))
-    if wrong.any():
-        row, cell = np.argwhere(wrong)[0]
-        raise InputError(
-            f"{path}, line {row + 2}: the {column} has {chr(characters[row, cell])!r} in cell {cell}, "
-            f"but only {alphabet!r} are accepted"
-        )

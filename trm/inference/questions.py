@@ -43,14 +43,15 @@ def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens, bool]:
     single = array.ndim == (1 if flat else 2)
     array = array.reshape(-1, cells)
     unknown = np.argwhere((array < 0) | (array >= data.vocab_size))
-    padding = np.argwhere(array == 0) if not data.padded else unknown[:0]
-    for places, what in ((padding, "which is padding"), (unknown, f"but the tokens are 0 to {data.vocab_size - 1}")):
-        if len(places):
-            row, cell = places[0].tolist()
-            raise InputError(
-                f"question {row} has token {array[row, cell]} in cell {cell}, counted from 0, {what}; integers are "
-                f"tokens of {type(data).__name__}, not digits: pass a puzzle written in digits as a string"
-            )
+    if len(unknown):
+        row, cell = unknown[0].tolist()
+        found = (
+            f"token {array[row, cell]} in cell {cell}, counted from 0, but the tokens are 0 to {data.vocab_size - 1}"
+        )
+        raise _digits(row, found, data)
+    for row, question in enumerate(array):
+        if found := data.misread(question.astype(np.uint8)):
+            raise _digits(row, found, data)
     return array.astype(np.uint8), single
 
 
@@ -71,3 +72,10 @@ def _integers(questions: Any) -> np.ndarray[Any, np.dtype[Any]]:
         kind = type(questions).__name__ if array.dtype.kind == "O" else array.dtype
         raise InputError(f"the questions are of type {kind}, but must be {accepted}")
     return array
+
+
+def _digits(row: int, found: str, data: PuzzleData) -> InputError:
+    return InputError(
+        f"question {row} has {found}; integers are tokens of {type(data).__name__}, not digits or colours: pass a "
+        "puzzle written in those as a string"
+    )

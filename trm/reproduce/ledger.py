@@ -1,6 +1,7 @@
 """The ledger: a CSV file with one row per claim and metric, written by ``trm test --ledger FILE``."""
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from trm.errors import InputError
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, machine, without_paths
 from trm.reproduce.experiments import published
+from trm.text import read_text
 from trm.training import checkpoint_keys as keys
 from trm.training.metrics import OVER_PUZZLES, OVER_SAMPLES
 
@@ -81,11 +83,8 @@ def read(path: Path) -> list[Row]:
     if not path.exists():
         return []
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
-    except OSError as error:
-        raise InputError(f"cannot read the ledger {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+        header, *lines = list(csv.reader(io.StringIO(read_text(path), newline=""))) or [[]]
+    except csv.Error as error:
         raise InputError(f"{path} is not a ledger: {error}") from error
     if tuple(header) != Row._fields:
         raise InputError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -131,7 +132,8 @@ class EvaluatedModule(LightningModule):
         finished = torch.ones_like(answers.halt, dtype=torch.bool)
         data = self._data()
         valid = obeys(data, batch.inputs, answers.tokens) if data else None
-        metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, finished, *losses, valid=valid)
+        real = batch.inputs.any(-1)
+        metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, finished, *losses, valid, real)
         self.calibration.update(answers.halt, answers.tokens, batch.labels)
         if self.scorer is not None:
             self.scorer.update(answers.tokens, answers.halt, batch)
@@ -143,12 +145,23 @@ class EvaluatedModule(LightningModule):
             for name, value in metric.compute().items():
                 self.log(f"{split}/{name}", value, prog_bar=name in ("solved", "answer_loss"), sync_dist=synced)
             metric.reset()
+        self._report_missing_labels(split, metrics[0])
         if self.trainer.state.fn == "fit":
             self.log("step", float(self.global_step), sync_dist=synced)  # the x axis of the loggers
         else:  # the results of an evaluation must not contain "step", so the default of Lightning is set
             steps = self.global_step if self.trained_steps is None else self.trained_steps
             loop = self.trainer.fit_loop.epoch_loop
             self._stepped_batches, loop._batches_that_stepped = loop._batches_that_stepped, steps
+
+    def _report_missing_labels(self, split: str, metrics: Metric | None) -> None:
+        """Print how many puzzles of an evaluated split have no label."""
+        if self.trainer.state.fn == "fit" or not isinstance(metrics, PuzzleMetrics):
+            return
+        known, all_ = metrics.labelled, metrics.finished
+        if known < all_:
+            of = "left out" if not known else f"means over the other {known:,}"
+            missing = f"{all_ - known:,} of {all_:,} puzzles of the {split} split have no label"
+            rank_zero_info(f"{missing}: accuracy and losses are {of}.")
 
     def _losses(self, logits: Tensor, halt: Tensor, labels: Tensor) -> Losses:
         return Losses(self.answer_loss(logits, labels), halting_loss(halt, logits, labels))

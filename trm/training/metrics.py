@@ -11,9 +11,12 @@ from torchmetrics import Metric
 
 from trm.batch import exact_match, labelled
 
-OVER_PUZZLES = ("solved", "cells", "halting_accuracy", "supervision_steps", "valid")
+WITHOUT_LABELS = ("supervision_steps", "valid")
+OVER_PUZZLES = ("solved", "cells", "halting_accuracy", *WITHOUT_LABELS)
 OVER_SAMPLES = ("answer_loss", "halting_loss")
-"""Names of the means over finished puzzles and over all samples."""
+GROUPS = (OVER_PUZZLES, WITHOUT_LABELS, OVER_SAMPLES)
+"""Names of the means over finished puzzles, of those that need no label, and of the means over all samples. In the
+state, the sums of a group follow its count."""
 
 BINS = 15
 """Number of equally wide bins of confidence, from 0 to 1; the number in arXiv 1706.04599."""
@@ -34,10 +37,11 @@ class PuzzleMetrics(Metric):
     * ``supervision_steps``: mean number of supervision steps taken (``steps``).
     * ``valid``: share of puzzles whose answer obeys the rules, even if it differs from the label; absent if no rules
       were checked.
-    * ``answer_loss``, ``halting_loss``: means of the losses over all samples, finished or not.
+    * ``answer_loss``, ``halting_loss``: means of the losses over all labelled samples, finished or not.
 
-    Samples without a label are padding and are not counted. All sums are one tensor, so a step costs one addition and
-    a synchronisation one collective operation.
+    What was not measured is absent. All are means over the puzzles with a label; if none has one, only
+    ``supervision_steps`` and ``valid`` are reported, as means over all puzzles. Padding counts nowhere. All sums are
+    one tensor, so a step costs one addition and a synchronisation one collective operation.
     """
 
     full_state_update = False
@@ -46,7 +50,9 @@ class PuzzleMetrics(Metric):
     def __init__(self) -> None:
         super().__init__()
         self.checked = False
-        self.add_state("sums", torch.zeros(2 + len(OVER_PUZZLES) + len(OVER_SAMPLES)), dist_reduce_fx="sum")
+        self.labelled = self.finished = 0  # puzzles with a label, and all, in the last result
+        size = sum(1 + len(names) for names in GROUPS)
+        self.add_state("sums", torch.zeros(size), dist_reduce_fx="sum")
 
     def update(
         self,
@@ -58,6 +64,7 @@ class PuzzleMetrics(Metric):
         answer_loss: Tensor,
         halting_loss: Tensor,
         valid: Tensor | None = None,
+        real: Tensor | None = None,
     ) -> None:
         """Count a batch.
 
@@ -70,14 +77,16 @@ class PuzzleMetrics(Metric):
             answer_loss: loss of each answer, (B,).
             halting_loss: loss of each halting logit, (B,).
             valid: which answers obey the rules, (B,) bool; None if no rules were checked.
+            real: which samples are puzzles and not padding, (B,) bool; by default those with a label.
         """
         self.checked = valid is not None
         given = labelled(labels)
         count = given.sum(-1)  # (B,)
-        real = count > 0
+        known = count > 0
+        finished = finished & (known if real is None else real)
         right = ((predictions == labels) & given).sum(-1)
         solved = right == count
-        done = finished & real
+        done = finished & known
         terms = torch.stack(
             (
                 done,
@@ -86,21 +95,28 @@ class PuzzleMetrics(Metric):
                 done & ((halt >= 0) == solved),
                 done * steps,
                 done & valid if valid is not None else torch.zeros_like(done),
-                real * answer_loss,
-                real * halting_loss,
-                real,
+                finished,
+                finished * steps,
+                finished & valid if valid is not None else torch.zeros_like(done),
+                known,
+                known * answer_loss,
+                known * halting_loss,
             )
         )
         self.sums = self.sums + terms.sum(-1)  # in the dtype of the losses, float64, whatever that of the module is
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the means; zero if nothing was counted."""
-        puzzles, samples = self.sums[0].clamp(min=1), self.sums[-1].clamp(min=1)
-        over_puzzles, over_samples = self.sums[1 : -1 - len(OVER_SAMPLES)], self.sums[-1 - len(OVER_SAMPLES) : -1]
-        means = dict(zip(OVER_PUZZLES, over_puzzles / puzzles, strict=True))
+        """Return the means of what was counted."""
+        parts = torch.split(self.sums, [1 + len(names) for names in GROUPS])
+        counts = torch.stack([part[0] for part in parts]).tolist()
+        self.labelled, self.finished = int(counts[0]), int(counts[1])
+        means: dict[str, Tensor] = {}
+        for names, part, count in zip(GROUPS, parts, counts, strict=True):
+            if count:
+                means |= {name: mean for name, mean in zip(names, part[1:] / count, strict=True) if name not in means}
         if not self.checked:
-            del means["valid"]
-        return {**means, **dict(zip(OVER_SAMPLES, over_samples / samples, strict=True))}
+            means.pop("valid", None)
+        return means
 
 
 class HaltingCalibration(Metric):

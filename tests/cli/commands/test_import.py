@@ -19,8 +19,8 @@ from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.cli.main import main
 from trm.data import ARC, Maze, Sudoku
+from trm.data.arc.files import read_task
 from trm.data.arc.query import query_task
-from trm.data.arc.sources import read_task
 from trm.inference import think
 from trm.module import TRMModule
 

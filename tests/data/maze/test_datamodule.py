@@ -231,8 +231,11 @@ def test_a_maze_can_be_one_line_or_several_with_dots_or_spaces() -> None:
         (SMALL.replace(".", " ").rstrip(), "has 12 cells in line 1, but 4x4 needs 16"),
         ("S..#\n...\n...G\n....", "has 3 cells in line 2, but 4x4 needs 4"),
         ("S..#\n....\n...G", "has 3 lines; accepted are 1 and 4"),
-        (SMALL.replace("#", "x"), r"has 'x' in row 1, column 4; accepted are '#', '\.' or ' ', 'S' and 'G'"),
-        (SMALL.replace("#", "o"), "has 'o' in row 1, column 4"),
+        (
+            SMALL.replace("#", "x"),
+            r"has 'x' in row 1, column 4; accepted are '#' or '1', '\.', ' ' or '0', 'S', and 'G' or 'E'",
+        ),
+        (SMALL.replace("#", "1").replace(".", "#", 1), "is ambiguous: it has both '#' and the digits 0 and 1"),
         (SMALL.replace("S", "."), "cannot be solved: it has no start, but exactly one is needed"),
         (SMALL.replace("G", "."), "cannot be solved: it has no goal, but exactly one is needed"),
         (SMALL.replace("#", "S"), "cannot be solved: it has 2 starts, but exactly one is needed"),
@@ -248,7 +251,7 @@ def test_the_path_is_coloured() -> None:
     data = Maze(size=4)
     question = data.parse(SMALL)
     answer = label(question[None])[0]
-    assert data.render_board(answer) == "S  #\no   \noooG\n    "
+    assert data.render_board(answer) == "S..#\no...\noooG\n...."
     assert data.render_board(answer, question, color=True).count("\033[1;32mo\033[0m") == 4
     assert "\033" not in data.render_board(question, question, color=True)
 

@@ -1,24 +1,23 @@
-"""The command ``trm solve``: solves puzzles of text, standard input or an ARC task file."""
+"""The command ``trm solve``: solves puzzles given as text, in files, on standard input, or by name."""
 
 import json as json_format
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from trm.arguments import EarlyExit, SelectionName
-from trm.errors import InputError
 
 if TYPE_CHECKING:
-    from trm.data import PuzzleData
-    from trm.data.samples import Tokens
+    from trm.cli.puzzles import Puzzle
+    from trm.solver import Solution, Solver
 
-BATCH = 256  # boards from standard input that are solved together
+BATCH = 256  # puzzles that are solved together
 
 
 def solve(
     checkpoint: str,
-    board: str,
+    puzzles: list[str],
     json: bool = False,
     depth: int = 0,
     breadth: int = 1,
@@ -35,16 +34,19 @@ def solve(
     family: str = "",
     module: str = "",
 ) -> int:
-    """Solve a puzzle with a trained model.
+    """Solve puzzles with a trained model.
 
-    Exits with status 0 if every answer obeys the rules, else with 1. The rules are checked on the answer itself; the
-    model's confidence is its halting probability.
+    A terminal shows each answer as a picture; a pipe gets it as one line, with the verdict behind a semicolon. Both can
+    be read back. Exits with status 0 if every answer obeys the rules, else with 1; with 2 if a puzzle cannot be read,
+    after the others have been answered. The rules are checked on the answer itself; the model's confidence is its
+    halting probability.
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
-        board: the puzzle, row by row. Sudoku: digits, and '.' or '0' for a blank. Maze: '#' wall, '.' free, 'S' start,
-            'G' goal, in quotes. ARC: a task file (.json), whose test inputs get two attempts each. '-' reads one puzzle
-            per line from standard input.
+        puzzles: one or more of: the text of a puzzle; a file of puzzles, such as boards.txt; '-' for those of standard
+            input; test:N for sample N of the test split, counted from 0. Sudoku: digits row by row, and '.', '0', '_'
+            or '*' for a blank. Maze, in quotes: '#' wall, '.' free, 'S' start, 'G' goal. ARC: a file or folder of
+            tasks, or the name of a task; each test input gets two attempts.
         json: print one JSON object per puzzle.
         depth: most supervision steps of a rollout; 0 for as many as in training.
         breadth: rollouts of each view of the puzzle; all but the first have noise.
@@ -68,11 +70,12 @@ def solve(
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
     from trm.checkpoints.load import load_checkpoint
+    from trm.cli.puzzles import SAMPLE, Refusal, find_puzzles, readable, refusal_of
     from trm.data import ARC, PuzzleData
     from trm.solver import Solver
 
     model, data = load_checkpoint(checkpoint, family, module)
-    is_task = isinstance(data, ARC) and board.endswith(".json")
+    tasks = [text for text in puzzles if isinstance(data, ARC) and not text.startswith(SAMPLE)]
     solver = Solver(
         model,
         data,
@@ -80,7 +83,7 @@ def solve(
         breadth=breadth,
         noise=noise,
         start_noise=start_noise,
-        views=1 if is_task else views or 1,  # the views of a task are its augmentations, each with a puzzle id
+        views=1 if tasks else views or 1,  # the views of a task are its augmentations, each with a puzzle id
         select=select,
         halt=halt,
         halt_threshold=halt_threshold,
@@ -90,44 +93,42 @@ def solve(
         seed=seed,
         batch_size=BATCH,
     )
-    if is_task:
-        from trm.cli.commands.solve_task import solve_task
+    refusals: list[Refusal] = []
+    found = find_puzzles(model, data, (text for text in puzzles if text not in tasks))
+    all_good = _answer_all(solver, readable(found, refusals), json)
+    if tasks:
+        from trm.cli.commands.solve_task import solve_tasks
 
-        return solve_task(solver, Path(board), views, json)
-    if isinstance(data, ARC):
-        raise InputError(f"the puzzle is {board!r}, but a model of ARC needs the file of a task, such as TASK.json")
-    all_good = True
-    for boards in _standard_input(data) if board == "-" else [data.parse(board)[None]]:
-        for solution in solver.solve_all(boards):
-            print(json_format.dumps(solution.as_dict()) if json else solution.render(sys.stdout.isatty()), flush=True)
-            all_good &= solution.verdict.valid and not solution.abstains
+        all_good &= solve_tasks(solver, tasks, views, json, refusals)
     if not (all_good or json or views > 1 or complete) and type(data).views is not PuzzleData.views:
         print("trm: --views 8 --select verifier also tries symmetric forms, and solves more", file=sys.stderr)
+    if refusals:
+        raise refusal_of(refusals)
     return 0 if all_good else 1
 
 
-def _standard_input(data: "PuzzleData") -> Iterator["Tokens"]:
-    """Yield the puzzles of standard input as tokens, in batches (N, L).
-
-    Raises:
-        InputError: naming a line without a puzzle, after the puzzles before it; or if the input is empty.
-    """
+def _answer_all(solver: "Solver", puzzles: "Iterator[Puzzle]", json: bool) -> bool:
+    """Answer puzzles in batches, print the answers in order, and return whether all obey the rules."""
     import numpy as np
 
-    boards: list[Tokens] = []
-    number = 0
-    lines = ((number, line.rstrip("\r\n")) for number, line in enumerate(sys.stdin, 1) if line.strip())
-    for number, line in lines:
-        try:
-            boards.append(data.parse(line))
-        except InputError as error:
-            if boards:
-                yield np.stack(boards)
-            raise InputError(f"line {number} of standard input: {error}") from error
-        if len(boards) == BATCH:
-            yield np.stack(boards)
-            boards = []
-    if boards:
-        yield np.stack(boards)
-    if not number:
-        raise InputError("standard input contains no puzzle; pass one per line")
+    all_good = True
+    while batch := list(islice(puzzles, BATCH)):
+        ids = np.array([puzzle.puzzle_id for puzzle in batch], dtype=np.int32)
+        solutions = solver.solve_all(np.stack([puzzle.question for puzzle in batch]), ids)
+        for puzzle, solution in zip(batch, solutions, strict=True):
+            print(_as_json(puzzle, solution) if json else _as_text(puzzle, solution), flush=True)
+            all_good &= solution.verdict.valid and not solution.abstains
+    return all_good
+
+
+def _as_json(puzzle: "Puzzle", solution: "Solution") -> str:
+    """Return a solution as JSON; with whether it is right, if that is known."""
+    right = solution.equals(puzzle.label)
+    return json_format.dumps(solution.as_dict() | ({} if right is None else {"correct": right}))
+
+
+def _as_text(puzzle: "Puzzle", solution: "Solution") -> str:
+    """Return a solution as a picture for a terminal, or as a line for a pipe; with whether it is right, if known."""
+    right = solution.equals(puzzle.label)
+    mark = "" if right is None else f", {'equal to' if right else 'different from'} the known answer"
+    return (solution.render(color=True) if sys.stdout.isatty() else solution.as_line()) + mark

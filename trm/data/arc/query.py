@@ -47,8 +47,13 @@ def query_task(data: ARC, task: Task, views: int) -> TaskQuery:
     only used to count right answers.
 
     Raises:
-        InputError: if a grid of the task is larger than the model's canvas.
+        InputError: if the task has no test input, or a grid of it is larger than the model's canvas.
     """
+    if not task.test:
+        raise InputError(
+            f"task {task.name} has {len(task.train)} pairs, as in re-arc or BARC, but no test input to answer; "
+            "accepted is an object with the lists 'train' and 'test'"
+        )
     inputs, outputs = [pair.input for pair in task.test], [pair.output for pair in task.test]
     if task.side > data.side:
         raise InputError(

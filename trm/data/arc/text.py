@@ -7,6 +7,7 @@ import numpy as np
 from trm.data.arc.grids import Grid
 from trm.data.arc.tasks import to_grid
 from trm.errors import InputError
+from trm.text import parse_json
 
 PALETTE = (16, 27, 196, 40, 226, 248, 201, 208, 81, 88)
 """ARC's colours among a terminal's 256: black, blue, red, green, yellow, grey, pink, orange, azure, maroon."""
@@ -20,10 +21,7 @@ def parse_grid(text: str) -> Grid:
     """
     what = f"the grid {text if len(text) <= 60 else text[:57] + '...'!r}"
     if text.lstrip().startswith("["):
-        try:
-            return to_grid(json.loads(text), what)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{what} is not JSON: {error}") from error
+        return to_grid(parse_json(text, what), what)
     lines = ["".join(line.split()) for line in text.strip().splitlines()]
     if not lines or not all(line.isascii() and line.isdecimal() for line in lines):
         raise InputError(f"{what} is neither JSON, such as [[0, 1], [2, 3]], nor lines of digits")

@@ -1,12 +1,14 @@
 """The Maze data module: tokens, symmetries, text and rules of square mazes."""
 
 import reprlib
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import PuzzleData
+from trm.data.base import PuzzleData, highlight
+from trm.data.boards import Board, split_boards
 from trm.data.cache import cache_folder
 from trm.data.corruption import Corruption
 from trm.data.maze.complete import most_probable_path
@@ -25,7 +27,7 @@ from trm.data.maze.paths import (
     find_faults,
     symmetry_cells,
 )
-from trm.data.maze.sources import generated, tabled, to_tokens
+from trm.data.maze.sources import generated, mixed_letters, notation, note_digits, tabled
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, name_cell
 from trm.data.sampling import DrawGenerator
 from trm.errors import InputError, check_range
@@ -41,8 +43,8 @@ class Maze(PuzzleData):
 
     Args:
         size: rows and columns, 3 to 64.
-        source: "generate"; or a folder with ``train.csv`` and ``test.csv`` (source, question, answer, rating); or
-            "hub" for sapientinc/maze-30x30-hard-1k.
+        source: "generate"; or a folder with ``train.csv`` and ``test.csv``, or one file for all splits, see
+            ``docs/inference.md``; or "hub" for sapientinc/maze-30x30-hard-1k.
         train_size: training mazes; from a table a seeded subset, 0 for all.
         val_size: validation mazes; from a table they are held out of its training file.
         test_size: test mazes; from a table a seeded subset, 0 for all.
@@ -150,33 +152,54 @@ class Maze(PuzzleData):
         others = 1 + np.random.default_rng(seed).permutation(len(cells) - 1)[: count - 1]
         return Views(cells[[0, *others]], np.tile(super().views(1).tokens, (count, 1)))
 
+    def split_text(self, lines: Iterable[str]) -> Iterator[Board]:
+        """Yield the mazes in lines of text; see ``trm.data.boards``."""
+        return split_boards(lines, notation(self.size))
+
     def parse(self, text: str) -> Tokens:
         """Return the tokens of a solvable maze, written on one line or on one line per row.
 
-        The symbols are "#" for a wall, "." or a space for a free cell, "S" for the start and "G" for the goal.
+        The symbols are "#" for a wall, "." or a space for a free cell, "S" for the start and "G" or "E" for the goal;
+        or "1" for a wall and "0" for a free cell. The path of an answer, "o", is read as free.
 
         Raises:
             InputError: if the text is not such a maze.
         """
-        maze = f"the maze {reprlib.repr(text)}"
-        lines = text.replace("\r\n", "\n").strip("\n").split("\n")
-        joined = "".join(lines)
-        if len(lines) not in (1, self.size):
-            raise InputError(f"{maze} has {len(lines)} lines; accepted are 1 and {self.size}")
-        for number, line in enumerate(lines, start=1):
-            if len(line) != self.seq_len // len(lines):
-                raise InputError(
-                    f"{maze} has {len(line)} cells in line {number}, but {self.size}x{self.size} needs "
-                    f"{self.seq_len // len(lines)}; write free cells at the end of a line as '.'"
-                )
-        for cell, symbol in enumerate(joined):
-            if symbol not in "# .SG":
+        maze, known = f"the maze {reprlib.repr(text)}", notation(self.size).answer
+        found = list(self.split_text(text.splitlines()))
+        whole = [board.question for board in found if len(board.question) == self.seq_len]
+        if len(whole) != 1 or len(found) > 1:
+            raise InputError(f"{maze} {self._wrong_shape(text, len(whole))}")
+        for cell, symbol in enumerate(whole[0]):
+            if symbol not in known:
                 where = name_cell(cell, self.size)
-                raise InputError(f"{maze} has {symbol!r} in {where}; accepted are '#', '.' or ' ', 'S' and 'G'")
-        tokens = to_tokens(np.frombuffer(joined.encode("ascii"), dtype=np.uint8))
+                raise InputError(
+                    f"{maze} has {symbol!r} in {where}; accepted are '#' or '1', '.', ' ' or '0', 'S', and 'G' or 'E'"
+                )
+        characters = np.frombuffer(whole[0].encode("ascii"), dtype=np.uint8)
+        if fault := mixed_letters(characters[None])[0]:
+            raise InputError(f"{maze} is ambiguous: {fault}")
+        tokens = np.array([known[symbol] for symbol in whole[0]], dtype=np.uint8)
+        tokens[tokens == PATH] = FREE
         if fault := find_faults(self._grid(tokens))[0]:
             raise InputError(f"{maze} cannot be solved: {fault}")
+        if "1" in whole[0]:
+            note_digits()
         return tokens
+
+    def _wrong_shape(self, text: str, count: int) -> str:
+        """Return what is wrong with a text that has ``count`` mazes and is not one maze, in a phrase."""
+        if count > 1:
+            return f"contains {count} mazes, but one is accepted"
+        lines = text.replace("\r\n", "\n").strip("\n").split("\n")
+        if len(lines) not in (1, self.size):
+            return f"has {len(lines)} lines; accepted are 1 and {self.size}"
+        needed = self.seq_len // len(lines)
+        number, line = next(((n, line) for n, line in enumerate(lines, 1) if len(line) != needed), (1, lines[0]))
+        return (
+            f"has {len(line)} cells in line {number}, but {self.size}x{self.size} needs {needed}; write free cells at "
+            "the end of a line as '.'"
+        )
 
     def write(self, tokens: Tokens) -> str:
         """Return a maze on one line, "." for a free cell, since a terminal may drop spaces.
@@ -186,11 +209,10 @@ class Maze(PuzzleData):
         return "".join(("?" + SYMBOLS)[token] for token in tokens).replace(" ", ".")
 
     def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
-        """Return a maze, one line per row; with ``color``, the path is green."""
-        cells = [("?" + SYMBOLS)[token] for token in answer]
+        """Return a maze, one line per row, "." for a free cell; with ``color``, the path is green."""
+        cells = list(self.write(answer))
         if color:
-            on_path = answer == PATH
-            cells = [f"\033[1;32m{cell}\033[0m" if new else cell for cell, new in zip(cells, on_path, strict=True)]
+            cells = highlight(cells, answer == PATH)
         return "\n".join("".join(cells[row : row + self.size]) for row in range(0, self.seq_len, self.size))
 
     def givens(self, question: Tokens) -> NDArray[np.bool_]:

@@ -1,15 +1,18 @@
 """Sources of mazes: the generator with its cache, or tables of mazes that are checked when read."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
+from trm.data.boards import Notation
 from trm.data.cache import cached_arrays
 from trm.data.maze.generator import generate
-from trm.data.maze.paths import FREE, LABEL_RULES, SYMBOLS, Mazes, find_errors, find_faults
-from trm.data.tables import choose_rows, find_table, read_table
+from trm.data.maze.paths import FREE, GOAL, LABEL_RULES, PATH, START, WALL, Mazes, find_errors, find_faults
+from trm.data.tables import Table, choose_rows, find_table, read_table
 from trm.errors import InputError
 
 MAZE_HARD = "sapientinc/maze-30x30-hard-1k"
@@ -38,34 +41,55 @@ def tabled(
 ) -> tuple[Mazes, Mazes]:
     """Return questions and answers of a seeded subset of a table; "val" is held out of the training file.
 
-    Every row of the file is checked: its maze is solvable, and its answer is the shortest path of the label rule.
+    Every row of the file is checked: its maze is solvable, and its answer is the shortest path of the label rule, by
+    which rows without an answer are answered.
 
     Raises:
         InputError: if the file is missing, a row is wrong, or there are too few.
     """
     path = find_table(split, source, MAZE_HARD, root)
-    table = read_table(path, size * size, question_alphabet="# SG.", answer_alphabet="# SGo.")
-    questions, answers = (to_tokens(part).reshape(-1, size, size) for part in (table.questions, table.answers))
-    _refuse(path, "question", find_faults(questions))
-    _refuse(path, "answer", find_errors(questions, answers))
+    table = read_table(path, notation(size))
+    questions, answers = (part.reshape(-1, size, size) for part in (table.questions, table.answers))
+    _refuse(table, "question", mixed_letters(table.characters))
+    _refuse(table, "question", find_faults(questions))
+    if (table.characters == ord("1")).any():
+        note_digits()
+    missing = (answers == 0).all(axis=(1, 2))
+    if label_rule is None:
+        table.refuse(missing, "there is no answer, which data.label_rule null requires")
+    elif missing.any():
+        answers[missing] = LABEL_RULES[label_rule](questions[missing])
+    _refuse(table, "answer", find_errors(questions, answers))
     if label_rule is not None:
         others = (LABEL_RULES[label_rule](questions) != answers).any(axis=(1, 2))
         why = f"a shortest path, but not that of data.label_rule {label_rule}; null accepts any shortest path"
-        _refuse(path, "answer", [why if other else "" for other in others])
-    rows = choose_rows(path, split, np.arange(len(questions)), counts, seed)
+        _refuse(table, "answer", [why if other else "" for other in others])
+    rows = choose_rows(path, split, np.arange(len(questions)), counts, seed, shared=path == Path(source))
     return questions[rows], answers[rows]
 
 
-def to_tokens(characters: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the tokens of ASCII codes of ``SYMBOLS``, or "." for a free cell."""
-    token_of = np.zeros(128, dtype=np.uint8)
-    token_of[np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)] = np.arange(1, len(SYMBOLS) + 1)
-    token_of[ord(".")] = FREE
-    return token_of[characters]
+def notation(size: int) -> Notation:
+    """Return how mazes are written: "#" or "1" is a wall; " ", "." or "0" is free; S, and G or E; "o" is the path."""
+    letters = {"#": WALL, " ": FREE, ".": FREE, "S": START, "G": GOAL}
+    letters |= {"1": WALL, "0": FREE, "s": START, "g": GOAL, "E": GOAL, "e": GOAL}
+    return Notation(size, size, letters, letters | {"o": PATH, "O": PATH}, (";", "//", "%"))
 
 
-def _refuse(path: Path, column: str, faults: list[str]) -> None:
-    """Raise for the first row that has a fault; data starts in line 2."""
+def mixed_letters(characters: NDArray[np.uint8]) -> list[str]:
+    """Return why the ASCII codes of each maze, (N, L), have no clear meaning; "" if they have."""
+    marks = (characters == ord("#")).any(axis=1)
+    digits = np.isin(characters, [ord("0"), ord("1")]).any(axis=1)
+    return ["it has both '#' and the digits 0 and 1" if mixed else "" for mixed in marks & digits]
+
+
+@functools.cache
+def note_digits() -> None:
+    """Log how digits are understood, once in a process."""
+    rank_zero_info("A maze of digits: 1 is read as a wall, 0 as a free cell.")
+
+
+def _refuse(table: Table, column: str, faults: list[str]) -> None:
+    """Raise for the first row that has a fault."""
     for row, fault in enumerate(faults):
         if fault:
-            raise InputError(f"{path}, line {row + 2}: the {column} is wrong: {fault}")
+            raise InputError(f"{table.where(row)}: the {column} is wrong: {fault}")

@@ -1,11 +1,14 @@
 """The Sudoku data module: tokens, symmetries, text and rules of boards from 4x4 to 16x16."""
 
+import reprlib
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import PuzzleData
+from trm.data.base import PuzzleData, highlight
+from trm.data.boards import Board, split_boards
 from trm.data.cache import cache_folder
 from trm.data.corruption import Corruption
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, name_cell
@@ -13,8 +16,12 @@ from trm.data.sampling import DrawGenerator
 from trm.data.sudoku.complete import first_solutions
 from trm.data.sudoku.generator import fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
-from trm.data.sudoku.sources import SYMBOLS, generated, tabled, to_digits
+from trm.data.sudoku.sources import SYMBOLS, generated, notation, tabled
 from trm.errors import InputError, check_range
+
+SHORTENED = reprlib.Repr()
+SHORTENED.maxstring = 120
+"""Shows a board of 81 cells in full in a message."""
 
 
 class Sudoku(PuzzleData):
@@ -25,8 +32,8 @@ class Sudoku(PuzzleData):
 
     Args:
         size: cells in a row: 4, 6, 9 or 16.
-        source: "generate"; or a folder with ``train.csv`` and ``test.csv`` (source, question, answer, rating); or
-            "hub" for sapientinc/sudoku-extreme.
+        source: "generate"; or a folder with ``train.csv`` and ``test.csv``, or one file for all splits, see
+            ``docs/inference.md``; or "hub" for sapientinc/sudoku-extreme.
         train_size: training puzzles; from a table a seeded subset, 0 for all.
         val_size: validation puzzles; from a table they are held out of its training file.
         test_size: test puzzles; from a table a seeded subset, 0 for all.
@@ -59,7 +66,7 @@ class Sudoku(PuzzleData):
         val_size: int = 1000,
         test_size: int = 1000,
         clues: tuple[int, int] | None = None,
-        min_rating: int = 0,
+        min_rating: float = 0,
         symmetries: bool = True,
         easier: float = 0.0,
         root: str | None = None,
@@ -129,29 +136,41 @@ class Sudoku(PuzzleData):
             source = np.where(generator.coins()[:, None, None], source.transpose(0, 2, 1), source)
         return Views(source.reshape(count, -1), tokens)
 
+    def split_text(self, lines: Iterable[str]) -> Iterator[Board]:
+        """Yield the boards in lines of text; see ``trm.data.boards``."""
+        return split_boards(lines, notation(self.size))
+
     def parse(self, text: str) -> Tokens:
-        """Return the tokens of a solvable board: digits row by row, "." or "0" for a blank; white space is ignored.
+        """Return the tokens of a solvable board: digits row by row; ".", "0", "_" or "*" for a blank.
+
+        White space is ignored, and so are rulers, comments and titles between rows.
 
         Raises:
             InputError: if the text is not such a board.
         """
-        compact = "".join(text.split()).upper()
-        symbols = SYMBOLS[: self.size]
+        shown = SHORTENED.repr(text)
+        found, known = list(self.split_text(text.splitlines())), notation(self.size).question
+        if len(found) > 1 and all(len(board.question) == self.seq_len for board in found):
+            raise InputError(f"the text {shown} contains {len(found)} boards, but one is accepted")
+        whole = len(found) == 1 and len(found[0].question) == self.seq_len
+        compact = "".join((found[0].question if whole else text).split()).upper()
         if len(compact) != self.seq_len:
             raise InputError(
-                f"the board {text!r} has {len(compact)} cells, but {self.size}x{self.size} Sudoku has {self.seq_len}"
+                f"the board {shown} has {len(compact)} cells, but {self.size}x{self.size} Sudoku has {self.seq_len}"
             )
         for cell, symbol in enumerate(compact):
-            if symbol not in symbols + ".0":
+            if symbol not in known:
                 raise InputError(
-                    f"the board {text!r} has {symbol!r} in {name_cell(cell, self.size)}; accepted are {symbols[0]} to "
-                    f"{symbols[-1]}, and '.' or '0' for a blank"
+                    f"the board {shown} has {symbol!r} in {name_cell(cell, self.size)}; accepted are {SYMBOLS[0]} to "
+                    f"{SYMBOLS[self.size - 1]}, and '.', '0', '_' or '*' for a blank"
                 )
-        board = to_digits(np.frombuffer(compact.encode("ascii"), dtype=np.uint8))
+        if self.size > 9 and "0" in compact and set(compact) & set("._*"):
+            raise InputError(f"the board {shown} has '0' besides another blank; digits are 1 to 9, then A to G")
+        board = np.array([known[symbol] for symbol in compact], dtype=np.uint8)
         if broken := self._broken_rule(board):
-            raise InputError(f"the board {text!r} is unsolvable: {broken}")
+            raise InputError(f"the board {shown} is unsolvable: {broken}")
         if solve(board[None], self.size, limit=1).counts[0] == 0:
-            raise InputError(f"the board {text!r} is unsolvable: it has no solution")
+            raise InputError(f"the board {shown} is unsolvable: it has no solution")
         return board + np.uint8(1)
 
     def write(self, tokens: Tokens) -> str:
@@ -162,10 +181,7 @@ class Sudoku(PuzzleData):
         """Return a board with its boxes; with ``color``, digits that are not givens are green."""
         size, (rows, cols) = self.size, (self.geometry.box_rows, self.geometry.box_cols)
         filled = np.zeros(self.seq_len, dtype=bool) if question is None else question == 1
-        cells = [
-            f"\033[1;32m{symbol}\033[0m" if color and new else symbol
-            for symbol, new in zip(self.write(answer), filled, strict=True)
-        ]
+        cells = highlight(self.write(answer), filled & color)
         rule = "+".join(["-" * (2 * cols + 1)] * (size // cols))
         lines = []
         for row in range(size):

@@ -10,18 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.data.boards import Notation
 from trm.data.cache import Progress, cached_arrays
 from trm.data.sudoku.generator import generate
-from trm.data.sudoku.solver import is_valid_grid, solve
-from trm.data.tables import choose_rows, find_table, read_table
-from trm.errors import InputError
+from trm.data.sudoku.solver import geometry, is_valid_grid, solve
+from trm.data.tables import Table, choose_rows, find_table, read_table
 
 SYMBOLS = "123456789ABCDEFG"
+BLANKS = ".0_*"
 SUDOKU_EXTREME = "sapientinc/sudoku-extreme"
 PROVEN_ROWS = 1000
 """Rows of each split of a table that are proven to have one solution; a proof takes milliseconds for a hard puzzle."""
 
 Boards = NDArray[np.uint8]
+
+
+def notation(size: int) -> Notation:
+    """Return how boards are written: digits, letters beyond 9, and ".", "0", "_" or "*" for a blank."""
+    digits = {symbol: digit for digit, symbol in enumerate(SYMBOLS[:size], 1)}
+    digits |= {symbol.lower(): digit for symbol, digit in digits.items()}
+    return Notation(size, geometry(size).box_rows, dict.fromkeys(BLANKS, 0) | digits, digits, ("#", ";", "//", "%"))
 
 
 def generated(
@@ -43,41 +51,42 @@ def generated(
 
 
 def tabled(
-    split: str, size: int, counts: Mapping[str, int], source: str, min_rating: int, seed: int, root: Path
+    split: str, size: int, counts: Mapping[str, int], source: str, min_rating: float, seed: int, root: Path
 ) -> tuple[Boards, Boards]:
     """Return questions and answers of a seeded subset of a table; "val" is held out of the training file.
 
-    The format and the answer of every row are checked. The first ``PROVEN_ROWS`` rows of the subset are proven to have
-    no second solution.
+    The format and the answer of every row are checked; of a row without an answer, it is the solution. The first
+    ``PROVEN_ROWS`` rows of the subset, and all without an answer, are proven to have no second solution.
 
     Raises:
         InputError: if the file is missing, a row is wrong, or there are too few.
     """
     path = find_table(split, source, SUDOKU_EXTREME, root)
-    digits = SYMBOLS[:size]
-    table = read_table(path, size * size, question_alphabet="." + digits, answer_alphabet=digits)
-    questions, answers = to_digits(table.questions), to_digits(table.answers)
-    _refuse(path, ~is_valid_grid(answers, size), "the answer breaks the rules of Sudoku")
-    _refuse(path, ((questions != 0) & (questions != answers)).any(axis=1), "the question contradicts its answer")
-    rows = choose_rows(path, split, np.flatnonzero(table.ratings >= min_rating), counts, seed)
-    _prove(path, questions, rows[:PROVEN_ROWS], size)
-    return questions[rows], answers[rows]
+    table = read_table(path, notation(size), min_rating)
+    given = (table.answers != 0).any(axis=1)
+    table.refuse(given & ~is_valid_grid(table.answers, size), "the answer breaks the rules of Sudoku")
+    contradicts = (table.questions != 0) & (table.questions != table.answers)
+    table.refuse(given & contradicts.any(axis=1), "the question contradicts its answer")
+    rows = choose_rows(
+        path, split, np.flatnonzero(table.ratings >= min_rating), counts, seed, shared=path == Path(source)
+    )
+    _prove(table, rows[:PROVEN_ROWS][given[rows[:PROVEN_ROWS]]], size)
+    if not given[rows].all():
+        _answer(table, rows[~given[rows]], size)
+    return table.questions[rows], table.answers[rows]
 
 
-def to_digits(characters: NDArray[np.uint8]) -> Boards:
-    """Return the digits of ASCII codes of ``SYMBOLS``, "." or "0"."""
-    digit_of = np.zeros(128, dtype=np.uint8)
-    digit_of[np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)] = np.arange(1, len(SYMBOLS) + 1)
-    return digit_of[characters]
+def _prove(table: Table, rows: NDArray[np.int64], size: int) -> None:
+    several = np.zeros(len(table.questions), dtype=bool)
+    several[rows] = solve(table.questions[rows], size).counts > 1
+    table.refuse(several, "the question has several solutions, but exactly one is needed")
 
 
-def _prove(path: Path, questions: Boards, rows: NDArray[np.int64], size: int) -> None:
-    several = np.zeros(len(questions), dtype=bool)
-    several[rows] = solve(questions[rows], size).counts > 1
-    _refuse(path, several, "the question has several solutions, but exactly one is needed")
-
-
-def _refuse(path: Path, wrong: NDArray[np.bool_], why: str) -> None:
-    """Raise for the first row that is wrong; data starts in line 2."""
-    if wrong.any():
-        raise InputError(f"{path}, line {int(wrong.argmax()) + 2}: {why}")
+def _answer(table: Table, rows: NDArray[np.int64], size: int) -> None:
+    """Fill in the answers of rows, which have none."""
+    found = solve(table.questions[rows], size)
+    for count, why in ((0, "no solution"), (2, "several solutions"), (-1, "no solution that is found in time")):
+        wrong = np.zeros(len(table.questions), dtype=bool)
+        wrong[rows] = found.counts == count
+        table.refuse(wrong, f"the question has {why}, but exactly one is needed")
+    table.answers[rows] = found.solutions
