@@ -128,7 +128,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert main([*wrong, "--data.train_size=16"]) == 1
     assert json.loads(capsys.readouterr().out)["faults"]["train: duplicate questions"] == 15
     Path("train.csv").write_text(f"source,question,answer,rating\nmade,{blank},{answer},1\n")
-    assert main([*wrong, "--data.train_size=0", "--data.val_size=0"]) == 2
+    assert main([*wrong, "--data.train_size=null", "--data.val_size=0"]) == 2
     assert "the question has several solutions" in capsys.readouterr().err
     Path("list.yaml").write_text("data: [1]")
     assert main(["data", "check", "--config", "list.yaml"]) == 2

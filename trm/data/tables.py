@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.atomic import atomic_write
+from trm.data.splits import Counts
 from trm.errors import InputError
 
 COLUMNS = ["source", "question", "answer", "rating"]
@@ -73,20 +73,20 @@ def find_table(split: str, source: str, repo: str, root: Path) -> Path:
     return fetch_table(repo, file, root / repo.rpartition("/")[2]) if source == "hub" else Path(source) / file
 
 
-def choose_rows(
-    path: Path, split: str, rows: NDArray[np.int64], counts: Mapping[str, int], seed: int
-) -> NDArray[np.int64]:
+def choose_rows(path: Path, split: str, rows: NDArray[np.int64], counts: Counts, seed: int) -> NDArray[np.int64]:
     """Return a seeded subset of the eligible ``rows`` of a file; "val" is held out of the training file.
 
-    The held-out rows come first, so they do not depend on the size of the training split. A count of 0 takes all
+    The held-out rows come first, so they do not depend on the size of the training split. A count of None takes all
     remaining rows.
 
     Raises:
         InputError: if there are too few.
     """
-    first = counts["val"] if split == "train" else 0
-    last = first + counts[split] if counts[split] or split == "val" else len(rows)
-    wanted = counts["test"] if split == "test" else counts["val"] + counts["train"]
+    held_out = 0 if split == "test" else counts["val"] or 0
+    first = held_out if split == "train" else 0
+    count = counts[split]
+    last = len(rows) if count is None else first + count
+    wanted = (counts["test"] or 0) if split == "test" else held_out + (counts["train"] or 0)
     if len(rows) < wanted:
         raise InputError(f"{path} has {len(rows):,} rows to choose from, but the split sizes require {wanted:,}")
     return np.random.default_rng((seed, split == "test")).permutation(rows)[first:last]

@@ -1,6 +1,7 @@
 """The Maze data module: tokens, symmetries, text and rules of square mazes."""
 
 import reprlib
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -28,7 +29,8 @@ from trm.data.maze.paths import (
 from trm.data.maze.sources import generated, tabled, to_tokens
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, name_cell
 from trm.data.sampling import DrawGenerator
-from trm.errors import InputError, check_range
+from trm.data.splits import Counts, check_sizes, check_wanted
+from trm.errors import InputError
 
 SYMMETRIES = ("relabel", "official", "none")
 
@@ -43,9 +45,9 @@ class Maze(PuzzleData):
         size: rows and columns, 3 to 64.
         source: "generate"; or a folder with ``train.csv`` and ``test.csv`` (source, question, answer, rating); or
             "hub" for sapientinc/maze-30x30-hard-1k.
-        train_size: training mazes; from a table a seeded subset, 0 for all.
+        train_size: training mazes; from a table a seeded subset, null for all.
         val_size: validation mazes; from a table they are held out of its training file.
-        test_size: test mazes; from a table a seeded subset, 0 for all.
+        test_size: test mazes; from a table a seeded subset, null for all.
         kind: generated mazes: "hard" as in Maze-Hard, with many shortest paths; or "unique" with exactly one.
         min_moves: fewest moves of generated mazes from start to goal; null makes "hard" mazes as rare as Maze-Hard's
             109 moves at 30x30, and is twice the size for "unique" mazes.
@@ -57,7 +59,7 @@ class Maze(PuzzleData):
             environment variable TRM_CACHE names, or else trm in the user's cache folder.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; null for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of generator, subsets, order and augmentation.
 
@@ -73,9 +75,9 @@ class Maze(PuzzleData):
         self,
         size: int = 30,
         source: str = "generate",
-        train_size: int = 1000,
+        train_size: int | None = 1000,
         val_size: int = 100,
-        test_size: int = 1000,
+        test_size: int | None = 1000,
         kind: str = "hard",
         min_moves: int | None = None,
         label_rule: str | None = "down-left-right-up",
@@ -83,7 +85,7 @@ class Maze(PuzzleData):
         root: str | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
-        eval_batch_size: int = 0,
+        eval_batch_size: int | None = None,
         workers: int = 2,
         seed: int = 0,
     ) -> None:
@@ -91,7 +93,8 @@ class Maze(PuzzleData):
         self.size = size
         self.seq_len = size * size
         self.source = source
-        self.counts = {"train": train_size, "val": val_size, "test": test_size}
+        self.counts: Counts = {"train": train_size, "val": val_size, "test": test_size}
+        check_sizes(self.counts, source)
         self.kind = kind
         self.label_rule = label_rule
         self.symmetries = symmetries
@@ -102,7 +105,6 @@ class Maze(PuzzleData):
     def _check_arguments(self, min_moves: int | None) -> None:
         if self.size not in SIZES:
             raise InputError(f"data.size is {self.size}; accepted are {SIZES[0]} to {SIZES[-1]}")
-        check_range("data", 0, **{f"{split}_size": count for split, count in self.counts.items()})
         if min_moves is not None and not 1 <= min_moves < self.seq_len:
             raise InputError(f"data.min_moves is {min_moves}; accepted are 1 to {self.seq_len - 1}, and null")
         for name, value, accepted in (("kind", self.kind, KINDS), ("symmetries", self.symmetries, SYMMETRIES)):
@@ -122,10 +124,23 @@ class Maze(PuzzleData):
 
     def load(self, split: str) -> Samples:
         """Return a split of the source."""
+        return self.load_first(split, self.known_sizes.get(split, 0))
+
+    def load_first(self, split: str, count: int) -> Samples:
+        """Return at least the first ``count`` samples of a split; of a table, all."""
+        check_wanted(self.counts, self.source, split)
         if self.source == "generate":
-            questions = generated(split, self.size, self.counts, self.kind, self.min_moves, self.seed, self.root)
+            questions = generated(
+                split, count, self.size, self.known_sizes, self.kind, self.min_moves, self.seed, self.root
+            )
             return self._samples(questions, self._label(questions))
         return self._samples(*tabled(split, self.size, self.counts, self.source, self.label_rule, self.seed, self.root))
+
+    @property
+    def known_sizes(self) -> Mapping[str, int]:
+        """Sizes of generated splits."""
+        sizes = {split: count for split, count in self.counts.items() if count is not None}
+        return sizes if self.source == "generate" else {}
 
     def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return each maze under a random one of the 8 symmetries of the square."""
