@@ -104,7 +104,7 @@ class TRMCLI(LightningCLI):
         for name in ("vocab_size", "seq_len", "num_puzzles"):
             parser.link_arguments(f"data.{name}", f"{arguments}.{name}", apply_on="instantiate")
         parser.add_argument(
-            "--threads", type=int, default=0, help="Threads on a CPU; 0 to choose by the size of the network."
+            "--threads", type=int | None, help="Threads on a CPU; null to choose by the size of the network."
         )
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
@@ -167,7 +167,7 @@ class TRMCLI(LightningCLI):
         if settings.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks = [*callbacks, Progress()]
         check_requested_precision(settings.get("precision"))
-        threads = Threads(self._get(self.config_init, "threads", default=0))
+        threads = Threads(self._get(self.config_init, "threads"))
         callbacks = [*callbacks, threads, RunNotice(), Interrupt()]
         if self.subcommand == "bench":
             kwargs |= trainer_arguments(settings)

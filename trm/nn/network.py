@@ -70,11 +70,11 @@ class TRM(nn.Module):
         positions: position encoding: rotary (attention only), learned (a vector added to each token) or none.
         conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none, 2 in URM (arXiv 2512.14693).
         puzzle_tokens: number of tokens P before the grid that contain the puzzle embedding; 0 for no puzzle embedding.
-        puzzle_size: size E of a puzzle embedding vector; 0 for hidden_size.
+        puzzle_size: size E of a puzzle embedding vector; null for hidden_size.
         cycles: cycles per supervision step (T in the paper); only the last is differentiated.
         latent_steps: updates of the latent per cycle (n in the paper).
-        gradient_steps: number of latent updates at the end of the last cycle that are differentiated; 0 for all, 1 for
-            the 1-step gradient in table 1 of the paper.
+        gradient_steps: number of latent updates at the end of the last cycle that are differentiated; null for all, 1
+            for the 1-step gradient in table 1 of the paper.
         continue_loss: train a second output of the halting head, the continue logit, by Q-learning as in HRM; it costs
             one more supervision step without gradient. A slot then halts when the halting logit is the greater one.
             By default a slot halts when the halting logit exceeds zero.
@@ -107,10 +107,10 @@ class TRM(nn.Module):
         positions: Literal["rotary", "learned", "none"] = "rotary",
         conv: int = 0,
         puzzle_tokens: int = 16,
-        puzzle_size: int = 0,
+        puzzle_size: int | None = None,
         cycles: int = 3,
         latent_steps: int = 4,
-        gradient_steps: int = 0,
+        gradient_steps: int | None = None,
         continue_loss: bool = False,
         halt_bias: float = HALT_BIAS,
         gradient_checkpointing: bool = False,
@@ -120,7 +120,7 @@ class TRM(nn.Module):
         check_range("model", 1, num_heads=num_heads, multiple_of=multiple_of, cycles=cycles, latent_steps=latent_steps)
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
         check_range("model", 0, expansion=expansion, conv=conv)
-        check_range("model", 0, latent_steps, gradient_steps=gradient_steps)
+        check_range("model", 0, latent_steps, gradient_steps=gradient_steps)  # 0 is null in older checkpoints
         puzzle_size = puzzle_size or hidden_size
         head_size = hidden_size // num_heads
         if mixer == "attention" and (head_size == 0 or head_size % 2):
@@ -139,7 +139,7 @@ class TRM(nn.Module):
         self.puzzle_tokens = puzzle_tokens
         self.cycles = cycles
         self.latent_steps = latent_steps
-        self.gradient_steps = gradient_steps
+        self.gradient_steps = gradient_steps or None
         self.continue_loss = continue_loss
         self.gradient_checkpointing = gradient_checkpointing
         self.scale = math.sqrt(hidden_size)

@@ -91,7 +91,7 @@ def test_nonsense_is_refused_before_anything_is_measured(name: str, capsys: pyte
         ("a.ckpt", ["-o", "folder", "--force"], "'folder' is a folder"),
         ("a.ckpt", ["-o", "."], "'.' is a folder"),
         ("a.ckpt", ["-o", "text/p.json"], "cannot write text/p.json"),
-        ("a.ckpt", ["--puzzles", "-1"], "analyze.puzzles is -1, but must be at least 0"),
+        ("a.ckpt", ["--puzzles", "0"], "analyze.puzzles is 0, but must be at least 1"),
         ("a.ckpt", ["--batch_size", "0"], "analyze.batch_size is 0, but must be at least 1"),
         ("missing", ["-o", "p.json"], "there is no checkpoint at missing"),
         ("folder", [], "there is no checkpoint at folder"),

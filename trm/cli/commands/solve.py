@@ -20,15 +20,15 @@ def solve(
     checkpoint: str,
     board: str,
     json: bool = False,
-    depth: int = 0,
+    depth: int | None = None,
     breadth: int = 1,
     noise: float = 0.0,
     start_noise: float = 0.0,
-    views: int = 0,
+    views: int | None = None,
     select: SelectionName = "halting",
     halt: EarlyExit = "auto",
     halt_threshold: float = 0.5,
-    budget: int = 0,
+    budget: int | None = None,
     abstain: float = 0.0,
     complete: bool = False,
     seed: int = 0,
@@ -46,11 +46,11 @@ def solve(
             'G' goal, in quotes. ARC: a task file (.json), whose test inputs get two attempts each. '-' reads one puzzle
             per line from standard input.
         json: print one JSON object per puzzle.
-        depth: most supervision steps of a rollout; 0 for as many as in training.
+        depth: most supervision steps of a rollout; null for as many as in training.
         breadth: rollouts of each view of the puzzle; all but the first have noise.
         noise: standard deviation of the noise on the latent before each supervision step.
         start_noise: standard deviation of the noise on answer and latent before the first step.
-        views: symmetric forms of the puzzle to solve; 0 for 64 of an ARC task, else for 1.
+        views: symmetric forms of the puzzle to solve; null for 64 of an ARC task, else for 1.
         select: selection among the answers: the highest halting probability (halting); majority vote (vote), or among
             the more confident half (confident); the state that changed least in its last step (residual); or the first
             answer that obeys the rules, which ends the search (verifier). The attempts at an ARC task are
@@ -58,7 +58,7 @@ def solve(
         halt: early-exit rule: never, head (halting probability above a threshold), stable (answer unchanged by a step)
             or rules (answer is valid). auto is rules with the verifier, else head.
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
-        budget: most supervision steps of a puzzle, over all rollouts; 0 for no limit.
+        budget: most supervision steps of a puzzle, over all rollouts; null for no limit.
         abstain: confidence below which the model abstains.
         complete: if the answer breaks the rules, complete it with an exact solver guided by the model; for Sudoku and
             Maze.
@@ -100,7 +100,7 @@ def solve(
         for solution in solver.solve_all(boards):
             print(json_format.dumps(solution.as_dict()) if json else solution.render(sys.stdout.isatty()), flush=True)
             all_good &= solution.verdict.valid and not solution.abstains
-    if not (all_good or json or views > 1 or complete) and type(data).views is not PuzzleData.views:
+    if not (all_good or json or (views or 1) > 1 or complete) and type(data).views is not PuzzleData.views:
         print("trm: --views 8 --select verifier also tries symmetric forms, and solves more", file=sys.stderr)
     return 0 if all_good else 1
 

@@ -22,13 +22,13 @@ from trm.solver import Solver
 TASK_VIEWS = 64  # symmetries of a task under which it is solved
 
 
-def solve_task(solver: Solver, path: Path, views: int, json: bool) -> int:
+def solve_task(solver: Solver, path: Path, views: int | None, json: bool) -> int:
     """Solve all test inputs of a task under its symmetries, and print the two most frequent answers of each.
 
     Args:
         solver: the solver, with the model.
         path: the file of the task.
-        views: symmetries; 0 for ``TASK_VIEWS``.
+        views: symmetries; None for ``TASK_VIEWS``.
         json: print one JSON object.
 
     Returns:
