@@ -28,6 +28,11 @@ class Samples(NamedTuple):
     puzzle_ids: NDArray[np.int32]
     """Puzzle ids, which index the puzzle embedding, (N,)."""
 
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Which samples have a label in some cell, (N,)."""
+        return np.asarray((self.labels != 0).any(axis=1))
+
     def take(self, which: slice | NDArray[Any]) -> "Samples":
         """Return the samples at an index, (M,), or in a slice."""
         return Samples(self.inputs[which], self.labels[which], self.puzzle_ids[which])
@@ -103,6 +108,21 @@ class Verdict(NamedTuple):
     def in_words(self) -> str:
         """The verdict as a phrase for people."""
         return self.reason or "obeys the rules" if self.valid else f"breaks the rules: {self.reason}"
+
+
+class Finding(NamedTuple):
+    """Result of one check of the samples of a split."""
+
+    what: str
+    """What was looked for, such as "train: duplicate questions"."""
+    found: int
+    """Number of samples that are so."""
+    checked: int
+    """Number of samples examined."""
+    how: str = ""
+    """The method, if there are several."""
+    fault: bool = True
+    """Whether such samples are wrong, or only worth knowing."""
 
 
 class Completion(NamedTuple):

@@ -238,10 +238,10 @@ class Maze(PuzzleData):
         solvable = np.array([not fault for fault in find_faults(self._grid(samples.inputs))], dtype=np.bool_)
         samples = samples.take(solvable)
         others = 0
-        if self.label_rule is not None and len(samples.inputs):
-            others = int(
-                (self._label(samples.inputs).reshape(samples.labels.shape) != samples.labels).any(axis=1).sum()
-            )
+        answered = samples.take(samples.labelled)
+        if self.label_rule is not None and len(answered.inputs):
+            ruled = self._label(answered.inputs).reshape(answered.labels.shape)
+            others = int((ruled != answered.labels).any(axis=1).sum())
         return {
             "questions without a solution": int((~solvable).sum()),
             **super().faults(samples),
