@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from trm.analysis.report import columns
 from trm.checkpoints.finetune import start_from
 from trm.cli.commands.bench import bench
 from trm.errors import InputError
@@ -66,10 +67,21 @@ class TRMTrainer(Trainer):
             raise InputError(f"--claim is {claim!r}, but it names results in a ledger: pass --ledger FILE too")
         if ledger:
             check_ledger(Path(ledger))
-        results = super().test(*args, **kwargs)
+        results = self._printed(super().test(*args, **{**kwargs, "verbose": False}), kwargs.get("verbose", True))
         if ledger and self.is_global_zero:
             name = claim or f"runs/{Path(self.log_dir or '').resolve().name}"
             write(Path(ledger), rows(self, name, self.command))
+        return results
+
+    def validate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate a checkpoint on the validation split."""
+        return self._printed(super().validate(*args, **{**kwargs, "verbose": False}), kwargs.get("verbose", True))
+
+    def _printed(self, results: Any, verbose: bool) -> Any:
+        """Print the metrics of each data loader with four digits, unless not wanted, and return them unchanged."""
+        if verbose and self.is_global_zero:
+            for metrics in results:
+                print(columns(["metric", "value"], [(name, _four_digits(value)) for name, value in metrics.items()]))
         return results
 
     def bench(
@@ -99,3 +111,7 @@ class TRMTrainer(Trainer):
             InputError: if an argument or the checkpoint cannot be used.
         """
         bench(self, model, datamodule, what, repeats, output, json, ckpt_path)
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:.4f}" if not value or abs(value) >= 1e-3 else f"{value:.4g}"

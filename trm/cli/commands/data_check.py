@@ -1,6 +1,7 @@
 """The command ``trm data check``."""
 
 import json as json_format
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def data_check(*options: str, config: list[str] = [], json: bool = False) -> int
     Returns:
         0 if there are no faults, else 1.
     """
+    from trm.cli.configuration import replaced_family
     from trm.data import PuzzleData
     from trm.data.integrity import check_data
 
@@ -35,6 +37,9 @@ def data_check(*options: str, config: list[str] = [], json: bool = False) -> int
     arguments = parser.parse_args([*_data_arguments(config), *options])
     if arguments.data is None:
         raise InputError("trm data check needs --config FILE, such as configs/quickstart.yaml, or --data FAMILY")
+    accepted = (arguments.data.get("init_args") or {}).keys()
+    if sentence := replaced_family(config, options, arguments.data.class_path, accepted):
+        print(sentence, file=sys.stderr)
     report = check_data(parser.instantiate(arguments).data)
     print(json_format.dumps(report.as_dict()) if json else _for_people(report))
     return 0 if report.clean else 1
