@@ -51,6 +51,10 @@ class StepOutput(NamedTuple):
         return self.halt > self.proceed
 
 
+MOST_PARAMETERS = 2**30
+"""Most parameters of the SwiGLUs, 200 times those of the paper; they are checked before any memory is allocated."""
+
+
 class TRM(nn.Module):
     """A Tiny Recursive Model. The defaults are those of the official ARC recipe.
 
@@ -121,6 +125,12 @@ class TRM(nn.Module):
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
         check_range("model", 0, expansion=expansion, conv=conv)
         check_range("model", 0, latent_steps, gradient_steps=gradient_steps)  # 0 is null in older checkpoints
+        least = num_layers * 2 * expansion * hidden_size**2  # of the SwiGLUs alone
+        if least > MOST_PARAMETERS:
+            raise InputError(
+                f"model.hidden_size {hidden_size}, model.num_layers {num_layers} and model.expansion {expansion} make "
+                f"{least:,.0f} parameters or more; accepted are at most {MOST_PARAMETERS:,}"
+            )
         puzzle_size = puzzle_size or hidden_size
         head_size = hidden_size // num_heads
         if mixer == "attention" and (head_size == 0 or head_size % 2):
