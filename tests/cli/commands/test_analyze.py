@@ -112,7 +112,7 @@ def test_nonsense_is_refused_before_anything_is_measured(name: str, capsys: pyte
         ("scaling", "--depths=[0]", "analyze.depths is 0, but must be at least 1"),
         ("scaling", "--breadths=[2,0]", "analyze.breadths is 0, but must be at least 1"),
         ("scaling", "--noises=[-0.5]", "analyze.noises is -0.5, but must be at least 0"),
-        ("scaling", "--views=-1", "analyze.views is -1, but must be at least 0"),
+        ("scaling", "--views=0", "analyze.views is 0, but must be at least 1"),
     ],
 )
 def test_options_of_one_analysis_are_refused_out_of_range(
