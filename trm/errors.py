@@ -33,14 +33,14 @@ class Stopped(RuntimeError):  # noqa: N818 - nothing went wrong
         self.exit_status = 128 + signum
 
 
-def check_range(prefix: str, least: float, most: float = float("inf"), **values: float) -> None:
-    """Check that arguments are in their range; ``prefix`` names their owner, such as ``model``.
+def check_range(prefix: str, least: float, most: float = float("inf"), **values: float | None) -> None:
+    """Check that arguments are in their range; ``prefix`` names their owner, such as ``model``. None is not checked.
 
     Raises:
         InputError: if one is less than ``least``, more than ``most`` or not a number; the message names the first.
     """
     for name, value in values.items():
-        if not least <= value <= most:
+        if value is not None and not least <= value <= most:
             accepted = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
             raise InputError(f"{prefix}.{name} is {value}, but must be {accepted}")
 

@@ -181,7 +181,7 @@ class Solver:
         model: a checkpoint written by ``trm fit``, or the name of a model of the zoo; in Python also a module, or a
             pair of a module and its family.
         data: the family of puzzles; required with a module, and with a checkpoint trained on plain data loaders.
-        depth: maximum number of supervision steps of a rollout; 0 for the number in training.
+        depth: maximum number of supervision steps of a rollout; None for the number in training.
         breadth: number of rollouts in each view; more than 1 requires noise or start_noise.
         noise: standard deviation of Gaussian noise added to the latent before each supervision step (PTRM, arXiv
             2605.19943); 0 for none.
@@ -194,8 +194,8 @@ class Solver:
         halt: early-exit rule of a rollout: never (official), head (halting probability above a threshold), stable
             (answer unchanged by a step) or rules (answer is valid). auto is rules with select verifier, else head.
         halt_threshold: halting probability above which the rule head halts a rollout; 0.5 is the rule of training.
-        budget: maximum number of supervision steps per puzzle, over all rollouts; 0 for no limit. A rollout that might
-            exceed it is not started.
+        budget: maximum number of supervision steps per puzzle, over all rollouts; None for no limit. A rollout that
+            might exceed it is not started.
         abstain: confidence, from 0 to 1, below which the solver abstains: the solution is returned, but marked.
         complete: if the selected answer breaks the rules, search for a valid one with the exact solver of the family,
             guided by the network's probabilities. Only a question without a solution then has no valid answer.
@@ -213,7 +213,7 @@ class Solver:
         model: str | Path | TRMModule | tuple[TRMModule, PuzzleData],
         data: PuzzleData | None = None,
         *,
-        depth: int = 0,
+        depth: int | None = None,
         breadth: int = 1,
         noise: float = 0.0,
         start_noise: float = 0.0,
@@ -221,7 +221,7 @@ class Solver:
         select: SelectionName = "halting",
         halt: EarlyExit = "auto",
         halt_threshold: float = 0.5,
-        budget: int = 0,
+        budget: int | None = None,
         abstain: float = 0.0,
         complete: bool = False,
         seed: int = 0,
@@ -229,8 +229,8 @@ class Solver:
         family: str = "",
         module: str = "",
     ) -> None:
-        check_range("solver", 0, depth=depth, budget=budget, noise=noise, start_noise=start_noise)
-        check_range("solver", 1, breadth=breadth, views=views, batch_size=batch_size)
+        check_range("solver", 0, noise=noise, start_noise=start_noise)
+        check_range("solver", 1, depth=depth, budget=budget, breadth=breadth, views=views, batch_size=batch_size)
         check_range("solver", 0, 1, abstain=abstain)
         check_range("solver", 0, 2**32 - 1, seed=seed)
         check_choice("solver", SELECTIONS, select=select)

@@ -179,7 +179,7 @@ def elsewhere(
     easy = Sudoku(9, "generate", 0, 0, puzzles or 1000, clues, seed=FRESH_SEED, root=str(data.root))
     sets: dict[str, Sudoku] = {f"generated, {clues[0]} to {clues[1]} clues, no guess needed": easy}
     if real is not None:
-        sets[f"real boards of {Path(real).name}"] = Sudoku(9, real, 1, 0, puzzles)
+        sets[f"real boards of {Path(real).name}"] = Sudoku(9, real, 1, 0, puzzles or None)
     solved = {}
     for name, other in sets.items():
         found, samples = collect(module, other, 0, BATCH), labelled(other, 0)

@@ -31,14 +31,68 @@ def test_puzzles_without_a_label_are_written_and_padding_is_not(tmp_path: Path) 
     labels = torch.stack([answer, *[torch.full_like(answer, IGNORE)] * 2])
     prediction = Prediction(torch.stack([answer] * 3), torch.zeros(3), torch.tensor([1, 2, 3]))
     writer = PredictionWriter()
-    trainer = SimpleNamespace(global_rank=0, datamodule=data, log_dir=str(tmp_path / "new"))
+    strategy = SimpleNamespace(reduce=lambda rows, reduce_op: rows, barrier=lambda: None)
+    trainer = SimpleNamespace(
+        global_rank=0,
+        world_size=1,
+        is_global_zero=True,
+        datamodule=data,
+        log_dir=str(tmp_path / "new"),
+        strategy=strategy,
+    )
     writer.on_predict_start(trainer, None)
     writer.write_on_batch_end(trainer, None, prediction, None, Batch(inputs, labels, torch.zeros(3)), 0, 0)
-    writer.on_predict_end(trainer, None)
+    writer.on_predict_end(trainer, SimpleNamespace(device="cpu"))
     with (tmp_path / "new" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["steps"], row["valid"], row["correct"]) for row in rows] == [("1", "True", "True"), ("2", "True", "")]
     assert rows[0]["confidence"] == "0.5000"
+
+
+class Fails(TRMModule):
+    """Ends the second batch of a prediction with an error."""
+
+    error: BaseException | None = None
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        if batch_idx and self.error:
+            raise self.error
+        return super().predict_step(batch, batch_idx)
+
+
+def predict(folder: Path, error: BaseException | None = None) -> None:
+    module = Fails(**small_module().hparams)
+    module.error = error
+    trainer = quiet_trainer(callbacks=[PredictionWriter(str(folder / "predictions.csv"))])
+    trainer.predict(module, Guess(size=7, eval_batch_size=2), return_predictions=False)
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError(), OSError(28, "No space left on device")])
+def test_a_prediction_that_is_cut_short_leaves_the_files_of_the_earlier_one(
+    tmp_path: Path, error: BaseException
+) -> None:
+    for name in ("predictions.csv", "predictions-1.csv"):  # of two ranks
+        (tmp_path / name).write_text("earlier")
+    with pytest.raises(SystemExit if isinstance(error, KeyboardInterrupt) else type(error)):
+        predict(tmp_path, error)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "predictions.csv": "earlier",
+        "predictions-1.csv": "earlier",
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
+def test_a_prediction_replaces_the_files_of_more_ranks_and_reports_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("predictions.csv", "predictions-1.csv", "predictions-12.csv", "predictions-mine.csv"):
+        (tmp_path / name).write_text("earlier")
+    with caplog.at_level("INFO"):
+        predict(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions-mine.csv", "predictions.csv"]
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 1 + 7
+    assert f"Wrote {tmp_path / 'predictions.csv'}: 7 answers." in caplog.text
 
 
 def test_pictures_show_the_answers_of_steps_1_2_and_4_after_each_validation_and_change_nothing(tmp_path: Path) -> None:

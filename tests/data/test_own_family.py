@@ -1,13 +1,16 @@
 """A family of one's own: forty lines outside the package, trained, tested and solved with the same commands."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from command import FOUR
 from own_family import LIGHTS_OUT
+from paths import REPO
 from tasks import random_tasks, write_tasks
 
 from trm.checkpoints.load import load_checkpoint
@@ -50,7 +53,7 @@ def test_an_own_family_is_trained_tested_and_solved(
 ) -> None:
     assert main(["fit", "--config", "lights.yaml", "--data.held_out=40"]) == 0
     assert main(["test", "--config", "lights.yaml", "--data.held_out=40"]) == 0
-    assert "test/valid" in capsys.readouterr().out
+    assert re.search(r"^test/valid +\d\.\d{4}$", capsys.readouterr().out, flags=re.MULTILINE)
     family = torch.load("checkpoints/last.ckpt", weights_only=True)["family"]
     assert family["class_path"] == "my_puzzles.LightsOut"
     assert family["init_args"]["held_out"] == 40
@@ -67,6 +70,25 @@ def test_an_own_family_is_trained_tested_and_solved(
     assert status == (0 if result["valid"] else 1)
     assert main([*solve[:2], "01011101x", "--family=my_puzzles.LightsOut"]) == 2
     assert "'01011101x' is not nine lights" in capsys.readouterr().err
+
+
+def test_a_family_in_place_of_a_configurations_names_what_it_takes_over(
+    here: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    config = ["--config", str(REPO / "configs" / "quickstart.yaml")]
+    own = ["--data", "my_puzzles.LightsOut", "--data.slots=8"]
+    sentence = (
+        "The family is my_puzzles.LightsOut, not Sudoku of the configuration: it takes over steps_per_batch 16, "
+        "workers 0, and drops size, train_size, val_size, test_size, clues, which it does not have."
+    )
+    assert main(["data", "check", *config, *own]) == 0
+    assert sentence in capsys.readouterr().err
+    with caplog.at_level("INFO"):
+        assert main(["fit", *config, *own, "--trainer.fast_dev_run=true", "--ckpt_path=null"]) == 0
+        assert caplog.text.count(sentence) == 1
+        caplog.clear()
+        assert main(["fit", *config, *FOUR, "--data=trm.data.Sudoku", "--data.slots=4", "--ckpt_path=null"]) == 0
+    assert "The family is" not in caplog.text
 
 
 def test_a_checkpoint_cannot_name_a_class_that_is_no_family(here: Path) -> None:

@@ -41,13 +41,13 @@ class Outcomes(NamedTuple):
     calibration: HaltingCalibration
 
 
-def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) -> Facts:
+def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size: int) -> Facts:
     """Solve test puzzles with all supervision steps, and compare confidence with correctness.
 
     Args:
         module: a trained model, in evaluation mode.
         data: its family.
-        puzzles: at most this many of the test split, from its beginning; 0 for all.
+        puzzles: at most this many of the test split, from its beginning; None for all.
         batch_size: puzzles in a forward pass.
 
     Returns:
@@ -60,7 +60,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) 
 
 
 def collect(
-    module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int, scorer: Metric | None = None
+    module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size: int, scorer: Metric | None = None
 ) -> Outcomes:
     """Solve labelled test puzzles, see ``measure``; a ``scorer`` of the family is updated with the answers."""
     calibration, parts = HaltingCalibration().to(module.device), []

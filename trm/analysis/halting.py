@@ -50,13 +50,13 @@ class Point(NamedTuple):
     """Billions of floating-point operations per puzzle."""
 
 
-def measure(module: TRMModule, data: PuzzleData, puzzles: int, batch_size: int) -> Facts:
+def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size: int) -> Facts:
     """Take all supervision steps once, and record after which of them each rule would exit.
 
     Args:
         module: a trained model, in evaluation mode.
         data: its family.
-        puzzles: at most this many of the test split, from its beginning; 0 for all.
+        puzzles: at most this many of the test split, from its beginning; None for all.
         batch_size: puzzles in a forward pass.
 
     Returns:

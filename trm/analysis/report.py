@@ -25,8 +25,8 @@ def load(checkpoint: str, family: str = "", module: str = "") -> tuple[TRMModule
     return model.to("cuda" if torch.cuda.is_available() else "cpu"), data
 
 
-def labelled(data: PuzzleData, puzzles: int, batch_size: int) -> Iterator[Samples]:
-    """Yield the samples with a label among the first ``puzzles`` of the test split (0 for all), in batches.
+def labelled(data: PuzzleData, puzzles: int | None, batch_size: int) -> Iterator[Samples]:
+    """Yield the samples with a label among the first ``puzzles`` of the test split (None for all), in batches.
 
     Raises:
         InputError: if none has a label.

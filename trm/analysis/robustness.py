@@ -94,7 +94,7 @@ class Point(NamedTuple):
 def measure(
     module: TRMModule,
     data: PuzzleData,
-    puzzles: int,
+    puzzles: int | None,
     batch_size: int,
     seed: int = 0,
     strengths: Sequence[int] = STRENGTHS,
@@ -104,7 +104,7 @@ def measure(
     Args:
         module: a trained model, in evaluation mode.
         data: its family.
-        puzzles: at most this many of the test split, from its beginning; 0 for all.
+        puzzles: at most this many of the test split, from its beginning; None for all.
         batch_size: puzzles in a forward pass.
         seed: seed of the corruptions.
         strengths: numbers of cells to corrupt.

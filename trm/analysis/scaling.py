@@ -56,7 +56,7 @@ class Point(NamedTuple):
 def measure(
     module: TRMModule,
     data: PuzzleData,
-    puzzles: int,
+    puzzles: int | None,
     batch_size: int,
     depths: list[int] | None = None,
     breadths: list[int] | None = None,
@@ -71,12 +71,12 @@ def measure(
     Args:
         module: a trained model, in evaluation mode.
         data: its family.
-        puzzles: at most this many of the test split, from its beginning; 0 for all.
+        puzzles: at most this many of the test split, from its beginning; None for all.
         batch_size: rollouts in a forward pass.
         depths: most supervision steps; by default powers of two up to four times those of training.
         breadths: numbers of rollouts; by default ``BREADTHS``.
         noises: standard deviations of the noise; by default ``NOISES``.
-        views: most symmetric forms of a puzzle; 0 for none, and none where the family has no symmetries.
+        views: most symmetric forms of a puzzle; 1 for none, and none where the family has no symmetries.
         halt: early-exit rule of a rollout.
         seed: seed of views and noise.
         watch: called with the points of each run and breadth, as soon as they are measured.
@@ -89,8 +89,8 @@ def measure(
         InputError: if no puzzle has a label, or an option is out of its range.
     """
     if type(data).views is PuzzleData.views:  # the family has no symmetries
-        views = 0
-    data.views(max(1, views), seed)  # raises if there are too few, before anything is measured
+        views = 1
+    data.views(views, seed)  # raises if there are too few, before anything is measured
     trained, breadths = module.hparams["supervision_steps"], breadths or list(BREADTHS)
     samples = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
     runs: list[dict[str, Any]] = [{"depth": d} for d in depths or [2**k for k in range((4 * trained).bit_length())]]

@@ -39,7 +39,7 @@ class Checkpoints(ModelCheckpoint):
     Args:
         dirpath: folder of the checkpoints; by default ``checkpoints`` in the folder of the logger.
         every_n_train_steps: optimizer steps between two checkpoints, each written at the end of the Lightning batch
-            that reaches a multiple. 0 for one after each validation, or after 1,000 steps without a validation.
+            that reaches a multiple; null for one after each validation, or after 1,000 steps without a validation.
         monitor: validation metric by which the best checkpoint is chosen, such as ``val/solved``; None to keep only
             the last.
         mode: whether the best value of the metric is its maximum or its minimum.
@@ -49,12 +49,12 @@ class Checkpoints(ModelCheckpoint):
     def __init__(
         self,
         dirpath: str | None = None,
-        every_n_train_steps: int = 0,
+        every_n_train_steps: int | None = None,
         monitor: str | None = "val/solved",
         mode: Literal["max", "min"] = "max",
         save_top_k: int = 1,
     ) -> None:
-        check_range("Checkpoints", 0, every_n_train_steps=every_n_train_steps)
+        check_range("Checkpoints", 0, every_n_train_steps=every_n_train_steps)  # 0 is null in older configurations
         check_range("Checkpoints", -1, save_top_k=save_top_k)
         check_choice("Checkpoints", ("max", "min"), mode=mode)
         super().__init__(

@@ -32,11 +32,11 @@ class Threads(Callback):
     itself, since the number of threads is that of the whole process.
 
     Args:
-        count: threads; 0 for the rule above.
+        count: threads; None for the rule above.
     """
 
-    def __init__(self, count: int = 0) -> None:
-        check_range("Threads", 0, count=count)
+    def __init__(self, count: int | None = None) -> None:
+        check_range("Threads", 0, count=count)  # 0 is None in older configurations
         self.count = count
         self._before = 0
 

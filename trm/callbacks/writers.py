@@ -1,11 +1,14 @@
 """Lightning callbacks of evaluation: answers, submissions and pictures."""
 
+import contextlib
 import csv
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter, Callback
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -14,6 +17,7 @@ from trm.callbacks.requirements import need_data, need_module
 from trm.data import ARC
 from trm.data.arc.submission import write_submission
 from trm.data.arc.votes import Votes
+from trm.data.atomic import atomic_write
 from trm.errors import InputError, check_range
 from trm.inference import Prediction
 from trm.trace.picture import beside, picture
@@ -26,6 +30,8 @@ class PredictionWriter(BasePredictionWriter):
     Columns: question, answer, steps (supervision steps taken), confidence (halting probability), valid (by the
     family's rules), correct (equal to the label; empty where there is none).
 
+    The files of an earlier prediction stay until all answers are written, and are then replaced, whatever their number.
+
     Args:
         path: file to write, in the run's folder; under DDP every rank but the first appends its number to the name.
     """
@@ -33,17 +39,19 @@ class PredictionWriter(BasePredictionWriter):
     def __init__(self, path: str = "predictions.csv") -> None:
         super().__init__(write_interval="batch")
         self.path = path
+        self._open = contextlib.ExitStack()
+        self._rows = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the file."""
+        """Open the file, which gets its name at the end."""
         need_data(self, trainer)
         path = Path(trainer.log_dir or "", self.path)
         if trainer.global_rank:
             path = path.with_stem(f"{path.stem}-{trainer.global_rank}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", newline="", encoding="utf-8")
+        self._file = self._open.enter_context(atomic_write(path, "w"))
         self._writer = csv.writer(self._file)
         self._writer.writerow(["question", "answer", "steps", "confidence", "valid", "correct"])
+        self._rows = 0
 
     def write_on_batch_end(
         self,
@@ -68,10 +76,26 @@ class PredictionWriter(BasePredictionWriter):
             self._writer.writerow(
                 [data.write(question), data.write(answer), steps, f"{confidence[row]:.4f}", valid, correct]
             )
+            self._rows += 1
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the file."""
-        self._file.close()
+        """Replace the files of an earlier prediction, once all ranks have written theirs."""
+        self._file.flush()
+        rows = int(trainer.strategy.reduce(torch.tensor(self._rows, device=pl_module.device), reduce_op="sum"))
+        path = Path(trainer.log_dir or "", self.path)
+        if trainer.is_global_zero:
+            for earlier in path.parent.glob(f"{glob.escape(path.stem)}-*{glob.escape(path.suffix)}"):
+                if earlier.stem.removeprefix(f"{path.stem}-").isdecimal():
+                    earlier.unlink()
+        trainer.strategy.barrier()
+        self._open.close()
+        others = f" and {trainer.world_size - 1} files beside it" if trainer.world_size > 1 else ""
+        rank_zero_info(f"Wrote {path}{others}: {rows:,} answers.")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Delete what is incomplete; the files of an earlier prediction stay."""
+        with contextlib.suppress(type(exception), InputError):  # it continues where it was raised
+            self._open.__exit__(type(exception), exception, exception.__traceback__)
 
 
 class SubmissionWriter(Callback):

@@ -17,7 +17,7 @@ from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import refuse_other_sizes
+from trm.training.compatibility import current, refuse_other_sizes
 
 Base = TypeVar("Base")
 
@@ -113,7 +113,7 @@ def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> Puzz
     if named and named != kind:
         raise InputError(f"{path} was trained on {kind}, not on {named}")
     remedy = f"--family {kind}"
-    arguments = dict(family["init_args"])
+    arguments = current(family["init_args"])
     if kind.startswith("trm.data.") and arguments.get("root") == FORMER_ROOT:
         arguments["root"] = None
     return known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy)(**arguments)

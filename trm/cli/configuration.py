@@ -2,9 +2,12 @@
 
 import logging
 import warnings
+from collections.abc import Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
@@ -41,6 +44,43 @@ class Parser(OneSentence, LightningArgumentParser):
             return str(super().format_help(*formatter))
         finally:
             self._action_groups = groups
+
+
+def replaced_family(files: Iterable[str], given: Iterable[str], class_path: str, accepted: Iterable[str]) -> str:
+    """Return a sentence on the settings of a configuration that a family of another class takes over.
+
+    Args:
+        files: the configurations.
+        given: the command line, whose settings are its own.
+        class_path: the class of the family.
+        accepted: names of its arguments.
+
+    Returns:
+        An empty string if the configurations have the same class, or no settings of a family.
+    """
+    theirs, settings = "", dict[str, Any]()
+    for file in files:
+        try:
+            content = yaml.safe_load(Path(file).read_text(encoding="utf-8-sig"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            continue  # the parser reports the error
+        data = content.get("data") if isinstance(content, dict) else None
+        if isinstance(data, dict):
+            theirs = str(data.get("class_path", theirs))
+            settings |= data.get("init_args") or {}
+    ours, own = class_path.rpartition("."), theirs.rpartition(".")
+    same = ours[2] == own[2] and (theirs == class_path or (class_path.startswith("trm.") and own[0][:3] in ("", "trm")))
+    if same or not theirs:
+        return ""
+    set_here = {argument.partition("=")[0].removeprefix("--data.") for argument in given}
+    accepted = set(accepted)
+    taken = [f"{name} {value}" for name, value in settings.items() if name in accepted - set_here]
+    dropped = [name for name in settings if name not in accepted]
+    lost = f", and drops {', '.join(dropped)}, which it does not have" if dropped else ""
+    return (
+        f"The family is {class_path}, not {theirs} of the configuration: it takes over "
+        f"{', '.join(taken) or 'no setting'}{lost}."
+    )
 
 
 def quiet() -> None:

@@ -15,6 +15,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins import CheckpointIO
+from lightning_utilities.core.rank_zero import rank_zero_info
 
 from trm.arguments import class_path, find_class
 from trm.callbacks.checkpoints import Checkpoints
@@ -24,7 +25,7 @@ from trm.callbacks.progress import Progress
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint
 from trm.cli.commands.bench import trainer_arguments
-from trm.cli.configuration import Parser, SaveFitConfig, quiet
+from trm.cli.configuration import Parser, SaveFitConfig, quiet, replaced_family
 from trm.cli.parser import ENV_PREFIX, spelled_out
 from trm.cli.trainer import TRMTrainer
 from trm.data import PuzzleData
@@ -104,7 +105,7 @@ class TRMCLI(LightningCLI):
         for name in ("vocab_size", "seq_len", "num_puzzles", "num_symbols", "grid"):
             parser.link_arguments(f"data.{name}", f"{arguments}.{name}", apply_on="instantiate")
         parser.add_argument(
-            "--threads", type=int, default=0, help="Threads on a CPU; 0 to choose by the size of the network."
+            "--threads", type=int | None, help="Threads on a CPU; null to choose by the size of the network."
         )
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
@@ -128,6 +129,7 @@ class TRMCLI(LightningCLI):
         subcommand = self.config.get("subcommand")
         settings = self.config if subcommand is None else self.config[subcommand]
         self._refuse_foreign(subcommand or "")
+        self._report_family(settings.get("data"))
         seed = settings.get("seed_everything")
         if seed is not None and not isinstance(seed, bool):
             check_range(subcommand or "cli", 0, 2**32 - 1, seed_everything=seed)
@@ -139,6 +141,15 @@ class TRMCLI(LightningCLI):
                     f"{checkpoint} contains only parameters, so training cannot resume from it; "
                     "--weights starts from them"
                 )
+
+    def _report_family(self, data: Any) -> None:
+        """Print which settings a family takes over from a configuration of another one."""
+        given = [word for argument in self._argv for word in str(argument).split("=", 1)]
+        files = [after for before, after in itertools.pairwise(given) if before in ("--config", "-c")]
+        if data is not None and "class_path" in data:
+            accepted = data.get("init_args") or {}
+            if sentence := replaced_family(files, self._argv, data.class_path, accepted.keys()):
+                rank_zero_info(sentence)
 
     def _refuse_foreign(self, subcommand: str) -> None:
         """Check that the command line has no option of another command."""
@@ -167,7 +178,7 @@ class TRMCLI(LightningCLI):
         if settings.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks = [*callbacks, Progress()]
         check_requested_precision(settings.get("precision"))
-        threads = Threads(self._get(self.config_init, "threads", default=0))
+        threads = Threads(self._get(self.config_init, "threads"))
         callbacks = [*callbacks, threads, RunNotice(), Interrupt()]
         if self.subcommand == "bench":
             kwargs |= trainer_arguments(settings)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from trm.analysis.report import columns
 from trm.checkpoints.finetune import start_from
 from trm.cli.commands.bench import bench
 from trm.errors import InputError
@@ -49,7 +50,7 @@ class TRMTrainer(Trainer):
             start_from(model, weights, kwargs.get("datamodule"))
         super().fit(model, *args, **kwargs)
 
-    def test(self, *args: Any, ledger: str = "", claim: str = "", **kwargs: Any) -> Any:
+    def test(self, *args: Any, ledger: str = "", claim: str = "", verbose: bool = True, **kwargs: Any) -> Any:
         """Evaluate a checkpoint on the test split.
 
         Args:
@@ -57,6 +58,7 @@ class TRMTrainer(Trainer):
             ledger: CSV file to write the results to, with their intervals and provenance.
             claim: name of the results in the ledger, where they replace earlier ones of that name; by default runs/ and
                 the name of the run's folder.
+            verbose: print the metrics.
             **kwargs: as Lightning's.
 
         Raises:
@@ -66,11 +68,32 @@ class TRMTrainer(Trainer):
             raise InputError(f"--claim is {claim!r}, but it names results in a ledger: pass --ledger FILE too")
         if ledger:
             check_ledger(Path(ledger))
-        results = super().test(*args, **kwargs)
+        results = super().test(*args, verbose=False, **kwargs)  # type: ignore[misc]  # verbose by position is refused
+        if verbose:
+            self._print(results)
         if ledger and self.is_global_zero:
             name = claim or f"runs/{Path(self.log_dir or '').resolve().name}"
             write(Path(ledger), rows(self, name, self.command))
         return results
+
+    def validate(self, *args: Any, verbose: bool = True, **kwargs: Any) -> Any:
+        """Evaluate a checkpoint on the validation split.
+
+        Args:
+            *args: as Lightning's.
+            verbose: print the metrics.
+            **kwargs: as Lightning's.
+        """
+        results = super().validate(*args, verbose=False, **kwargs)  # type: ignore[misc]  # verbose by position is refused
+        if verbose:
+            self._print(results)
+        return results
+
+    def _print(self, results: Any) -> None:
+        """Print the metrics of each data loader, with four digits."""
+        if self.is_global_zero:
+            for metrics in results:
+                print(columns(["metric", "value"], [(name, _four_digits(value)) for name, value in metrics.items()]))
 
     def bench(
         self,
@@ -99,3 +122,7 @@ class TRMTrainer(Trainer):
             InputError: if an argument or the checkpoint cannot be used.
         """
         bench(self, model, datamodule, what, repeats, output, json, ckpt_path)
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:.4f}" if not value or abs(value) >= 1e-3 else f"{value:.4g}"

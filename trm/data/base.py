@@ -21,7 +21,7 @@ from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
 from trm.data.corruption import Corruption, replacements
-from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, to_batch
+from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
 from trm.errors import InputError, check_range
 
@@ -32,6 +32,11 @@ SPLITS_OF_STAGE = {
     "test": ("test",),
     "predict": ("test",),
 }
+MOST_SAMPLES = 2**20
+"""Most samples of a batch; the official code has 768 slots, which is 12,288 samples of 16 supervision steps."""
+MOST_STEPS = 4096
+"""Most supervision steps of a batch: a signal, a validation or a checkpoint waits for the end of a batch."""
+MOST_WORKERS = 1024
 
 
 class PuzzleData(RecordsArguments, LightningDataModule, ABC):
@@ -50,7 +55,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     Args:
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps K, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; null for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of subsets, order and augmentation.
     """
@@ -72,18 +77,32 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     """Names of the arguments that may name a local folder, with their other values; a shared model omits the folder."""
 
     def __init__(
-        self, slots: int = 768, steps_per_batch: int = 16, eval_batch_size: int = 0, workers: int = 2, seed: int = 0
+        self,
+        slots: int = 768,
+        steps_per_batch: int = 16,
+        eval_batch_size: int | None = None,
+        workers: int = 2,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(self.init_args)
-        check_range("data", 1, slots=slots, steps_per_batch=steps_per_batch)
-        check_range("data", 0, eval_batch_size=eval_batch_size, workers=workers, seed=seed)
+        check_range("data", 1, MOST_SAMPLES, slots=slots)
+        check_range("data", 1, MOST_STEPS, steps_per_batch=steps_per_batch)
+        check_range("data", 0, MOST_SAMPLES, eval_batch_size=eval_batch_size)  # 0 is null in older checkpoints
+        check_range("data", 0, MOST_WORKERS, workers=workers)
+        check_range("data", 0, 2**64 - 1, seed=seed)
+        if slots * steps_per_batch > MOST_SAMPLES:
+            raise InputError(
+                f"data.slots {slots:,} x data.steps_per_batch {steps_per_batch:,} is {slots * steps_per_batch:,} "
+                f"samples in a training batch; accepted are at most {MOST_SAMPLES:,}"
+            )
         self.slots = slots
         self.steps_per_batch = steps_per_batch
         self.eval_batch_size = eval_batch_size or slots
         self.workers = workers
         self.seed = seed
         self._splits: dict[str, Samples] = {}
+        self._first: dict[str, Samples] = {}
 
     # -- what a family defines --------------------------------------------------------------------------------------
 
@@ -94,6 +113,15 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         Raises:
             InputError: if the source is missing or malformed.
         """
+
+    @property
+    def known_sizes(self) -> Mapping[str, int]:
+        """Sizes of splits that are known before they are loaded; by default none."""
+        return {}
+
+    def load_first(self, split: str, count: int) -> Samples:
+        """Return at least the first ``count`` samples of a split; by default all."""
+        return self.load(split)
 
     def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return an equivalent puzzle for each sample, chosen by ``generator``; by default the samples unchanged."""
@@ -176,12 +204,16 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         return self.samples(split)
 
     def symmetry_keys(self, samples: Samples) -> NDArray[np.uint64]:
-        """Return a hash of each puzzle, (N,), equal for symmetric puzzles; by default a hash of the question."""
+        """Return a hash of each puzzle, (N,), equal for symmetric puzzles; by default a hash of the question.
+
+        With it, ``trm data check`` finds all leaks between splits; without, it compares random augmentations.
+        """
         return hash_bytes(map(bytes, samples.inputs))
 
     def faults(self, samples: Samples) -> dict[str, int]:
         """Return the number of samples with each fault that a single sample can have."""
-        valid = self.valid(samples.inputs, samples.labels) if len(samples.inputs) else None
+        samples = samples.take(samples.labelled)  # the others have no answer
+        valid = self.valid(samples.inputs, samples.labels)
         return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
 
     def replacements(self, kind: Corruption, samples: Samples) -> NDArray[np.bool_]:
@@ -275,13 +307,13 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         """Return a split; it is loaded at the first call.
 
         Raises:
-            InputError: if it is empty and not "val".
+            InputError: if it is malformed, or empty and not "val".
         """
         if split not in self._splits:
-            rows = self.load(split)
-            if not len(rows.inputs) and split != "val":  # a run may go without validation
+            samples = self._checked(self.load(split), "load", split)
+            if not len(samples.inputs) and split != "val":  # a run may go without validation
                 raise InputError(f"the {split} split of {type(self).__name__} has no samples, but needs at least one")
-            self._splits[split] = rows
+            self._splits[split] = samples
         return self._splits[split]
 
     def draw(self, first: int, count: int) -> Batch:
@@ -301,17 +333,29 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def eval_size(self, split: str) -> int:
         """Return the number of samples of a split in evaluation."""
+        if split not in self._splits and split in self.known_sizes:
+            return self.known_sizes[split]
         return len(self.samples(split).inputs)
 
     def eval_samples(self, split: str, first: int, count: int) -> Samples:
         """Return up to ``count`` samples of a split from index ``first`` on; a family may create them on demand."""
-        return self.samples(split).take(slice(first, first + count))
+        last = first + count
+        if split in self._splits or last >= self.known_sizes.get(split, 0):
+            return self.samples(split).take(slice(first, last))
+        have = len(self._first[split].inputs) if split in self._first else 0
+        if have < last:  # at least doubled, for callers that take one batch after the other
+            self._first[split] = self._checked(self.load_first(split, max(last, 2 * have)), "load_first", split)
+        return self._first[split].take(slice(first, last))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the trainer, which a worker process does not need."""
         return {**self.__dict__, "trainer": None}
 
     # -- private ------------------------------------------------------------------------------------------------------
+
+    def _checked(self, samples: Any, method: str, split: str) -> Samples:
+        where = f"{type(self).__name__}.{method}({split!r}) returns"
+        return check_samples(samples, self.seq_len, self.vocab_size, self.num_puzzles, where)
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
         rank, world = self._rank()

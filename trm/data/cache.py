@@ -1,10 +1,11 @@
 """The folder for downloads and generated puzzles, and arrays on disk that are made once, then read back."""
 
+import contextlib
 import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import platformdirs
 from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from trm.data.atomic import atomic_write
+from trm.data.atomic import atomic_write, check_writable
 from trm.errors import InputError
 
 CACHE_VARIABLE = "TRM_CACHE"
@@ -34,10 +36,20 @@ def cache_folder(root: str | None = None) -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("trm", appauthor=False)).expanduser()
 
 
+def cache_file(root: Path, name: str, arguments: Mapping[str, Any]) -> Path:
+    """Return the file of ``cached_arrays`` with these arguments; it need not exist yet."""
+    digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+    return root / f"{name}-{digest[:12]}.npz"
+
+
 def cached_arrays(
-    root: Path, name: str, arguments: Mapping[str, Any], make: Callable[[Progress], Mapping[str, Any]]
+    root: Path,
+    name: str,
+    arguments: Mapping[str, Any],
+    make: Callable[[Progress], Mapping[str, Any]],
+    least: int = 0,
 ) -> dict[str, NDArray[Any]]:
-    """Return arrays from the cache in ``root``; if they are not there, generate and store them.
+    """Return arrays from the cache in ``root``; if they are not there or too short, generate and store them.
 
     Args:
         root: folder of the file.
@@ -45,20 +57,29 @@ def cached_arrays(
         arguments: everything that the arrays depend on, in values that JSON can represent.
         make: generates the arrays. Its argument is a function that reports progress, given the numbers of items done
             and wanted. It raises ValueError if it fails.
+        least: length that every array must have.
 
     Raises:
         InputError: if ``make`` fails, or the file cannot be written or read.
     """
-    digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
-    path = root / f"{name}-{digest[:12]}.npz"
-    if not path.exists():
-        rank_zero_info(f"Generating {path}, once")
-        try:
-            made = make(_log_tenths(path))
-        except ValueError as error:
-            raise InputError(f"cannot generate {name}: {error}") from error
-        with atomic_write(path, "wb", f"data.root or {CACHE_VARIABLE} must name a writable folder") as file:
-            np.savez_compressed(file, **made)
+    path = cache_file(root, name, arguments)
+    if path.exists():
+        arrays = _read(path)
+        if min(map(len, arrays.values()), default=0) >= least:
+            return arrays
+    check_writable(path, f"the cache (data.root or {CACHE_VARIABLE}) ")
+    rank_zero_info(f"Generating {path}, once")
+    try:
+        with _progress(path.stem) as progress:
+            made = make(progress)
+    except ValueError as error:
+        raise InputError(f"cannot generate {name}: {error}") from error
+    with atomic_write(path, "wb", f"data.root or {CACHE_VARIABLE} must name a writable folder") as file:
+        np.savez_compressed(file, **made)
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             return dict(file)
@@ -66,14 +87,19 @@ def cached_arrays(
         raise InputError(f"cannot read {path}: {error}; delete it to have it generated again") from error
 
 
-def _log_tenths(path: Path) -> Progress:
-    last = 0
+@contextlib.contextmanager
+def _progress(name: str) -> Iterator[Progress]:
+    """Show progress with the time left: as a bar in a terminal, otherwise as a line for each tenth."""
+    with tqdm(desc=name, unit=" samples", unit_scale=True, disable=None, leave=False) as bar:
+        last = 0
 
-    def log(done: int, wanted: int) -> None:
-        nonlocal last
-        tenth = 10 * done // max(wanted, 1)
-        if tenth > last:
-            last = tenth
-            rank_zero_info(f"{path.name}: {done:,} of {wanted:,}")
+        def show(done: int, wanted: int) -> None:
+            nonlocal last
+            bar.total = wanted
+            bar.update(done - bar.n)
+            tenth = 10 * done // max(wanted, 1)
+            if bar.disable and tenth > last:
+                last = tenth
+                rank_zero_info(f"{name}: {done:,} of {wanted:,} samples")
 
-    return log
+        yield show

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from trm.batch import IGNORE, Batch
+from trm.errors import InputError
 
 Tokens = NDArray[np.uint8]
 
@@ -27,9 +28,52 @@ class Samples(NamedTuple):
     puzzle_ids: NDArray[np.int32]
     """Puzzle ids, which index the puzzle embedding, (N,)."""
 
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Which samples have a label in some cell, (N,)."""
+        return np.asarray((self.labels != 0).any(axis=1))
+
     def take(self, which: slice | NDArray[Any]) -> "Samples":
         """Return the samples at an index, (M,), or in a slice."""
         return Samples(self.inputs[which], self.labels[which], self.puzzle_ids[which])
+
+
+def check_samples(given: Any, seq_len: int, vocab_size: int, num_puzzles: int, where: str) -> Samples:
+    """Return what a family has loaded as samples of the documented types, after a check of shapes, types and values.
+
+    Args:
+        given: samples, or three arrays of integers of any type: (N, L), (N, L) and (N,).
+        seq_len: L.
+        vocab_size: V, at most 256.
+        num_puzzles: number of puzzle ids; 0 if the family has none, which leaves them unchecked.
+        where: beginning of the message of an error, which ends in a verb such as "returns".
+
+    Raises:
+        InputError: if a shape, type or value is wrong; the message names the first.
+    """
+    parts = [np.asarray(part) for part in given] if isinstance(given, (tuple, list)) else []
+    shapes = ", ".join(f"{part.shape} {part.dtype}" for part in parts) or type(given).__name__
+    size = len(parts[0]) if len(parts) == 3 and parts[0].ndim else 0
+    expected = [(size, seq_len), (size, seq_len), (size,)]
+    if [part.shape for part in parts] != expected or any(part.dtype.kind not in "iu" for part in parts):
+        raise InputError(
+            f"{where} {shapes}; expected are inputs (N, {seq_len}), labels (N, {seq_len}) and puzzle ids (N,) of "
+            "integers"
+        )
+    if vocab_size > 256:
+        raise InputError(f"the vocabulary has {vocab_size} tokens, but at most 256 are supported")
+    limits = (vocab_size, vocab_size, num_puzzles or np.iinfo(np.int32).max)
+    for name, part, limit in zip(("inputs", "labels", "puzzle ids"), parts, limits, strict=True):
+        if size and not 0 <= int(part.min()) <= int(part.max()) < limit:
+            place = np.argwhere((part < 0) | (part >= limit))[0]
+            cell = f", cell {place[1]}" if part.ndim == 2 else ""
+            none = "; 0 is the label of a cell without an answer" if name == "labels" else ""
+            raise InputError(
+                f"{where} {name} with {part[tuple(place)]} in sample {place[0]}{cell}; accepted are 0 to "
+                f"{limit - 1}{none}"
+            )
+    inputs, labels, ids = parts
+    return Samples(inputs.astype(np.uint8, copy=False), labels.astype(np.uint8, copy=False), ids.astype(np.int32))
 
 
 class Views(NamedTuple):
@@ -64,6 +108,21 @@ class Verdict(NamedTuple):
     def in_words(self) -> str:
         """The verdict as a phrase for people."""
         return self.reason or "obeys the rules" if self.valid else f"breaks the rules: {self.reason}"
+
+
+class Finding(NamedTuple):
+    """Result of one check of the samples of a split."""
+
+    what: str
+    """What was looked for, such as "train: duplicate questions"."""
+    found: int
+    """Number of samples that are so."""
+    checked: int
+    """Number of samples examined."""
+    how: str = ""
+    """The method, if there are several."""
+    fault: bool = True
+    """Whether such samples are wrong, or only worth knowing."""
 
 
 class Completion(NamedTuple):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trm.data.atomic import atomic_write
 from trm.data.boards import Board, Notation, split_boards
+from trm.data.splits import Counts
 from trm.errors import InputError
 from trm.text import read_json, read_lines
 
@@ -141,11 +142,11 @@ def find_table(split: str, source: str, repo: str, root: Path) -> Path:
 
 
 def choose_rows(
-    path: Path, split: str, rows: NDArray[np.int64], counts: Mapping[str, int], seed: int, shared: bool = False
+    path: Path, split: str, rows: NDArray[np.int64], counts: Counts, seed: int, shared: bool = False
 ) -> NDArray[np.int64]:
     """Return a seeded subset of the eligible ``rows`` of a file; "val" is held out of the training file.
 
-    The held-out rows come first, so they do not depend on the size of the training split. A count of 0 takes all
+    The held-out rows come first, so they do not depend on the size of the training split. A count of None takes all
     remaining rows.
 
     Args:
@@ -160,14 +161,15 @@ def choose_rows(
         InputError: if there are too few.
     """
     order = ["test"] * (shared or split == "test") + ["val", "train"] * (shared or split != "test")
-    if shared and not counts["test"]:
+    if shared and counts["test"] is None:
         raise InputError(
-            f"data.test_size is 0, which takes all rows of {path}, but the training puzzles are in the same file; "
+            f"data.test_size is null, which takes all rows of {path}, but the training puzzles are in the same file; "
             "accepted is the number of rows to hold out"
         )
-    first = sum(counts[before] for before in order[: order.index(split)])
-    last = first + counts[split] if counts[split] or split == "val" else len(rows)
-    wanted = sum(counts[part] for part in order)
+    first = sum(counts[before] or 0 for before in order[: order.index(split)])
+    count = counts[split]
+    last = len(rows) if count is None else first + count
+    wanted = sum(counts[part] or 0 for part in order)
     if len(rows) < wanted:
         raise InputError(f"{path} has {len(rows):,} rows to choose from, but the split sizes require {wanted:,}")
     return np.random.default_rng((seed, order == ["test"])).permutation(rows)[first:last]

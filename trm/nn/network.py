@@ -51,6 +51,10 @@ class StepOutput(NamedTuple):
         return self.halt > self.proceed
 
 
+MOST_PARAMETERS = 2**30
+"""Most parameters of the SwiGLUs, 200 times those of the paper; they are checked before any memory is allocated."""
+
+
 class TRM(nn.Module):
     """A Tiny Recursive Model. The defaults are those of the official ARC recipe.
 
@@ -72,15 +76,14 @@ class TRM(nn.Module):
         conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none, 2 in URM (arXiv 2512.14693).
         gate: gate of the SwiGLUs: silu, or normalised, in which the product is normalised (SIC, arXiv 2601.19085).
         puzzle_tokens: number of tokens P before the grid that contain the puzzle embedding; 0 for no puzzle embedding.
-        puzzle_size: size E of a puzzle embedding vector; 0 for hidden_size.
+        puzzle_size: size E of a puzzle embedding vector; null for hidden_size.
         cycles: cycles per supervision step (T in the paper); only the last is differentiated.
         latent_steps: updates of the latent per cycle (n in the paper).
-        gradient_steps: number of latent updates at the end of the last cycle that are differentiated; 0 for all, 1 for
-            the 1-step gradient in table 1 of the paper.
+        gradient_steps: number of latent updates at the end of the last cycle that are differentiated; null for all, 1
+            for the 1-step gradient in table 1 of the paper.
         damping: share of its old value that the answer or the latent keeps in each update; 0 for none (official),
             0.05 in EqR (arXiv 2605.21488).
-        pass_noise: standard deviation of Gaussian noise added in each update in training; 0 for none, 0.01 in
-            EqR.
+        pass_noise: standard deviation of Gaussian noise added in each update in training; 0 for none, 0.01 in EqR.
         continue_loss: train a second output of the halting head, the continue logit, by Q-learning as in HRM; it costs
             one more supervision step without gradient. A slot then halts when the halting logit is the greater one.
             By default a slot halts when the halting logit exceeds zero.
@@ -123,10 +126,10 @@ class TRM(nn.Module):
         conv: int = 0,
         gate: Literal["silu", "normalised"] = "silu",
         puzzle_tokens: int = 16,
-        puzzle_size: int = 0,
+        puzzle_size: int | None = None,
         cycles: int = 3,
         latent_steps: int = 4,
-        gradient_steps: int = 0,
+        gradient_steps: int | None = None,
         damping: float = 0.0,
         pass_noise: float = 0.0,
         continue_loss: bool = False,
@@ -141,7 +144,13 @@ class TRM(nn.Module):
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
         check_range("model", 0, expansion=expansion, conv=conv, pass_noise=pass_noise)
         check_range("model", 0, 1, damping=damping)
-        check_range("model", 0, latent_steps, gradient_steps=gradient_steps)
+        check_range("model", 0, latent_steps, gradient_steps=gradient_steps)  # 0 is null in older checkpoints
+        least = num_layers * 2 * expansion * hidden_size**2  # of the SwiGLUs alone
+        if least > MOST_PARAMETERS:
+            raise InputError(
+                f"model.hidden_size {hidden_size}, model.num_layers {num_layers} and model.expansion {expansion} make "
+                f"{least:,.0f} parameters or more; accepted are at most {MOST_PARAMETERS:,}"
+            )
         puzzle_size = puzzle_size or hidden_size
         head_size = hidden_size // num_heads
         if mixer == "attention" and (head_size == 0 or head_size % 2):
@@ -161,7 +170,7 @@ class TRM(nn.Module):
         self.num_symbols = num_symbols
         self.cycles = cycles
         self.latent_steps = latent_steps
-        self.gradient_steps = gradient_steps
+        self.gradient_steps = gradient_steps or None
         self.damping = damping
         self.pass_noise = pass_noise
         self.continue_loss = continue_loss

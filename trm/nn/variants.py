@@ -81,9 +81,9 @@ class HRM(TwoNetworks):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.gradient_steps > 1:
+        if (self.gradient_steps or 0) > 1:
             raise InputError(f"network hrm differentiates one latent step, but gradient_steps is {self.gradient_steps}")
-        self.gradient_steps = 1
+        self.gradient_steps: int | None = 1
 
 
 class Direct(SingleZ):

@@ -137,7 +137,7 @@ DIRECT = (
     "--model.continue_loss false --model.supervision_steps 1"
 )
 """The official baseline's eight layers in one forward pass; the paper does not describe its training."""
-ON_MAZES = "--data Maze --data.size 30 --data.symmetries none --data.train_size 0 --data.val_size 50"
+ON_MAZES = "--data Maze --data.size 30 --data.symmetries none --data.train_size null --data.val_size 50"
 
 
 def _hrm(cycles: int, latent_steps: int, published: str) -> Experiment:

@@ -12,6 +12,17 @@ from trm.errors import InputError
 from trm.nn import TRM, find_network
 from trm.training import checkpoint_keys as keys
 
+FORMER = {"eval_batch_size": 0, "tasks_per_subset": 0, "concept": "", "puzzle_size": 0, "gradient_steps": 0}
+"""Values that stood for null in earlier versions: all, none, or as many as something else."""
+
+
+def current(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a module or family that a checkpoint contains, in the spelling of this version."""
+    former = dict(FORMER)
+    if arguments.get("source", "generate") != "generate":
+        former |= {"train_size": 0, "test_size": 0}  # all of a table
+    return {name: None if value == former.get(name) else value for name, value in arguments.items()}
+
 
 def architecture(network: type[TRM]) -> list[str]:
     """Return the names of the hyper-parameters that must equal those of a checkpoint to use its parameters."""
@@ -32,8 +43,8 @@ def refuse_other_network(
     Raises:
         InputError: if a hyper-parameter of the network differs; the message names the first.
     """
-    ours = module.hparams
-    theirs = {"network": "trm", "network_args": {}} | defaults_of(TRM) | theirs  # absent in older checkpoints
+    ours = current(dict(module.hparams))
+    theirs = {"network": "trm", "network_args": {}} | defaults_of(TRM) | current(theirs)  # absent in older checkpoints
     for name in architecture(find_network(ours["network"])):
         if theirs.get(name) != ours[name] and name not in but:
             raise InputError(
@@ -44,7 +55,8 @@ def refuse_other_network(
 
 def report_differences(module: LightningModule, theirs: dict[str, Any]) -> None:
     """Print the hyper-parameters in which a checkpoint and a module differ."""
-    for name, value in module.hparams.items():
+    theirs = current(theirs)
+    for name, value in current(dict(module.hparams)).items():
         if name in theirs and theirs[name] != value:
             rank_zero_info(f"The checkpoint was trained with {name} {theirs[name]!r}, this run has {value!r}.")
 

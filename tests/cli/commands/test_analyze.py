@@ -91,7 +91,7 @@ def test_nonsense_is_refused_before_anything_is_measured(name: str, capsys: pyte
         ("a.ckpt", ["-o", "folder", "--force"], "'folder' is a folder"),
         ("a.ckpt", ["-o", "."], "'.' is a folder"),
         ("a.ckpt", ["-o", "text/p.json"], "cannot write text/p.json"),
-        ("a.ckpt", ["--puzzles", "-1"], "analyze.puzzles is -1, but must be at least 0"),
+        ("a.ckpt", ["--puzzles", "0"], "analyze.puzzles is 0, but must be at least 1"),
         ("a.ckpt", ["--batch_size", "0"], "analyze.batch_size is 0, but must be at least 1"),
         ("missing", ["-o", "p.json"], "there is no checkpoint at missing"),
         ("folder", [], "there is no checkpoint at folder"),
@@ -112,7 +112,7 @@ def test_nonsense_is_refused_before_anything_is_measured(name: str, capsys: pyte
         ("scaling", "--depths=[0]", "analyze.depths is 0, but must be at least 1"),
         ("scaling", "--breadths=[2,0]", "analyze.breadths is 0, but must be at least 1"),
         ("scaling", "--noises=[-0.5]", "analyze.noises is -0.5, but must be at least 0"),
-        ("scaling", "--views=-1", "analyze.views is -1, but must be at least 0"),
+        ("scaling", "--views=0", "analyze.views is 0, but must be at least 1"),
     ],
 )
 def test_options_of_one_analysis_are_refused_out_of_range(

@@ -27,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def from_table(folder: Path, **arguments: Any) -> Maze:
-    return Maze(**{"source": str(folder), "train_size": 0, "val_size": 2, "test_size": 0, "workers": 0, **arguments})
+    return Maze(
+        **{"source": str(folder), "train_size": None, "val_size": 2, "test_size": None, "workers": 0, **arguments}
+    )
 
 
 def generated(root: Path, **arguments: Any) -> Maze:

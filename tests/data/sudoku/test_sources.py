@@ -38,7 +38,7 @@ def write(path: Path, lines: list[str], header: str = HEADER) -> None:
 
 
 def sudoku(folder: Path, **kwargs: Any) -> Sudoku:
-    sizes = {"train_size": 0, "val_size": 5, "test_size": 0}
+    sizes = {"train_size": None, "val_size": 5, "test_size": None}
     return Sudoku(size=4, source=str(folder), **{**sizes, **kwargs})
 
 
@@ -156,7 +156,7 @@ def test_hub_files_are_pinned_and_hashed(folder: Path, tmp_path: Path, monkeypat
     hub = Hub(folder)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     root = tmp_path / "root"
-    data = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=0)
+    data = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=None)
     assert np.array_equal(data.samples("test").inputs, sudoku(folder).samples("test").inputs)
     assert hub.asked == [("sapientinc/sudoku-extreme", "test.csv", "dataset", "c0ffee")]
     lock = json.loads((root / "sudoku-extreme" / "lock.json").read_text())
@@ -164,7 +164,7 @@ def test_hub_files_are_pinned_and_hashed(folder: Path, tmp_path: Path, monkeypat
     assert lock["sha256"]["test.csv"] == hashlib.sha256((folder / "test.csv").read_bytes()).hexdigest()
 
     write(folder / "test.csv", table(rows=12, seed=2))  # other bytes at the same commit
-    again = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=0)
+    again = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=None)
     with pytest.raises(InputError, match="SHA-256"):
         again.samples("test")
 

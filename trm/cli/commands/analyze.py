@@ -17,7 +17,7 @@ def halting(
     *,
     output: str = "",
     json: bool = False,
-    puzzles: int = 0,
+    puzzles: int | None = None,
     batch_size: int = 256,
     force: bool = False,
     family: str = "",
@@ -31,7 +31,7 @@ def halting(
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
         json: print the JSON instead of a table.
-        puzzles: only this many of the test split, from its beginning; 0 for all.
+        puzzles: only this many of the test split, from its beginning; null for all.
         batch_size: puzzles in a forward pass.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
@@ -51,7 +51,7 @@ def scaling(
     noises: list[float] | None = None,
     views: int = 8,
     halt: EarlyExit = "never",
-    puzzles: int = 200,
+    puzzles: int | None = 200,
     batch_size: int = 256,
     seed: int = 0,
     force: bool = False,
@@ -70,16 +70,16 @@ def scaling(
         depths: most supervision steps of a rollout; null for powers of two up to four times those of training.
         breadths: rollouts of a puzzle; null for 1, 2, 4, 8 and 16.
         noises: standard deviations of the noise on the latent; null for 0.1, 0.3 and 1.
-        views: most symmetric forms of a puzzle, without noise, where the family has some; 0 for none.
+        views: most symmetric forms of a puzzle, without noise, where the family has some; 1 for none.
         halt: early-exit rule of a rollout: never, head, stable or rules; auto is head.
-        puzzles: only this many of the test split, from its beginning; 0 for all.
+        puzzles: only this many of the test split, from its beginning; null for all.
         batch_size: rollouts in a forward pass.
         seed: seed of views and noise.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
         module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
-    check_range("analyze", 0, views=views)
+    check_range("analyze", 1, views=views)
     for name, values in (("depths", depths), ("breadths", breadths)):
         for value in values or []:
             check_range("analyze", 1, **{name: value})
@@ -101,7 +101,7 @@ def calibration(
     *,
     output: str = "",
     json: bool = False,
-    puzzles: int = 0,
+    puzzles: int | None = None,
     batch_size: int = 256,
     force: bool = False,
     family: str = "",
@@ -115,7 +115,7 @@ def calibration(
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
         json: print the JSON instead of a table.
-        puzzles: only this many of the test split, from its beginning; 0 for all.
+        puzzles: only this many of the test split, from its beginning; null for all.
         batch_size: puzzles in a forward pass.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
@@ -130,7 +130,7 @@ def robustness(
     *,
     output: str = "",
     json: bool = False,
-    puzzles: int = 256,
+    puzzles: int | None = 256,
     batch_size: int = 256,
     seed: int = 0,
     force: bool = False,
@@ -147,7 +147,7 @@ def robustness(
         checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
         output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
         json: print the JSON instead of a table.
-        puzzles: only this many of the test split, from its beginning; 0 for all.
+        puzzles: only this many of the test split, from its beginning; null for all.
         batch_size: puzzles in a forward pass.
         seed: seed of the corruptions.
         force: overwrite files that exist.
@@ -166,8 +166,7 @@ def _run(
     ``name`` is a file of ``trm/analysis`` with ``measure``, which takes ``options``, ``tabulate`` and ``draw``. All
     other parameters are those of the commands.
     """
-    check_range("analyze", 0, puzzles=options["puzzles"])
-    check_range("analyze", 1, batch_size=options["batch_size"])
+    check_range("analyze", 1, puzzles=options["puzzles"], batch_size=options["batch_size"])
     check_range("analyze", 0, 2**32 - 1, seed=options.get("seed", 0))
     from trm.analysis.plots import svg
     from trm.analysis.report import load, publish, reserve

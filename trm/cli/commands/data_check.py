@@ -1,6 +1,7 @@
 """The command ``trm data check``."""
 
 import json as json_format
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def data_check(*options: str, config: list[str] = [], json: bool = False) -> int:  # noqa: B006 - never changed
-    """Look for duplicates, leaks between splits, and wrong or ambiguous answers in a set of puzzles.
+    """Look for malformed samples, duplicates, contradictions, wrong answers and leaks between splits.
+
+    Each line states what was looked for and on how many samples; a line "skipped" states what could not be checked.
 
     Args:
         *options: the ``--data`` options of ``trm fit``, such as --data Sudoku --data.size 4.
@@ -25,14 +28,20 @@ def data_check(*options: str, config: list[str] = [], json: bool = False) -> int
     Returns:
         0 if there are no faults, else 1.
     """
+    from trm.cli.configuration import replaced_family
     from trm.data import PuzzleData
     from trm.data.integrity import check_data
 
     parser = OneSentence(prog="trm data check", env_prefix=f"{ENV_PREFIX}_DATA_CHECK_")
-    parser.add_subclass_arguments(PuzzleData, "data", required=True)
+    parser.add_subclass_arguments(PuzzleData, "data", required=False)
     arguments = parser.parse_args([*_data_arguments(config), *options])
+    if arguments.data is None:
+        raise InputError("trm data check needs --config FILE, such as configs/quickstart.yaml, or --data FAMILY")
+    accepted = (arguments.data.get("init_args") or {}).keys()
+    if sentence := replaced_family(config, options, arguments.data.class_path, accepted):
+        print(sentence, file=sys.stderr)
     report = check_data(parser.instantiate(arguments).data)
-    print(json_format.dumps(report._asdict()) if json else _for_people(report))
+    print(json_format.dumps(report.as_dict()) if json else _for_people(report))
     return 0 if report.clean else 1
 
 
@@ -58,5 +67,9 @@ def _data_arguments(files: list[str]) -> list[str]:
 
 def _for_people(report: "Report") -> str:
     lines = [f"{split:>6}: {count:,} samples" for split, count in report.samples.items()]
-    lines += [f"{count:>9,}  {fault}" for fault, count in report.faults.items()]
-    return "\n".join([*lines, "nothing is wrong" if report.clean else "something is wrong: see the counts above"])
+    for what, found, checked, how, fault in report.findings:
+        mark = ("FAULT" if fault else "note") if found else "ok"
+        lines.append(f"{mark:<8}{what}: {found:,} of {checked:,}{how and ', ' + how}")
+    lines += [f"{'skipped':<8}{what}: {why}" for what, why in report.unchecked.items()]
+    faults = sum(map(bool, report.faults.values()))
+    return "\n".join([*lines, f"{faults} of {len(report.faults)} checks found faults"])

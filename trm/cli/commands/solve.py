@@ -19,15 +19,15 @@ def solve(
     checkpoint: str,
     puzzles: list[str],
     json: bool = False,
-    depth: int = 0,
+    depth: int | None = None,
     breadth: int = 1,
     noise: float = 0.0,
     start_noise: float = 0.0,
-    views: int = 0,
+    views: int | None = None,
     select: SelectionName = "halting",
     halt: EarlyExit = "auto",
     halt_threshold: float = 0.5,
-    budget: int = 0,
+    budget: int | None = None,
     abstain: float = 0.0,
     complete: bool = False,
     seed: int = 0,
@@ -48,11 +48,11 @@ def solve(
             or '*' for a blank. Maze, in quotes: '#' wall, '.' free, 'S' start, 'G' goal. ARC: a file or folder of
             tasks, or the name of a task; each test input gets two attempts.
         json: print one JSON object per puzzle.
-        depth: most supervision steps of a rollout; 0 for as many as in training.
+        depth: most supervision steps of a rollout; null for as many as in training.
         breadth: rollouts of each view of the puzzle; all but the first have noise.
         noise: standard deviation of the noise on the latent before each supervision step.
         start_noise: standard deviation of the noise on answer and latent before the first step.
-        views: symmetric forms of the puzzle to solve; 0 for 64 of an ARC task, else for 1.
+        views: symmetric forms of the puzzle to solve; null for 64 of an ARC task, else for 1.
         select: selection among the answers: the highest halting probability (halting); the fewest steps until it halted
             (first); the highest mean probability of its tokens (top1); majority vote (vote), or among the more
             confident half (confident); the state that changed least in its last step (residual); or the first answer
@@ -61,7 +61,7 @@ def solve(
         halt: early-exit rule: never, head (halting probability above a threshold), stable (answer unchanged by a step)
             or rules (answer is valid). auto is rules with the verifier, else head.
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
-        budget: most supervision steps of a puzzle, over all rollouts; 0 for no limit.
+        budget: most supervision steps of a puzzle, over all rollouts; null for no limit.
         abstain: confidence below which the model abstains.
         complete: if the answer breaks the rules, complete it with an exact solver guided by the model; for Sudoku and
             Maze.
@@ -100,7 +100,7 @@ def solve(
         from trm.cli.commands.solve_task import solve_tasks
 
         all_good &= solve_tasks(solver, tasks, views, json, refusals)
-    if not (all_good or json or views > 1 or complete) and type(data).views is not PuzzleData.views:
+    if not (all_good or json or (views or 1) > 1 or complete) and type(data).views is not PuzzleData.views:
         print("trm: --views 8 --select verifier also tries symmetric forms, and solves more", file=sys.stderr)
     if refusals:
         raise refusal_of(refusals)

@@ -22,13 +22,13 @@ from trm.solver import Solver
 TASK_VIEWS = 64  # symmetries of a task under which it is solved
 
 
-def solve_tasks(solver: Solver, given: Iterable[str], views: int, json: bool, refusals: list[Refusal]) -> bool:
+def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: bool, refusals: list[Refusal]) -> bool:
     """Solve the tasks that arguments name, each as ``solve_task`` does.
 
     Args:
         solver: the solver, with the model.
         given: files and names of tasks; see ``find_tasks``.
-        views: symmetries; 0 for ``TASK_VIEWS``.
+        views: symmetries; None for ``TASK_VIEWS``.
         json: print one JSON object per task.
         refusals: tasks that cannot be answered are appended here.
 

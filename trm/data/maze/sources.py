@@ -9,9 +9,10 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
 from trm.data.boards import Notation
-from trm.data.cache import cached_arrays
+from trm.data.cache import Progress
 from trm.data.maze.generator import generate
 from trm.data.maze.paths import FREE, GOAL, LABEL_RULES, PATH, START, WALL, Mazes, find_errors, find_faults
+from trm.data.splits import Counts, generated_split
 from trm.data.tables import Table, choose_rows, find_table, read_table
 from trm.errors import InputError
 
@@ -19,25 +20,23 @@ MAZE_HARD = "sapientinc/maze-30x30-hard-1k"
 
 
 def generated(
-    split: str, size: int, counts: Mapping[str, int], kind: str, min_moves: int, seed: int, root: Path
+    split: str, first: int, size: int, counts: Mapping[str, int], kind: str, min_moves: int, seed: int, root: Path
 ) -> Mazes:
-    """Return generated questions, from the cache in ``root`` if they are there.
+    """Return at least the ``first`` generated questions of a split, from the cache in ``root`` if they are there.
 
     Raises:
         InputError: if too few such mazes are found.
     """
     arguments = {"size": size, "counts": dict(counts), "kind": kind, "min_moves": min_moves, "seed": seed}
-    splits = cached_arrays(
-        root,
-        f"maze-{kind}-{size}x{size}",
-        arguments,
-        lambda progress: generate(size, counts, kind, min_moves, seed, progress),
-    )
-    return splits[split]
+
+    def make(progress: Progress, only: Mapping[str, int] | None) -> dict[str, Mazes]:
+        return generate(size, counts, kind, min_moves, seed, progress, only)
+
+    return generated_split(root, f"maze-{kind}-{size}x{size}", arguments, split, first, make)[split]
 
 
 def tabled(
-    split: str, size: int, counts: Mapping[str, int], source: str, label_rule: str | None, seed: int, root: Path
+    split: str, size: int, counts: Counts, source: str, label_rule: str | None, seed: int, root: Path
 ) -> tuple[Mazes, Mazes]:
     """Return questions and answers of a seeded subset of a table; "val" is held out of the training file.
 

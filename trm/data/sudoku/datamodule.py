@@ -1,7 +1,7 @@
 """The Sudoku data module: tokens, symmetries, text and rules of boards from 4x4 to 16x16."""
 
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from trm.data.cache import cache_folder
 from trm.data.corruption import Corruption
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, name_cell
 from trm.data.sampling import DrawGenerator
+from trm.data.splits import Counts, check_sizes, check_wanted
 from trm.data.sudoku.complete import first_solutions
 from trm.data.sudoku.generator import fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
@@ -34,9 +35,9 @@ class Sudoku(PuzzleData):
         size: cells in a row: 4, 6, 9 or 16.
         source: "generate"; or a folder with ``train.csv`` and ``test.csv``, or one file for all splits, see
             ``docs/inference.md``; or "hub" for sapientinc/sudoku-extreme.
-        train_size: training puzzles; from a table a seeded subset, 0 for all.
+        train_size: training puzzles; from a table a seeded subset, null for all.
         val_size: validation puzzles; from a table they are held out of its training file.
-        test_size: test puzzles; from a table a seeded subset, 0 for all.
+        test_size: test puzzles; from a table a seeded subset, null for all.
         clues: fewest and most clues of generated puzzles; null for minimal puzzles, in which no clue can be removed
             without a second solution.
         min_rating: leave out the puzzles of a table with a lower rating.
@@ -47,7 +48,7 @@ class Sudoku(PuzzleData):
             environment variable TRM_CACHE names, or else trm in the user's cache folder.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
         steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
-        eval_batch_size: puzzles per batch in evaluation, over all devices; 0 for as many as slots.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; null for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of generator, subsets, order and augmentation.
 
@@ -62,9 +63,9 @@ class Sudoku(PuzzleData):
         self,
         size: int = 9,
         source: str = "generate",
-        train_size: int = 1000,
+        train_size: int | None = 1000,
         val_size: int = 1000,
-        test_size: int = 1000,
+        test_size: int | None = 1000,
         clues: tuple[int, int] | None = None,
         min_rating: float = 0,
         symmetries: bool = True,
@@ -72,7 +73,7 @@ class Sudoku(PuzzleData):
         root: str | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
-        eval_batch_size: int = 0,
+        eval_batch_size: int | None = None,
         workers: int = 2,
         seed: int = 0,
     ) -> None:
@@ -87,8 +88,8 @@ class Sudoku(PuzzleData):
         self.num_symbols = size
         self.grid = (size, size, self.geometry.box_rows, self.geometry.box_cols)
         self.source = source
-        self.counts = {"train": train_size, "val": val_size, "test": test_size}
-        check_range("data", 0, **{f"{split}_size": count for split, count in self.counts.items()})
+        self.counts: Counts = {"train": train_size, "val": val_size, "test": test_size}
+        check_sizes(self.counts, source)
         self.clues = clues
         self.min_rating = min_rating
         check_range("data", 0, 1, easier=easier)
@@ -98,12 +99,23 @@ class Sudoku(PuzzleData):
 
     def load(self, split: str) -> Samples:
         """Return a split of the source."""
+        return self.load_first(split, self.known_sizes.get(split, 0))
+
+    def load_first(self, split: str, count: int) -> Samples:
+        """Return at least the first ``count`` samples of a split; of a table, all."""
+        check_wanted(self.counts, self.source, split)
         if self.source == "generate":
-            boards = generated(split, self.size, self.counts, self.clues, self.seed, self.root)
+            boards = generated(split, count, self.size, self.known_sizes, self.clues, self.seed, self.root)
         else:
             boards = tabled(split, self.size, self.counts, self.source, self.min_rating, self.seed, self.root)
         questions, answers = (board + np.uint8(1) for board in boards)
         return Samples(questions, answers, np.zeros(len(questions), dtype=np.int32))
+
+    @property
+    def known_sizes(self) -> Mapping[str, int]:
+        """Sizes of generated splits."""
+        sizes = {split: count for split, count in self.counts.items() if count is not None}
+        return sizes if self.source == "generate" else {}
 
     def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return each board under a random symmetry, some of them made easier."""

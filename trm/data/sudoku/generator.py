@@ -65,6 +65,7 @@ def generate(
     clues: tuple[int, int] | None,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    only: Mapping[str, int] | None = None,
 ) -> dict[str, Puzzles]:
     """Generate splits of distinct puzzles, disjoint up to symmetry.
 
@@ -75,6 +76,8 @@ def generate(
             minimal, with more of them. None makes all puzzles minimal.
         seed: seed of the random generator.
         progress: called after each round with the numbers of puzzles found and wanted.
+        only: stop when these splits have that many puzzles, which are the first of those of a whole generation; the
+            other splits stay incomplete.
 
     Raises:
         ValueError: if an argument is out of its range, or too few puzzles are found.
@@ -85,7 +88,9 @@ def generate(
     missing = dict(counts)
     seen: set[bytes] = set()
     fruitless = 0
-    while wanted := [split for split in counts if missing[split]]:
+    goal = counts if only is None else only
+    while any(counts[split] - missing[split] < number for split, number in goal.items()):
+        wanted = [split for split in counts if missing[split]]
         if fruitless == PATIENCE:
             lacking = ", ".join(f"{missing[split]:,} of {counts[split]:,} for {split}" for split in wanted)
             kind = f"with {clues[0]} to {clues[1]} clues" if clues else "that are minimal"
@@ -100,7 +105,8 @@ def generate(
             missing[split] -= len(parts[split][-1].questions)
         fruitless = fruitless + 1 if sum(missing.values()) == before else 0
         if progress:
-            progress(sum(counts.values()) - sum(missing.values()), sum(counts.values()))
+            done = sum(min(counts[split] - missing[split], number) for split, number in goal.items())
+            progress(done, sum(goal.values()))
     return {split: _join(part) for split, part in parts.items()}
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.boards import Notation
-from trm.data.cache import Progress, cached_arrays
+from trm.data.cache import Progress
+from trm.data.splits import Counts, generated_split
 from trm.data.sudoku.generator import generate
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.tables import Table, choose_rows, find_table, read_table
@@ -33,25 +34,25 @@ def notation(size: int) -> Notation:
 
 
 def generated(
-    split: str, size: int, counts: Mapping[str, int], clues: tuple[int, int] | None, seed: int, root: Path
+    split: str, first: int, size: int, counts: Mapping[str, int], clues: tuple[int, int] | None, seed: int, root: Path
 ) -> tuple[Boards, Boards]:
-    """Return generated questions and answers, from the cache in ``root`` if they are there.
+    """Return at least the ``first`` generated questions and answers, from the cache in ``root`` if they are there.
 
     Raises:
         InputError: if too few such puzzles are found.
     """
     arguments = {"size": size, "counts": dict(counts), "clues": clues, "seed": seed}
 
-    def make(progress: Progress) -> dict[str, NDArray[Any]]:
-        puzzles = generate(size, counts, clues, seed, progress)
+    def make(progress: Progress, only: Mapping[str, int] | None) -> dict[str, NDArray[Any]]:
+        puzzles = generate(size, counts, clues, seed, progress, only)
         return {f"{part}_{name}": array for part in puzzles for name, array in puzzles[part]._asdict().items()}
 
-    arrays = cached_arrays(root, f"sudoku-{size}x{size}", arguments, make)
+    arrays = generated_split(root, f"sudoku-{size}x{size}", arguments, split, first, make)
     return arrays[f"{split}_questions"], arrays[f"{split}_answers"]
 
 
 def tabled(
-    split: str, size: int, counts: Mapping[str, int], source: str, min_rating: float, seed: int, root: Path
+    split: str, size: int, counts: Counts, source: str, min_rating: float, seed: int, root: Path
 ) -> tuple[Boards, Boards]:
     """Return questions and answers of a seeded subset of a table; "val" is held out of the training file.
 
