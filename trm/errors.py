@@ -25,12 +25,21 @@ class DivergedError(RuntimeError):
         self.before = before
 
 
-class Stopped(RuntimeError):  # noqa: N818 - nothing went wrong
-    """A signal ended the run after its state was saved."""
+class Stopped(SystemExit):
+    """A signal ended the program; a run of training has saved its state.
+
+    No ``except Exception`` catches it, since it can be raised at any instruction. Where nothing else does either, the
+    process exits with status 128 + n, the shell's convention for signal n.
+    """
 
     def __init__(self, signum: int, message: str) -> None:
-        super().__init__(f"{signal.Signals(signum).name}: {message}")
-        self.exit_status = 128 + signum
+        super().__init__(128 + signum)
+        self.message = f"{signal.Signals(signum).name}: {message}"
+        self.signum, self.exit_status = signum, 128 + signum
+
+    def __str__(self) -> str:
+        """Return the message, instead of the exit status."""
+        return self.message
 
 
 def check_range(prefix: str, least: float, most: float = float("inf"), **values: float | None) -> None:

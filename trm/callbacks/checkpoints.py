@@ -1,7 +1,6 @@
 """``Checkpoints``: keeps the last and the best checkpoint, and saves when a signal asks the run to stop."""
 
 import signal
-import threading
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from trm.callbacks.requirements import need_module
 from trm.checkpoints.files import read_pickle
 from trm.checkpoints.lock import FolderLock
 from trm.errors import DivergedError, InputError, Stopped, check_choice, check_range
+from trm.signals import install, restore
 from trm.training import checkpoint_keys as keys
 
 LONGEST = 1000
@@ -25,9 +25,9 @@ class Checkpoints(ModelCheckpoint):
     """Keeps ``last.ckpt``, from which training resumes bit for bit, and the best checkpoints by a metric.
 
     ``last.ckpt`` is written after every validation, every ``every_n_train_steps`` steps, at the end of training, and
-    when SIGINT (Ctrl-C) or SIGTERM stops the run: the current step is finished, and ``Stopped`` is raised. A second
-    signal ends the process at once. Several processes stop together at the end of a batch, even if only one of them
-    receives the signal.
+    when SIGINT (Ctrl-C), SIGTERM or SIGHUP stops the run: the current step is finished, and ``Stopped`` is raised. A
+    second signal does not wait for the step. Several processes stop together at the end of a batch, even if only one
+    of them receives the signal.
 
     ``best.ckpt`` is written after a validation whose ``monitor`` is better than before. With ``save_top_k`` of 2 or
     more, the files are ``best-STEP.ckpt``. Training can resume from them too. A later process that uses the same folder
@@ -148,8 +148,7 @@ class Checkpoints(ModelCheckpoint):
             self._restore_handlers()
             module.stop_requested = trainer.world_size == 1  # a single process need not wait for the batch
 
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+        self._handlers = install(stop)
 
     def _warn_of_others(self, trainer: Trainer) -> None:
         """Warn of checkpoints of earlier runs that the user may have meant to resume."""
@@ -251,9 +250,12 @@ class Checkpoints(ModelCheckpoint):
             self._save_checkpoint(trainer, str(self._path))
         self._saved_at, self._validated = trainer.global_step, False
         if signum:
-            raise Stopped(
+            stopped = Stopped(
                 signum, f"stopped after step {trainer.global_step}; to resume, pass {self._path} as ckpt_path"
             )
+            if not hasattr(trainer, "command"):  # else the command line reports it
+                rank_zero_info(str(stopped))
+            raise stopped
 
     def _keep_best(self, trainer: Trainer) -> None:
         metrics = self._monitor_candidates(trainer)
@@ -269,8 +271,7 @@ class Checkpoints(ModelCheckpoint):
         return (self._signal or signal.SIGTERM) if stop else 0
 
     def _restore_handlers(self) -> None:
-        for signum, handler in self._handlers.items():
-            signal.signal(signum, handler)
+        restore(self._handlers)
         self._handlers = {}
 
 

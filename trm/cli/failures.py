@@ -1,12 +1,25 @@
 """Reports an error that ended a command: an exit status and a sentence."""
 
+import contextlib
+import linecache
 import os
+import re
 import sys
+from collections.abc import Iterator
+from types import TracebackType
 
 from trm.errors import DivergedError, InputError, Stopped
 
 CLOSED_PIPE, INTERRUPTED = 141, 130  # 128 + SIGPIPE and 128 + SIGINT, as a shell reports them
-REFUSED = 2
+FAILED, REFUSED = 1, 2
+LIBRARIES = ("lightning", "lightning_utilities", "jsonargparse")
+"""Packages whose ``raise`` statements refuse settings."""
+LOST = re.compile(
+    r"DataLoader worker|process \d+ (?:exited|terminated)|Connection (?:closed|reset)|heartbeat|TCPStore|NCCL|gloo",
+    re.IGNORECASE,
+)
+"""Messages about another process of the run, a worker or a rank, that has ended or cannot be reached."""
+NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|Unable to allocate", re.IGNORECASE)
 
 
 def report(error: BaseException) -> int | None:
@@ -15,47 +28,122 @@ def report(error: BaseException) -> int | None:
     Returns:
         The exit status; None for an unexpected error, which needs a traceback.
     """
-    if isinstance(error, BrokenPipeError):  # the reader has closed it, as in | head -1
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more when it exits
+    if isinstance(error, BrokenPipeError) and error.filename is None and _reader_has_gone():  # as in | head -1
+        _leave_output()
         return CLOSED_PIPE
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits then
         return INTERRUPTED
     if isinstance(error, Stopped):
+        _leave_output()
         if _rank():
             return 0  # else Lightning kills the first process as soon as this one fails, before it has reported
-        print(f"trm: {error}", file=sys.stderr)
+        _say(f"trm: {error}")
         return error.exit_status
-    message = _message(error)
-    if message is None:
-        return None
-    if isinstance(error, DivergedError) or _reports():
-        print(f"trm: error: {message}", file=sys.stderr)
-    return 1 if isinstance(error, DivergedError) else REFUSED
+    status, message = _explained(error)
+    if message and (isinstance(error, DivergedError) or _reports()):
+        _say(f"trm: error: {message}")
+    return status if message else None
 
 
-def _message(error: BaseException) -> str | None:
-    """Return the message of an expected error; None for an unexpected one."""
+def _explained(error: BaseException) -> tuple[int, str]:
+    """Return the status and the message of an expected error; the message of an unexpected one is empty."""
     if isinstance(error, DivergedError):
-        return str(error)
-    if isinstance(error, OSError):
-        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else None
-        return f"{name}: {error.strerror}" if name else str(error.strerror or error)
-    if isinstance(error, ValueError) and (bad_input := _bad_input(error)):
-        return str(bad_input)
-    if type(error).__name__ == "MisconfigurationException":  # Lightning's, by its name, so that nothing is imported
-        return " ".join(str(error).split())
-    return None
+        return FAILED, str(error)
+    inner = _configured(error)
+    text = _one_line(str(inner))
+    if isinstance(inner, InputError):
+        return REFUSED, text
+    if isinstance(inner, MemoryError) or (isinstance(inner, RuntimeError | OSError) and NO_MEMORY.search(text)):
+        return REFUSED, f"memory ran out ({text or 'no detail'}): fewer data.slots or a smaller network need less"
+    if isinstance(inner, OSError):
+        name = os.fsdecode(inner.filename) if isinstance(inner.filename, str | bytes | os.PathLike) else None
+        return REFUSED, f"{name}: {inner.strerror}" if name else str(inner.strerror or text)
+    if isinstance(inner, ImportError) and (requirement := re.search(r"Requirement '([\w-]+)", text)):
+        return REFUSED, f"{_wrapped_class(error)} needs {requirement[1]}: pip install {requirement[1]}"
+    if isinstance(inner, ImportError) and _raised_in(inner, LIBRARIES):
+        return REFUSED, text
+    if type(inner).__name__ == "MisconfigurationException":  # Lightning's, by its name, so that nothing is imported
+        return REFUSED, text
+    if isinstance(inner, RuntimeError) and LOST.search(text):
+        return FAILED, f"a process of the run has ended, or cannot be reached: {text}"
+    if isinstance(inner, Exception) and (_raised_in(inner, LIBRARIES) or (inner is not error and _raised_in(inner))):
+        return REFUSED, text
+    return FAILED, ""
 
 
-def _bad_input(error: BaseException | None) -> InputError | None:
-    """Return the InputError of a constructor, which the parser wraps in errors of its own; None if there is none."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    return error
+def _configured(error: BaseException) -> BaseException:
+    """Return the error of the constructor of a configured class, which the parser wraps in its own; else the error."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    if isinstance(error, ValueError):
+        for cause in chain:
+            if isinstance(cause, InputError):
+                return cause
+    return next((cause for cause in chain if not _raised_in(cause, ("jsonargparse",))), error)
+
+
+def _raised_in(error: BaseException, packages: tuple[str, ...] = ()) -> bool:
+    """Return whether a ``raise`` statement of one of the packages, or of any, raised an error."""
+    *_, last = [None, *_frames(error.__traceback__)]
+    if last is None:
+        return False
+    frame, line = last.tb_frame, last.tb_lineno
+    name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    # a statement of several lines is reported at its first or its last one
+    code = "".join(linecache.getline(frame.f_code.co_filename, number) for number in range(max(1, line - 5), line + 1))
+    return (not packages or name in packages) and re.search(r"^\s*raise\b", code, flags=re.MULTILINE) is not None
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _wrapped_class(error: BaseException) -> str:
+    """Return the name of the class whose constructor failed, as the parser reports it."""
+    found = re.search(r"class_path '(?:[\w.]*\.)?(\w+)'", str(error))
+    return found[1] if found else "this setting"
+
+
+def _one_line(text: str) -> str:
+    """Return a message on one line; of an error in a worker of a data loader, the last line of its traceback."""
+    if "Original Traceback (most recent call last)" in text:
+        last = [line for line in text.splitlines() if line.strip()][-1]
+        return last.partition(": ")[2] or last
+    return " ".join(text.split())
+
+
+def _say(sentence: str) -> None:
+    """Print a sentence on standard error, unless the terminal has been closed."""
+    with contextlib.suppress(OSError, ValueError):
+        print(sentence, file=sys.stderr)
+
+
+def _reader_has_gone() -> bool:
+    """Return whether standard output is a pipe that nobody reads any more."""
+    try:
+        sys.stdout.flush()  # what could not be written is still in its buffer
+    except (OSError, ValueError, AttributeError):
+        return True
+    return False
+
+
+def _leave_output() -> None:
+    """Let Python write what is left of standard output nowhere when it exits, if its reader has gone."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except AttributeError:  # there is none
+        return
 
 
 def _rank() -> int:
     """Return Lightning's rank of this process."""
+    if "lightning_utilities" not in sys.modules:
+        return 0
     from lightning_utilities.core.rank_zero import rank_zero_only
 
     return int(getattr(rank_zero_only, "rank", None) or 0)

@@ -17,6 +17,7 @@ import trm
 from trm.cli.failures import report
 from trm.cli.threads import limit_spinning
 from trm.errors import InputError
+from trm.signals import ending_at_signals
 
 
 class Command(NamedTuple):
@@ -73,8 +74,8 @@ HELP = ("-h", "--help")
 def main(args: Sequence[str] | None = None) -> int:
     """Run the ``trm`` command and return its exit status.
 
-    0: success; 1: an answer breaks the rules, or a run diverged; 2: bad input; 141: the reader closed the output early;
-    128 + n: signal n ended the command (a training run saves its state first).
+    0: success; 1: an answer breaks the rules, or a run diverged or lost a process; 2: bad input; 141: the reader closed
+    the output early; 128 + n: signal n ended the command (a training run saves its state first).
     """
     limit_spinning()
     argv = sys.argv[1:] if args is None else list(args)
@@ -82,16 +83,16 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
     atexit.register(gc.freeze)  # no garbage collection when the process exits
     try:
-        try:
-            return _run(argv)
-        finally:
+        with ending_at_signals():
+            status = _run(argv)
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, where a closed pipe can be reported as one
+            return status
     except BaseException as error:
-        status = report(error)
-        if status is None:
+        reported = report(error)
+        if reported is None:
             raise
-        return status
+        return reported
 
 
 def _run(argv: Sequence[str]) -> int:

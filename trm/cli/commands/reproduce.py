@@ -16,6 +16,7 @@ import yaml
 from trm.cli.parser import ENV_PREFIX
 from trm.errors import InputError, check_range
 from trm.reproduce.experiments import EXPERIMENTS, PAPER, Experiment
+from trm.signals import ENDING, install, restore
 from trm.training import checkpoint_keys as keys
 
 SLOTS = 768  # over all devices, as published
@@ -25,7 +26,7 @@ SAME = (
     *("trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.logger", "trainer.enable_", "trainer.log_"),
 )
 """Prefixes of the options that do not change an experiment."""
-FINAL = (0, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # done, refused, stopped by its user
+FINAL = (0, 2, *(128 + signum for signum in ENDING))  # done, refused, stopped by its user
 
 
 def reproduce(
@@ -189,21 +190,27 @@ def _carry_out(command: list[str], launch: list[str], tries: int, last: Path) ->
 
 
 def _run(command: list[str]) -> int:
-    """Run a command, and forward SIGTERM to it; a Ctrl-C reaches both processes.
+    """Run a command, and forward SIGTERM and SIGHUP to it; a Ctrl-C reaches both processes.
 
     Returns:
         Its exit status; 128 + n if signal n ended it.
     """
     foreign = tuple(f"{ENV_PREFIX}_{name}__" for name in ("FIT", "TEST"))  # settings that are not in the plan
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    process = subprocess.Popen(command, env=environment)
-    handlers = {
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda signum, _: process.send_signal(signum)),
-    }
+    started: list[subprocess.Popen[bytes]] = []
+    waiting: list[int] = []
+
+    def forward(signum: int, _: object = None) -> None:
+        if signum != signal.SIGINT:
+            waiting.append(signum)
+        while started and waiting:
+            started[0].send_signal(waiting.pop())
+
+    before = install(forward)
     try:
-        status = process.wait()
+        started.append(subprocess.Popen(command, env=environment))
+        forward(signal.SIGINT)  # delivers what arrived before the process was started
+        status = started[0].wait()
     finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
+        restore(before)
     return status if status >= 0 else 128 - status
