@@ -4,7 +4,7 @@ Shapes: K chunks of a batch, B puzzles or slots, L grid cells, V vocabulary.
 """
 
 import math
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 import torch.distributed as dist
@@ -35,7 +35,23 @@ from trm.training.evaluation import EvaluatedModule
 from trm.training.optim import build_optimizer, warmup_cosine
 from trm.training.precision import check_finite, check_precision
 from trm.training.slots import Slots, add_noise, explore_halting, step_weights
-from trm.training.trainer import adapt_trainer, averages_parameters, check_trainer, save_average
+from trm.training.trainer import (
+    adapt_trainer,
+    averages_parameters,
+    check_trainer,
+    loops_inside_batch,
+    resume_inside_batch,
+    save_average,
+)
+
+
+class BegunBatch(NamedTuple):
+    """What a run needs to finish a training batch that has been begun."""
+
+    loops: dict[str, Any]
+    """State of Lightning's loops inside the batch."""
+    sums: Tensor
+    """Sums of the training metrics of the steps taken in it, on this rank."""
 
 
 class TRMModule(RecordsArguments, EvaluatedModule):
@@ -161,7 +177,10 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         self.slots: Slots | None = None
         self.init_seed: int | None = None  # seed of the initial parameters; set by the caller that seeded them
         self.started_from: dict[str, Any] = {}  # origin of initial parameters that are not random; see finetune.py
+        self.chunks = 1  # optimizer steps per training batch, K
+        self._begun: BegunBatch | None = None
         self._saved_slots: list[dict[str, Tensor]] = []
+        self._saved_sums: list[Tensor] = []
         # The update of the puzzle embedding is the same on all ranks, so DDP need not broadcast it at every step.
         self._ddp_params_and_buffers_to_ignore = [keys.PUZZLE_EMBEDDING]
 
@@ -225,6 +244,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
 
     def on_train_start(self) -> None:
         """Print the step and the parameters from which training starts."""
+        resume_inside_batch(self.trainer)
         if self.global_step:
             from_file = f" of {self.trainer.ckpt_path}" if self.trainer.ckpt_path else ""
             rank_zero_info(f"Training resumes from step {self.global_step}{from_file}.")
@@ -246,8 +266,10 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         """
         batch = self._as_batch(batch, chunked=True)
         chunks, first = len(batch.inputs), self.global_step
+        self.chunks, self._begun = chunks, None
         for chunk in range(first % chunks, chunks):
             if self.stop_requested or 0 <= self.trainer.max_steps <= self.global_step:
+                self._begun = BegunBatch(loops_inside_batch(self.trainer), self.train_metrics.sums)
                 break
             self.supervision_step(Batch(*(field[chunk] for field in batch)))
         if self.hparams["check_finite"] == "batch":
@@ -255,6 +277,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             check_finite(
                 "parameters", self.core.parameters(), steps, batch.puzzle_ids.shape[1] * self.trainer.world_size
             )
+        if self.stop_requested and self._begun:
+            return  # the run that resumes logs the batch
         self._log_means("train", self.train_metrics)
         self.log("lr", self.hparams["lr"] * self.schedule(self.global_step))
 
@@ -363,12 +387,19 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             checkpoint[keys.SEED] = self.init_seed
         if self.started_from:
             checkpoint[keys.STARTED_FROM] = self.started_from
+        begun = self._begun
+        if begun is None and self.global_step % self.chunks:  # an exception inside a batch
+            begun = BegunBatch(loops_inside_batch(self.trainer), self.train_metrics.sums)
+        if begun is not None:
+            checkpoint[keys.LOOPS] = begun.loops
         if self.slots is not None and not (self.trainer.interrupted and self.trainer.world_size > 1):
-            mine = self.slots.state_dict()
+            mine = self.slots.state_dict(), None if begun is None else begun.sums.cpu()
             all_ranks = [mine] * self.trainer.world_size
             if self.trainer.world_size > 1:
                 dist.all_gather_object(all_ranks, mine)
-            checkpoint[keys.SLOTS] = all_ranks
+            checkpoint[keys.SLOTS] = [slots for slots, _ in all_ranks]
+            if begun is not None:
+                checkpoint[keys.BATCH_METRICS] = [sums for _, sums in all_ranks]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint matches the module and the data, and keep its slots until training starts.
@@ -394,10 +425,15 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             )
             checkpoint[keys.STATE] = checkpoint[keys.LIVE_STATE]
         self._saved_slots = checkpoint.get(keys.SLOTS, [])
+        self._saved_sums = checkpoint.get(keys.BATCH_METRICS, [])
 
     def on_fit_start(self) -> None:
         """Restore the slots of the checkpoint, if there is one and the number of slots is the same."""
-        self.stop_requested, self.trained_steps = False, None
+        self.stop_requested, self.trained_steps, self._begun = False, None, None
+        self.train_metrics.reset()
+        if self._saved_sums and self.global_rank == 0:  # the sums of all ranks are added up
+            self.train_metrics.sums = torch.stack(self._saved_sums).sum(0).to(self.device)
+        self._saved_sums = []
         saved, self._saved_slots, self.slots = self._saved_slots, [], None
         if not saved:
             return

@@ -4,6 +4,7 @@ import contextlib
 import linecache
 import os
 import re
+import select
 import sys
 from collections.abc import Iterator
 from types import TracebackType
@@ -28,8 +29,10 @@ def report(error: BaseException) -> int | None:
     Returns:
         The exit status; None for an unexpected error, which needs a traceback.
     """
-    if isinstance(error, BrokenPipeError) and error.filename is None and _reader_has_gone():  # as in | head -1
+    if isinstance(error, BrokenPipeError) and _reader_has_gone():  # as in | head -1
         _leave_output()
+        return CLOSED_PIPE
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # rich exits then
         return CLOSED_PIPE
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):  # Lightning exits then
         return INTERRUPTED
@@ -122,22 +125,22 @@ def _say(sentence: str) -> None:
 
 
 def _reader_has_gone() -> bool:
-    """Return whether standard output is a pipe that nobody reads any more."""
-    try:
-        sys.stdout.flush()  # what could not be written is still in its buffer
-    except (OSError, ValueError, AttributeError):
+    """Return whether standard output is a pipe that nobody reads any more; elsewhere, data of the run is missing."""
+    if not hasattr(select, "poll"):  # Windows
         return True
-    return False
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), select.POLLOUT)
+    except (OSError, ValueError, AttributeError):  # standard output has been closed
+        return True
+    return any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))
 
 
 def _leave_output() -> None:
     """Let Python write what is left of standard output nowhere when it exits, if its reader has gone."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except AttributeError:  # there is none
-        return
+    if sys.stdout is not None and _reader_has_gone():
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _rank() -> int:

@@ -9,8 +9,10 @@ import contextlib
 import difflib
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import trm
@@ -77,6 +79,7 @@ def main(args: Sequence[str] | None = None) -> int:
     0: success; 1: an answer breaks the rules, or a run diverged or lost a process; 2: bad input; 141: the reader closed
     the output early; 128 + n: signal n ended the command (a training run saves its state first).
     """
+    _open_closed_streams()
     limit_spinning()
     argv = sys.argv[1:] if args is None else list(args)
     if "" not in sys.path:
@@ -85,14 +88,23 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         with ending_at_signals():
             status = _run(argv)
-            if sys.stdout is not None:
-                sys.stdout.flush()  # here, where a closed pipe can be reported as one
+            sys.stdout.flush()  # here, where a closed pipe can be reported as one
             return status
     except BaseException as error:
         reported = report(error)
         if reported is None:
             raise
         return reported
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for each standard stream that the caller has closed, which Python represents by None.
+
+    Otherwise the next file that is opened would get its number, and receive what libraries print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
 
 
 def _run(argv: Sequence[str]) -> int:

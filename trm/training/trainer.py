@@ -84,6 +84,30 @@ def save_average(trainer: Trainer, module: LightningModule, checkpoint: dict[str
             checkpoint.pop(keys.AVERAGING, None)
 
 
+def loops_inside_batch(trainer: Trainer) -> dict[str, Any]:
+    """Return the state of the trainer's loops, as a checkpoint stores it, for a batch that has not ended.
+
+    A run that resumes from it counts the remaining steps of the batch as the same batch, so validations, epochs and
+    logs keep their places. Lightning's own state at the end of the batch would make two batches of it. See also
+    ``resume_inside_batch``.
+    """
+    loops: dict[str, Any] = trainer._checkpoint_connector._get_loops_state_dict()
+    loop = loops["fit_loop"]
+    batches = loop["epoch_loop.batch_progress"]
+    for count in (batches["total"], batches["current"]):
+        count["processed"] = count["completed"]
+    batches["is_last_batch"] = False  # else the resumed epoch would end before the remaining steps
+    loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # Lightning adds one when it resumes inside a batch
+    return loops
+
+
+def resume_inside_batch(trainer: Trainer) -> None:
+    """Count a batch once that an earlier run has begun and this one ends; to be called when training starts."""
+    total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+    if total.processed == total.completed:  # Lightning corrects only the count within the epoch
+        total.ready = total.started = total.completed
+
+
 def keep_metrics(logger: CSVLogger) -> None:
     """Make a ``CSVLogger`` append to the metrics of an earlier run in its folder, which it would delete."""
     file = Path(logger.log_dir, "metrics.csv")
@@ -135,21 +159,16 @@ class SaveAtMultiples(Callback):
     rare or never true. The module adds this callback itself.
     """
 
-    def __init__(self) -> None:
-        self._before = 0
-
-    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
-        """Record the step at which the batch starts."""
-        self._before = trainer.global_step
-
-    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         """Save before Lightning's own hook, which does not save the same step again."""
+        chunks = int(getattr(pl_module, "chunks", 1))
+        before = (trainer.global_step - 1) // chunks * chunks  # also if the run was resumed inside the batch
         for checkpoint in trainer.checkpoint_callbacks:
             if not isinstance(checkpoint, ModelCheckpoint):
                 continue
             own = type(checkpoint).on_train_batch_end is ModelCheckpoint.on_train_batch_end
             every = checkpoint._every_n_train_steps if own else 0
-            if every < 1 or trainer.global_step // every == self._before // every:
+            if every < 1 or trainer.global_step // every == before // every:
                 continue
             metrics = checkpoint._monitor_candidates(trainer)
             if checkpoint.monitor is not None and checkpoint.monitor not in metrics:
