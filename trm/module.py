@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 import trm
 from trm.arguments import EarlyExit, RecordsArguments, class_path, defaults_of
 from trm.batch import Batch
+from trm.data import PuzzleData
 from trm.errors import InputError, check_choice, check_range
 from trm.inference.halting import head
 from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network_name
@@ -29,10 +30,12 @@ from trm.training.compatibility import (
     refuse_other_origin,
     refuse_other_puzzles,
     report_differences,
+    run_settings,
+    warn_of_changes,
 )
 from trm.training.compilation import compile_in_place
 from trm.training.evaluation import EvaluatedModule
-from trm.training.optim import build_optimizer, warmup_cosine
+from trm.training.optim import build_optimizer, set_rates, warmup_cosine
 from trm.training.precision import check_finite, check_precision
 from trm.training.slots import Slots, add_noise, explore_halting, step_weights
 from trm.training.trainer import (
@@ -42,6 +45,7 @@ from trm.training.trainer import (
     loops_inside_batch,
     resume_inside_batch,
     save_average,
+    shown,
 )
 
 
@@ -181,6 +185,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         self._begun: BegunBatch | None = None
         self._saved_slots: list[dict[str, Tensor]] = []
         self._saved_sums: list[Tensor] = []
+        self._changed_rates = False
+        self._earlier_puzzles = 0
         # The update of the puzzle embedding is the same on all ranks, so DDP need not broadcast it at every step.
         self._ddp_params_and_buffers_to_ignore = [keys.PUZZLE_EMBEDDING]
 
@@ -243,15 +249,12 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             compile_in_place(self.core, self.trainer.strategy.root_device)
 
     def on_train_start(self) -> None:
-        """Print the step and the parameters from which training starts."""
+        """Continue a batch that was begun, and let a changed learning rate or weight decay take effect."""
         resume_inside_batch(self.trainer)
-        if self.global_step:
-            from_file = f" of {self.trainer.ckpt_path}" if self.trainer.ckpt_path else ""
-            rank_zero_info(f"Training resumes from step {self.global_step}{from_file}.")
-        elif self.started_from:
-            rank_zero_info(f"Training starts from the parameters of {self.started_from['checkpoint']}.")
-        else:
-            rank_zero_info("Training starts at step 0.")
+        if self._changed_rates:
+            optimizer = cast(LightningOptimizer, self.optimizers()).optimizer
+            rates = self.hparams["lr"], self.hparams["weight_decay"], self.schedule(self.global_step)
+            set_rates(optimizer, cast(LambdaLR, self.lr_schedulers()), *rates)
 
     def on_train_end(self) -> None:
         """Record the number of steps of the parameters, for evaluations by other trainers."""
@@ -376,9 +379,12 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         if type(self) is not TRMModule:
             checkpoint[keys.MODULE] = {"class_path": class_path(type(self)), "init_args": self.init_args}
         checkpoint[keys.METRICS] = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        checkpoint[keys.SETTINGS] = run_settings(self.trainer)
         if data := self._data():
             checkpoint[keys.FAMILY] = data.family
-            checkpoint[keys.TRAINING_PUZZLES] = data.training_puzzles
+            checkpoint[keys.TRAINING_PUZZLES] = data.training_puzzles + self._earlier_puzzles
+            checkpoint[keys.TRAINING_HASH] = data.training_hash
+            checkpoint[keys.EARLIER_PUZZLES] = self._earlier_puzzles
             if data.table_hash:
                 checkpoint[keys.TABLE_HASH] = data.table_hash
         if keys.OPTIMIZERS not in checkpoint:
@@ -409,11 +415,15 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         """
         refuse_other_module(self, checkpoint, TRMModule)
         refuse_other_network(self, checkpoint.get(keys.HYPER_PARAMETERS, {}))
-        report_differences(self, checkpoint.get(keys.HYPER_PARAMETERS, {}))
-        if data := self._data():
+        data = self._data()
+        if data:
             refuse_other_puzzles(data, checkpoint)
         started_from = checkpoint.get(keys.STARTED_FROM, {})
         refuse_other_origin(self.started_from, started_from)
+        if self._trainer and self._trainer.state.fn == "fit":
+            self._resume(data, checkpoint)
+        else:
+            report_differences(self, checkpoint.get(keys.HYPER_PARAMETERS, {}))
         self.started_from, self.init_seed = started_from, checkpoint.get(keys.SEED)
         self.trained_steps = checkpoint.get(keys.STEP)
         trainer = self._trainer
@@ -427,8 +437,32 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         self._saved_slots = checkpoint.get(keys.SLOTS, [])
         self._saved_sums = checkpoint.get(keys.BATCH_METRICS, [])
 
+    def _resume(self, data: PuzzleData | None, checkpoint: dict[str, Any]) -> None:
+        """Report what changes in a run that resumes, and count the puzzles that it was trained on before."""
+        warn_of_changes(self, data, checkpoint)
+        theirs = checkpoint.get(keys.HYPER_PARAMETERS, {})
+        rates = ("lr", "weight_decay")
+        self._changed_rates = any(theirs.get(name, self.hparams[name]) != self.hparams[name] for name in rates)
+        self._earlier_puzzles = checkpoint.get(keys.EARLIER_PUZZLES, 0)
+        if data and checkpoint.get(keys.TRAINING_HASH, data.training_hash) != data.training_hash:
+            self._earlier_puzzles = checkpoint[keys.TRAINING_PUZZLES]
+
+    def _origin(self) -> str:
+        """Return where a run of training starts."""
+        if self.trainer.ckpt_path:
+            return f"Training continues {shown(self.trainer.ckpt_path)} at step {self.trained_steps}."
+        if self.global_step:
+            return f"Training continues at step {self.global_step}."
+        if self.started_from:
+            return f"Training starts from the parameters of {self.started_from['checkpoint']}."
+        if self.trained_steps:
+            return f"Training starts from the parameters that the module has after {self.trained_steps} steps."
+        seed = "" if self.init_seed is None else f" (seed_everything {self.init_seed})"
+        return f"Training starts from random parameters{seed}."
+
     def on_fit_start(self) -> None:
-        """Restore the slots of the checkpoint, if there is one and the number of slots is the same."""
+        """Print where training starts, and restore the slots of the checkpoint, if there is one for as many slots."""
+        rank_zero_info(self._origin())
         self.stop_requested, self.trained_steps, self._begun = False, None, None
         self.train_metrics.reset()
         if self._saved_sums and self.global_rank == 0:  # the sums of all ranks are added up

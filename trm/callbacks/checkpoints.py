@@ -16,6 +16,7 @@ from trm.checkpoints.lock import FolderLock
 from trm.errors import DivergedError, InputError, Stopped, check_choice, check_range
 from trm.signals import install, restore
 from trm.training import checkpoint_keys as keys
+from trm.training.trainer import shown
 
 LONGEST = 1000
 """Optimizer steps after which ``last.ckpt`` is written if no validation and no setting asks for it."""
@@ -160,8 +161,8 @@ class Checkpoints(ModelCheckpoint):
         versions = self._path.parents[2] if name and self._beside_log and hasattr(trainer, "command") else None
         if versions is not None and (others := sorted(versions.glob("*/checkpoints/last.ckpt"))):
             rank_zero_warn(
-                f"This run starts anew in {_shown(self._path.parent)}, since its logger has a new version for every "
-                f"run. To resume an earlier one, pass --ckpt_path {_shown(others[-1])}, or fix its version"
+                f"This run starts anew in {shown(self._path.parent)}, since its logger has a new version for every "
+                f"run. To resume an earlier one, pass --ckpt_path {shown(others[-1])}, or fix its version"
             )
 
     def _rank_best(self) -> None:
@@ -224,7 +225,7 @@ class Checkpoints(ModelCheckpoint):
         elif self.monitor and self._trained and not self.best_model_path:
             rank_zero_info(f"No best checkpoint was kept, since {self.monitor} was never logged by a validation.")
         if getattr(trainer, "command", ()) and self._path.is_file():
-            folder, which = _shown(Path(str(self.dirpath))), "best" if self.best_model_path else "last"
+            folder, which = shown(Path(str(self.dirpath))), "best" if self.best_model_path else "last"
             command = trainer.evaluation_command(which)  # type: ignore[attr-defined]  # a TRMTrainer
             rank_zero_info(f"Checkpoints are in {folder}: {self._kept(trainer)}. Next: {command}")
 
@@ -280,8 +281,3 @@ def _validates_next(trainer: Trainer) -> bool:
     loop = trainer.fit_loop.epoch_loop
     fetcher = trainer.fit_loop._data_fetcher
     return bool(fetcher is not None and sum(trainer.num_val_batches) and loop._should_check_val_fx(fetcher))
-
-
-def _shown(path: Path) -> Path:
-    """Return a path relative to the working directory, if it is inside."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

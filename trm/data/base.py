@@ -235,7 +235,12 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     @cached_property
     def training_puzzles(self) -> int:
         """Number of different training puzzles, before augmentation."""
-        return len(np.unique(hash_bytes(map(bytes, self.samples("train").inputs))))
+        return len(self._training_keys)
+
+    @property
+    def training_hash(self) -> str:
+        """Hash of the set of training puzzles."""
+        return self.table_hash or f"{hash_bytes([self._training_keys.astype('<u8').tobytes()])[0]:016x}"
 
     @property
     def table_hash(self) -> str:
@@ -356,6 +361,11 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     def _checked(self, samples: Any, method: str, split: str) -> Samples:
         where = f"{type(self).__name__}.{method}({split!r}) returns"
         return check_samples(samples, self.seq_len, self.vocab_size, self.num_puzzles, where)
+
+    @cached_property
+    def _training_keys(self) -> NDArray[np.uint64]:
+        """Hashes of the different training puzzles, sorted."""
+        return np.unique(hash_bytes(map(bytes, self.samples("train").inputs)))
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
         rank, world = self._rank()

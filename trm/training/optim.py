@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 from torch.optim import Muon
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import Optimizer
 
 
@@ -152,6 +153,21 @@ def build_optimizer(
     matrices = {key: weight for key, weight in named.items() if "blocks." in key and weight.dim() == 2}
     others = [weight for key, weight in named.items() if key not in matrices]
     return MuonATan2(matrices.values(), others, lr, weight_decay, muon_lr, muon_weight_decay)
+
+
+def set_rates(optimizer: Optimizer, scheduler: LambdaLR, lr: float, weight_decay: float, factor: float) -> None:
+    """Give all parameter groups a learning rate and weight decay, in place of those that a checkpoint restored.
+
+    Args:
+        optimizer: the optimizer.
+        scheduler: its schedule.
+        lr: learning rate before the factor of the schedule.
+        weight_decay: decoupled weight decay.
+        factor: factor of the schedule for the next step.
+    """
+    for group in optimizer.param_groups:
+        group |= {"initial_lr": lr, "lr": lr * factor, "weight_decay": weight_decay}
+    scheduler.base_lrs = [lr] * len(optimizer.param_groups)
 
 
 def warmup_cosine(warmup_steps: int, total_steps: int, min_ratio: float) -> Callable[[int], float]:

@@ -68,6 +68,12 @@ def adapt_trainer(trainer: Trainer) -> list[Callback]:
     return [] if any(isinstance(callback, SaveAtMultiples) for callback in callbacks) else [SaveAtMultiples()]
 
 
+def shown(path: str | Path) -> Path:
+    """Return a path relative to the working directory, if it is inside."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def averages_parameters(trainer: Trainer) -> bool:
     """Return whether a callback of the trainer averages the parameters."""
     callbacks: Iterable[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -111,18 +117,23 @@ def resume_inside_batch(trainer: Trainer) -> None:
 def keep_metrics(logger: CSVLogger) -> None:
     """Make a ``CSVLogger`` append to the metrics of an earlier run in its folder, which it would delete."""
     file = Path(logger.log_dir, "metrics.csv")
-    if logger._experiment is not None or not file.is_file():
-        return
     kept = file.with_name("metrics.csv.kept")
-    file.rename(kept)
+    if logger._experiment is not None or not file.parent.is_dir():
+        return
+    if kept.is_file() and not file.is_file():  # an earlier run was killed between the two renames below
+        kept.rename(file)
+    if begun := file.is_file():
+        file.rename(kept)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Experiment logs directory")  # the warning that the metrics are deleted
             writer = logger.experiment
     finally:
-        kept.rename(file)
-    with file.open(newline="", encoding="utf-8") as lines:
-        writer.metrics_keys = [key for key in lines.readline().strip().split(",") if key]
+        if begun:
+            kept.rename(file)
+    if begun:
+        with file.open(newline="", encoding="utf-8") as lines:
+            writer.metrics_keys = [key for key in lines.readline().strip().split(",") if key]
 
 
 class StepLearningRateMonitor(LearningRateMonitor):
