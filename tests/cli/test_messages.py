@@ -16,10 +16,10 @@ QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
     [
         (["--model.hiden_size", "3"], "unrecognized arguments: --model.hiden_size 3; did you mean model.hidden_size?"),
         (["--model.hiden_size=3"], "unrecognized arguments: --model.hiden_size=3; did you mean model.hidden_size?"),
-        (["--model.hidden_size", "big"], "model.hidden_size: Expected a <class 'int'>. Got value: big"),
-        (["--model.mixer=foo"], "model.mixer: Expected a typing.Literal['attention', 'mlp']. Got value: foo"),
+        (["--model.hidden_size", "big"], "model.hidden_size is big, but must be a whole number"),
+        (["--model.mixer=foo"], "model.mixer is foo, but must be attention or mlp"),
         (["--data.slotz", "5"], "Sudoku': Option 'slotz' is not accepted; did you mean slots?"),
-        (["--data.slots", "big"], "Sudoku': slots: Expected a <class 'int'>. Got value: big"),
+        (["--data.slots", "big"], "Sudoku': slots is big, but must be a whole number"),
         (
             ["--data", "Chess"],
             "data: there is no class Chess; there are ARC, Maze, Sudoku, and your own",
@@ -32,7 +32,15 @@ QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
         ),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["more"], "unrecognized arguments: more"),
-        (["--seed_everything=null"], "<class 'bool'>; Expected a <class 'int'>; Given value: None"),
+        (["--seed_everything=null"], "seed_everything is null, but must be true or false or a whole number"),
+        (["--data.clues=8"], "Sudoku': clues is 8, but must be a list"),
+        (["--trainer.precision=8"], "trainer.precision is 8, but must be one of 64, 32, 16, transformer-engine"),
+        (["--trainer.strategy=x"], "You selected an invalid strategy name: `strategy='x'`"),
+        (["--trainer.num_nodes=0"], "`num_nodes` must be a positive integer, but got 0"),
+        (["--trainer.barebones=true"], "Logging can impact raw speed so it is disabled in barebones mode"),
+        (["--trainer.logger=WandbLogger"], "WandbLogger needs wandb: pip install wandb"),
+        (["--trainer.logger=MLFlowLogger"], "MLFlowLogger needs mlflow: pip install mlflow"),
+        (["--ckpt_path=best"], "there is no best checkpoint in runs/quickstart/checkpoints; run trm fit first"),
     ],
 )
 def test_a_wrong_option_is_named(
@@ -52,6 +60,7 @@ def test_a_wrong_option_is_named(
         (("slots:", "slotz:"), "Option 'slotz' is not accepted in mine.yaml; did you mean slots?"),
         (("hidden_size:", "hiden:"), "option 'model.hiden' in mine.yaml; did you mean model.hidden_size?"),
         (("model:", "model: ["), "mine.yaml is not valid YAML: while parsing a flow"),
+        (("# 4x4", "# caf\xe9"), "mine.yaml, line 1: b'# caf\\xe9 Sudoku on a laptop"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told_with_its_name(
@@ -60,7 +69,8 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
     here: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Path("mine.yaml").write_text(Path("configs/quickstart.yaml").read_text().replace(*changed))
+    text = Path("configs/quickstart.yaml").read_text().replace(*changed)
+    Path("mine.yaml").write_text(text, encoding="latin-1")
     assert told in refused(capsys, ["fit", "--config", "mine.yaml"])
 
 

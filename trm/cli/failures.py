@@ -6,6 +6,7 @@ import os
 import re
 import select
 import sys
+import threading
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -46,6 +47,21 @@ def report(error: BaseException) -> int | None:
     if message and (isinstance(error, DivergedError) or _reports()):
         _say(f"trm: error: {message}")
     return status if message else None
+
+
+@contextlib.contextmanager
+def silent_threads() -> Iterator[None]:
+    """Print no traceback of a thread that could not write, such as TensorBoard's: the main thread raises its error."""
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        if not isinstance(failed.exc_value, OSError):
+            before(failed)
+
+    before, threading.excepthook = threading.excepthook, hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _explained(error: BaseException) -> tuple[int, str]:

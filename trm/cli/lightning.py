@@ -29,6 +29,7 @@ from trm.cli.configuration import Parser, SaveFitConfig, quiet, replaced_family
 from trm.cli.parser import ENV_PREFIX, spelled_out
 from trm.cli.trainer import TRMTrainer
 from trm.data import PuzzleData
+from trm.data.atomic import check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
@@ -203,10 +204,18 @@ class TRMCLI(LightningCLI):
         """Check that the parameters to start from fit, and load the data."""
         if weights := self.config.fit.weights:
             refuse_other_network(self.model, read_checkpoint(weights)[keys.HYPER_PARAMETERS], weights, ("num_puzzles",))
+        if self.config.fit.ckpt_path == "best":
+            self._need_checkpoint()
         self._prepare()
 
     def _prepare(self) -> None:
-        """Load the data before Lightning starts other ranks, which would wait forever after an error in the first."""
+        """Check the run's folder, and load the data before Lightning starts other ranks.
+
+        They would wait forever after an error in the first.
+        """
+        folder: Any = self.trainer.log_dir
+        if isinstance(folder, str) and "://" not in folder:  # with fast_dev_run there is none
+            check_writable(Path(folder, "config.yaml"), "the run's ")
         environment = getattr(self.trainer.strategy, "cluster_environment", None)
         if self.config.subcommand == "fit":
             self.datamodule.check_devices(self.trainer.world_size)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import trm
-from trm.cli.failures import report
+from trm.cli.failures import report, silent_threads
 from trm.cli.threads import limit_spinning
 from trm.errors import InputError
 from trm.signals import ending_at_signals
@@ -86,7 +86,7 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
     atexit.register(gc.freeze)  # no garbage collection when the process exits
     try:
-        with ending_at_signals():
+        with ending_at_signals(), silent_threads():
             status = _run(argv)
             sys.stdout.flush()  # here, where a closed pipe can be reported as one
             return status

@@ -1,5 +1,6 @@
 """Errors of jsonargparse in one sentence: its own words without the alternatives, and a near match."""
 
+import ast
 import difflib
 import importlib
 import inspect
@@ -22,6 +23,13 @@ WORDS = (
     (r"the following arguments are required: fit\.data", "fit needs --config FILE, such as configs/quickstart.yaml"),
 )
 """Phrases of jsonargparse, and clearer ones to replace them."""
+EXPECTED = re.compile(
+    r"([\w.]+): (Expected a .+?(?:; Expected a .+?)*)(?:; Given value: |\. Got value: )(?!NestedArg)([^;]*)"
+)
+"""A setting, the types that it may have, and the value that was given."""
+TYPES = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text", "dict": "a mapping"}
+TYPES |= {"tuple": "a list", "list": "a list", "Iterable": "a list", "NoneType": "null"}
+"""Types in words; others by the names of their classes."""
 UNKNOWN = re.compile(r"(?:Option '|does not accept option '|unrecognized arguments: -*)([\w.]+)")
 
 
@@ -41,7 +49,7 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
     value = lines[-1].removeprefix("Given value: ")
     if value != lines[-1] and (value.startswith(("NestedArg", "{")) or any(value in line for line in lines[:-1])):
         lines.pop()  # the value is a whole class, or has been named
-    text = "; ".join(lines).replace(":; ", ": ")
+    text = EXPECTED.sub(_refused_value, "; ".join(lines).replace(":; ", ": "))
     if "there is no class" in text and text.startswith("data:"):
         text += f"; there are {', '.join(_families())}, and your own as module.Class"
     if text.startswith("Problems parsing config:"):
@@ -54,6 +62,33 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
         end = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(names))}" if kind else ""
         text = f"{text}{_place(name, given)}{end}"
     return text
+
+
+def not_utf8(given: list[str], error: UnicodeDecodeError) -> str:
+    """Return what is wrong with a configuration of a command line that cannot be decoded."""
+    for file in _configs(given):
+        for number, line in enumerate(Path(file).read_bytes().splitlines(), 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return f"{file}, line {number}: {line!r} is not UTF-8, the encoding of configurations"
+    return f"a configuration is not in UTF-8: {error}"
+
+
+def _refused_value(found: re.Match[str]) -> str:
+    """Return a clause about a value of a wrong type: its setting, the value and what is accepted."""
+    name, expected, value = found.groups()
+    accepted: list[str] = []
+    for kind in expected.split("; "):
+        choices = re.search(r"Literal(\[.*\])", kind)
+        if choices:
+            accepted += map(str, ast.literal_eval(choices[1]))
+        else:
+            last = re.split(r"[.' ]", kind.rstrip("'>"))[-1]
+            accepted.append(TYPES.get(last, last))
+    last = {"None": "null", "True": "true", "False": "false", "": "empty"}.get(value, value)
+    several = "one of " if len(set(accepted)) > 2 else ""
+    return f"{name} is {last}, but must be {several}{(', ' if several else ' or ').join(dict.fromkeys(accepted))}"
 
 
 def _families() -> list[str]:
@@ -77,7 +112,7 @@ def _place(name: str, given: list[str]) -> str:
     if any(name.rpartition(".")[2] in argument for argument in given if argument.startswith("--")):
         return ""
     last = re.compile(rf"^\s*{re.escape(name.rpartition('.')[2])}\s*:", flags=re.MULTILINE)
-    found = [file for file in _configs(given) if last.search(Path(file).read_text(encoding="utf-8"))]
+    found = [file for file in _configs(given) if last.search(Path(file).read_text(encoding="utf-8", errors="replace"))]
     return f" in {found[0]}" if found else ""
 
 

@@ -15,7 +15,8 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from trm.cli.arrange import in_short
-from trm.cli.messages import sentence
+from trm.cli.messages import not_utf8, sentence
+from trm.errors import InputError
 
 ENV_PREFIX = "TRM"
 """Settings are also read from variables such as TRM_FIT__DATA__SLOTS and TRM_SOLVE__DEPTH."""
@@ -54,9 +55,16 @@ class OneSentence(ArgumentParser):
         super().__init__(*args, **{**defaults, **options})
 
     def parse_args(self, args: Any = None, *others: Any, **options: Any) -> Any:
-        """Parse the command line, and keep it, so that an error can name the source of a setting."""
+        """Parse the command line, and keep it, so that an error can name the source of a setting.
+
+        Raises:
+            InputError: if a configuration is not UTF-8 text.
+        """
         self._given = list(sys.argv[1:] if args is None else args)
-        return super().parse_args(args, *others, **options)
+        try:
+            return super().parse_args(args, *others, **options)
+        except UnicodeDecodeError as error:
+            raise InputError(not_utf8(self._given, error)) from error
 
     def print_help(self, file: Any = None) -> None:
         """Print the help; unlike argparse, raise an error if the output is closed."""
