@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -62,8 +62,7 @@ class BareLoop:
     def __init__(self, trainer: Trainer, module: TRMModule, data: PuzzleData) -> None:
         self.device = trainer.strategy.root_device
         self.context = trainer.strategy.precision_plugin.train_step_context
-        copied = trainer.strategy.precision_plugin.convert_module(copy.deepcopy(module))
-        assert isinstance(copied, TRMModule)
+        copied = cast(TRMModule, trainer.strategy.precision_plugin.convert_module(copy.deepcopy(module)))
         self.module = copied.to(self.device).train()
         if self.module.core.puzzle_embedding is not None:  # a deep copy shares its tensor
             self.module.core.puzzle_embedding.weights = self.module.core.puzzle_embedding.weights.clone()

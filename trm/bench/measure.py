@@ -4,14 +4,14 @@ import copy
 import math
 import time
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from trm.batch import IGNORE
+from trm.batch import IGNORE, Batch
 from trm.bench.loop import PARTS, Alternation, BareLoop, endless, move, now
 from trm.data import PuzzleData
 from trm.module import TRMModule
@@ -70,11 +70,9 @@ def solving(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int)
     """Measure a batch of evaluation, as in ``trm predict``, and one puzzle alone."""
     device, plugin = trainer.strategy.root_device, trainer.strategy.precision_plugin
     loader = data.val_dataloader() or data.test_dataloader()
-    assert isinstance(loader, DataLoader)
-    batch = move(next(iter(loader)), device)
+    batch = move(next(iter(cast(DataLoader[Batch], loader))), device)
     real = (batch.labels != IGNORE).any(-1)
-    solver = plugin.convert_module(copy.deepcopy(module)).to(device).eval()
-    assert isinstance(solver, TRMModule)
+    solver = cast(TRMModule, plugin.convert_module(copy.deepcopy(module))).to(device).eval()
     if solver.hparams["compile"]:
         compile_in_place(solver.core, device)
 

@@ -96,6 +96,8 @@ class Checkpoints(ModelCheckpoint):
             if trainer.is_global_zero:
                 try:
                     self._lock.acquire(Path(str(self.dirpath)))
+                    for left_by_a_kill in Path(str(self.dirpath)).glob("*.ckpt.*.part"):
+                        left_by_a_kill.unlink(missing_ok=True)
                 except InputError as error:
                     refusal = str(error)
             if refusal := trainer.strategy.broadcast(refusal):

@@ -4,15 +4,9 @@ import contextlib
 import os
 import socket
 from pathlib import Path
-from types import ModuleType
 
+from trm.data.lock import open_locked
 from trm.errors import InputError
-
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 NAME = "run.lock"
 
@@ -20,9 +14,8 @@ NAME = "run.lock"
 class FolderLock:
     """Lock of a folder that only one process at a time may write to.
 
-    The operating system's lock (``fcntl``) is on a file ``run.lock`` that names its owner. It ends with the process,
-    even after a kill, so a file left behind locks nothing. It works across the nodes of a network file system that
-    implements such locks; on other file systems nothing is locked.
+    The operating system's lock is on a file ``run.lock`` that names its owner, see ``open_locked``. It ends with the
+    process, so a file left behind locks nothing. On file systems without locks nothing is locked.
     """
 
     def __init__(self) -> None:
@@ -36,38 +29,23 @@ class FolderLock:
         Raises:
             InputError: if another process has locked it; the message names that process.
         """
-        if fcntl is None or self._descriptor >= 0:
+        if self._descriptor >= 0:
             return
-        self._path = folder / NAME
+        self._path, owner = folder / NAME, "another process"
         self._made = [parent for parent in self._path.absolute().parents if not parent.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = self._locked(fcntl)
+            self._descriptor = open_locked(self._path)
+        except BlockingIOError as error:
+            with contextlib.suppress(OSError):
+                owner = self._path.read_text(encoding="utf-8", errors="replace") or "another process"
+            raise InputError(
+                f"{self._path.parent} is in use by {owner}: wait for its end, or choose another folder"
+            ) from error
         except OSError:  # a file system without locks, or read-only, which the first checkpoint will report
             return
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-
-    def _locked(self, fcntl: ModuleType) -> int:
-        """Return the descriptor of the locked file, which its former owner may remove at any moment."""
-        while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(descriptor), self._path.stat()):
-                    return descriptor
-            except FileNotFoundError:
-                pass
-            except (BlockingIOError, PermissionError) as error:
-                owner = os.pread(descriptor, 200, 0).decode("utf-8", "replace") or "another process"
-                os.close(descriptor)
-                raise InputError(
-                    f"{self._path.parent} is in use by {owner}: wait for its end, or choose another folder"
-                ) from error
-            except OSError:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)
 
     def release(self) -> None:
         """Unlock the folder, and remove the file and the folders created for the lock, if they are empty."""

@@ -17,7 +17,8 @@ FAILED, REFUSED = 1, 2
 LIBRARIES = ("lightning", "lightning_utilities", "jsonargparse")
 """Packages whose ``raise`` statements refuse settings."""
 LOST = re.compile(
-    r"DataLoader worker|process \d+ (?:exited|terminated)|Connection (?:closed|reset)|heartbeat|TCPStore|NCCL|gloo",
+    r"DataLoader worker|communication with the workers|process \d+ (?:exited|terminated)|connection (?:closed|reset)"
+    r"|heartbeat|TCPStore|NCCL|gloo",
     re.IGNORECASE,
 )
 """Messages about another process of the run, a worker or a rank, that has ended or cannot be reached."""

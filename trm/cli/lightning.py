@@ -7,7 +7,7 @@ import sys
 from argparse import SUPPRESS
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -184,8 +184,9 @@ class TRMCLI(LightningCLI):
         if self.subcommand == "bench":
             kwargs |= trainer_arguments(settings)
             kwargs["callbacks"] = [*kwargs["callbacks"], threads]
-        trainer = super().instantiate_trainer(**{"plugins": plugins, "callbacks": callbacks, **kwargs})
-        assert isinstance(trainer, TRMTrainer)
+        trainer = cast(
+            TRMTrainer, super().instantiate_trainer(**{"plugins": plugins, "callbacks": callbacks, **kwargs})
+        )
         trainer.command = [*self._environment(), "trm", *self._argv]
         return trainer
 

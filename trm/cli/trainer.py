@@ -46,7 +46,8 @@ class TRMTrainer(Trainer):
             InputError: if the parameters are of another network, or the run to resume started from others.
         """
         if weights:
-            assert isinstance(model, TRMModule)
+            if not isinstance(model, TRMModule):
+                raise InputError(f"weights is {weights!r}, but needs a TRMModule, not {type(model).__name__}")
             start_from(model, weights, kwargs.get("datamodule"))
         super().fit(model, *args, **kwargs)
 

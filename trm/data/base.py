@@ -21,6 +21,7 @@ from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
 from trm.data.corruption import Corruption, replacements
+from trm.data.limits import check_memory, check_open_files
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
 from trm.errors import InputError, check_range
@@ -264,12 +265,13 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Load the splits of the coming stage, on one process per node, before the run writes anything."""
+        check_open_files(self.workers)
         if self._stage() == "fit":
             self.check_devices(self._rank()[1])
         self.prepare(self._stage())
 
     def check_devices(self, count: int) -> None:
-        """Check that the slots divide evenly among the devices.
+        """Check that the slots divide evenly among the devices, and that a batch fits into memory.
 
         Raises:
             InputError: if they do not; the message names numbers of slots that do.
@@ -281,6 +283,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
                 f"data.slots is {self.slots}, the total over all devices, which {count} devices cannot share evenly; "
                 f"accepted are multiples of {count}, such as {near}"
             )
+        check_memory(self.slots // count, self.steps_per_batch, self.seq_len)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of an epoch, (K, B, ...), starting at ``trainer.global_step``.

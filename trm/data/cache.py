@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from trm.data.atomic import atomic_write, check_writable
+from trm.data.lock import one_at_a_time
 from trm.errors import InputError
 
 CACHE_VARIABLE = "TRM_CACHE"
@@ -63,20 +64,29 @@ def cached_arrays(
         InputError: if ``make`` fails, or the file cannot be written or read.
     """
     path = cache_file(root, name, arguments)
-    if path.exists():
-        arrays = _read(path)
-        if min(map(len, arrays.values()), default=0) >= least:
-            return arrays
+    if (arrays := _found(path, least)) is not None:
+        return arrays
     check_writable(path, f"the cache (data.root or {CACHE_VARIABLE}) ")
-    rank_zero_info(f"Generating {path}, once")
-    try:
-        with _progress(path.stem) as progress:
-            made = make(progress)
-    except ValueError as error:
-        raise InputError(f"cannot generate {name}: {error}") from error
-    with atomic_write(path, "wb", f"data.root or {CACHE_VARIABLE} must name a writable folder") as file:
-        np.savez_compressed(file, **made)
+    with one_at_a_time(path):
+        if (arrays := _found(path, least)) is not None:  # another process has generated them
+            return arrays
+        rank_zero_info(f"Generating {path}, once")
+        try:
+            with _progress(path.stem) as progress:
+                made = make(progress)
+        except ValueError as error:
+            raise InputError(f"cannot generate {name}: {error}") from error
+        with atomic_write(path, "wb", f"data.root or {CACHE_VARIABLE} must name a writable folder") as file:
+            np.savez_compressed(file, **made)
     return _read(path)
+
+
+def _found(path: Path, least: int) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays of a file; None if there is none or they have less than ``least`` items."""
+    if not path.exists():
+        return None
+    arrays = _read(path)
+    return arrays if min(map(len, arrays.values()), default=0) >= least else None
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

@@ -63,7 +63,8 @@ def rules(data: PuzzleData) -> HaltingRule:
 
     def answer_is_valid(context: HaltingContext) -> Tensor:
         valid = obeys(data, context.inputs, context.tokens)
-        assert valid is not None
+        if valid is None:
+            raise InputError(f"the early-exit rule rules needs rules, which {type(data).__name__} does not have")
         return valid
 
     return answer_is_valid

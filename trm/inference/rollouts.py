@@ -84,9 +84,7 @@ def gaussian_noise(seeds: Sequence[int | None], latent: float, start: float, dev
 
 def relative_change(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
     """Return the norm of the change between states, divided by the norm of the state before, (B,) float64."""
-    moved = sum(
-        (new.double() - old.double()).square().flatten(1).sum(1) for old, new in zip(before, after, strict=True)
-    )
-    size = sum(old.double().square().flatten(1).sum(1) for old in before)
-    assert isinstance(moved, Tensor) and isinstance(size, Tensor)
+    pairs = list(zip(before, after, strict=True))
+    moved = torch.stack([(new.double() - old.double()).square().flatten(1).sum(1) for old, new in pairs]).sum(0)
+    size = torch.stack([old.double().square().flatten(1).sum(1) for old, _ in pairs]).sum(0)
     return (moved / size).sqrt()

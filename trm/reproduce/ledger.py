@@ -16,6 +16,7 @@ from trm.checkpoints.summary import COSTS, cost, training_puzzles, weights_diges
 from trm.data import PuzzleData
 from trm.data.arc.votes import Votes
 from trm.data.atomic import atomic_write, check_writable
+from trm.data.lock import one_at_a_time
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, machine, without_paths
@@ -112,17 +113,24 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     Raises:
         InputError: if the file is not a ledger or cannot be written; it stays unchanged.
     """
-    before, claims = read(path), {row.claim for row in rows}
-    place = next((index for index, row in enumerate(before) if row.claim in claims), len(before))
-    kept = [[row for row in part if row.claim not in claims] for part in (before[:place], before[place:])]
-    with atomic_write(path, "w") as file:
-        csv.writer(file, lineterminator="\n").writerows([Row._fields, *kept[0], *rows, *kept[1]])
+    claims = {row.claim for row in rows}
+    with one_at_a_time(path):
+        before = read(path)
+        place = next((index for index, row in enumerate(before) if row.claim in claims), len(before))
+        kept = [[row for row in part if row.claim not in claims] for part in (before[:place], before[place:])]
+        with atomic_write(path, "w") as file:
+            csv.writer(file, lineterminator="\n").writerows([Row._fields, *kept[0], *rows, *kept[1]])
 
 
 def rows(trainer: Trainer, claim: str, command: Sequence[str]) -> list[Row]:
-    """Return the rows of the ledger for the evaluation that a trainer has just finished."""
+    """Return the rows of the ledger for the evaluation that a trainer has just finished.
+
+    Raises:
+        InputError: if it was not of a ``TRMModule`` from a checkpoint on the data of a ``PuzzleData``.
+    """
     module, data = trainer.lightning_module, trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(module, TRMModule) and isinstance(data, PuzzleData) and trainer.ckpt_path
+    if not (isinstance(module, TRMModule) and isinstance(data, PuzzleData) and trainer.ckpt_path):
+        raise InputError("a ledger needs a TRMModule, a PuzzleData and the ckpt_path of the parameters evaluated")
     checkpoint = read_checkpoint(trainer.ckpt_path)
     here = machine(trainer)
     parts = f"{trainer.world_size} devices" if trainer.strategy.root_device.type == "cuda" else f"{here['cores']} cores"

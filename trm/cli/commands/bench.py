@@ -49,7 +49,9 @@ def bench(
     Raises:
         InputError: if an argument or the checkpoint cannot be used.
     """
-    assert isinstance(model, TRMModule) and isinstance(datamodule, PuzzleData)
+    if not (isinstance(model, TRMModule) and isinstance(datamodule, PuzzleData)):
+        kinds = f"{type(model).__name__} and {type(datamodule).__name__}"
+        raise InputError(f"trm bench measures a TRMModule on a PuzzleData, not {kinds}")
     check_range("bench", 1, repeats=repeats)
     if output:
         check_writable(Path(output))
