@@ -60,6 +60,12 @@ class RunNotice(Callback):
             + (f" on {devices} devices" if devices > 1 else "")
             + (f", {steps:,} steps" if steps else "")
         )
+        batches = -(-steps // data.steps_per_batch) if steps else 0
+        if trainer.loggers and 0 < batches < trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            rank_zero_info(
+                f"No training metrics will be logged: the run has {batches} batches, and trainer.log_every_n_steps is "
+                f"{trainer.log_every_n_steps}"  # type: ignore[attr-defined]
+            )
         precision = trainer.strategy.precision_plugin.train_step_context()
         estimate = estimate_step(module, data.slots // devices, precision)
         rank_zero_info(

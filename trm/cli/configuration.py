@@ -87,14 +87,13 @@ def quiet() -> None:
     """Silence Lightning's warnings about choices that are made here on purpose."""
     for message in (
         ".*isinstance.treespec, LeafSpec.. is deprecated",
-        ".*there is no last checkpoint available",
-        "The number of training batches",  # logging counts beyond an epoch
-        "Checkpoint directory .* exists and is not empty",
-        "It is recommended to use .self.log.*sync_dist",  # the metrics are synced
+        ".*there is no last checkpoint available",  # the line at the start of training says from what it starts
+        "The number of training batches",  # logging counts beyond an epoch; RunNotice warns of runs that are too short
+        "Checkpoint directory .* exists and is not empty",  # Checkpoints warns if the run overwrites an earlier one
+        r"It is recommended to use .self.log\(.(train|val|test|cost|speed)/",  # these metrics are synced
         "Total length of `list` across ranks is zero",  # no validation samples
         "Couldn't infer the batch indices",
         ".*does not have many workers",
-        ".*WeightAveraging state cannot be restored",
     ):
         warnings.filterwarnings("ignore", message=message)
     unwanted = ("litlogger", "TPU available")

@@ -1,6 +1,7 @@
 """Reports an error that ended a command: an exit status and a sentence."""
 
 import contextlib
+import io
 import linecache
 import os
 import re
@@ -148,7 +149,9 @@ def _reader_has_gone() -> bool:
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), select.POLLOUT)
-    except (OSError, ValueError, AttributeError):  # standard output has been closed
+    except io.UnsupportedOperation:  # it is no file, as in a notebook
+        return False
+    except (OSError, ValueError, AttributeError):  # it has been closed
         return True
     return any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))
 
