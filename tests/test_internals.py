@@ -58,6 +58,12 @@ INTERNALS = {
         "lightning.pytorch.loops.training_epoch_loop._TrainingEpochLoop", SAVING, "whether a validation saves anyway"
     ),
     "_data_fetcher": Internal("lightning.pytorch.loops.fit_loop._FitLoop", SAVING, "argument of the above"),
+    "_checkpoint_connector": Internal("lightning.pytorch.Trainer", TRAINER, "the state of the loops, as it is saved"),
+    "_get_loops_state_dict": Internal(
+        "lightning.pytorch.trainer.connectors.checkpoint_connector._CheckpointConnector",
+        TRAINER,
+        "that state inside a batch",
+    ),
     "_logger_connector": Internal("lightning.pytorch.Trainer", TRAINER, "should_update_logs, for learning rates"),
     "_trainer": Internal(
         "lightning.pytorch.LightningModule", "bench/loop.py module.py training/evaluation.py", "the trainer, or None"

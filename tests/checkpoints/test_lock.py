@@ -62,7 +62,7 @@ def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch
     def fails(*_: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("trm.checkpoints.lock.fcntl.lockf", fails)
+    monkeypatch.setattr("trm.data.lock.fcntl.lockf", fails)
     lock = FolderLock()
     lock.acquire(tmp_path)
     lock.release()

@@ -18,6 +18,8 @@ class DepthCurriculum(Callback):
     and the length of the run, so a resumed run is in the same stage.
     """
 
+    changes_training = True
+    """Whether a run that resumes with or without this callback warns of it."""
     STAGES = ((0.0, 1 / 3), (0.3, 2 / 3), (0.6, 1.0))
     """Shares of the steps from which a stage starts, and its share of the depth."""
 

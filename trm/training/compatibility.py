@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelSummary, ProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
 from trm.arguments import class_path, defaults_of, parameters_of
@@ -24,8 +24,8 @@ ENDS = ("trainer.max_steps", "trainer.max_epochs")
 """Those that matter only if a schedule ends with the run."""
 ANY_DATA = ("root", "workers", "eval_batch_size")
 """Arguments of the families that change no puzzle and no order."""
-REPORTING = ("Interrupt", "Progress", "RunNotice", "SaveAtMultiples", "SaveFitConfig", "Threads")
-"""Callbacks that ``trm`` adds, and that a Python program need not have."""
+ANY_VALUE = ("Checkpoints.dirpath", "Threads.count")
+"""Arguments of callbacks that change neither what is trained nor what is measured."""
 
 FORMER = {"eval_batch_size": 0, "tasks_per_subset": 0, "concept": "", "puzzle_size": 0, "gradient_steps": 0}
 """Values that stood for null in earlier versions: all, none, or as many as something else."""
@@ -99,19 +99,21 @@ def warn_of_changes(module: LightningModule, data: PuzzleData | None, checkpoint
 
 
 def run_settings(trainer: Trainer) -> dict[str, Any]:
-    """Return the settings of a trainer and its callbacks that change what is trained or measured, by name."""
+    """Return the settings of a trainer and its callbacks that change what is trained or measured, by name.
+
+    Callbacks of the user's own are not compared, unless they have a true attribute ``changes_training``.
+    """
     found = {f"trainer.{name}": getattr(trainer, name) for name in TRAINER}
     found |= {name: getattr(trainer, name.removeprefix("trainer.")) for name in ENDS}
     callbacks: Iterable[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in callbacks:
         kind = type(callback)
-        if kind.__name__ in REPORTING or issubclass(kind, ProgressBar | ModelSummary):
-            continue
-        if kind.__module__.startswith("lightning.") and issubclass(kind, Checkpoint):
-            continue  # a trainer has any number of them, and they change nothing
-        found[kind.__name__] = "present"
-        values = {f"{kind.__name__}.{name}": getattr(callback, name, ()) for name in parameters_of(kind)}
-        found |= {name: value for name, value in values.items() if not name.endswith(("path", "filename", "verbose"))}
+        if getattr(callback, "changes_training", False):
+            found[kind.__name__] = "present"
+        ours = kind.__module__.startswith("trm.") and not issubclass(kind, ProgressBar)
+        if ours or issubclass(kind, EarlyStopping):
+            values = {f"{kind.__name__}.{name}": getattr(callback, name, ()) for name in parameters_of(kind)}
+            found |= {name: value for name, value in values.items() if name not in ANY_VALUE}
     return {name: value for name, value in found.items() if value is None or isinstance(value, str | float | int)}
 
 
