@@ -220,7 +220,7 @@ class Checkpoints(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if not self._trained and not trainer.global_step:
-            rank_zero_warn("Nothing was trained: trainer.max_steps, max_epochs or limit_train_batches allows no step")
+            rank_zero_info("Nothing was trained: trainer.max_steps, max_epochs or limit_train_batches allows no step")
         elif not self._trained:
             rank_zero_info(
                 f"The run in {self.dirpath} is complete: it has taken all of its {trainer.global_step} steps. To "
