@@ -248,7 +248,9 @@ def test_a_run_folder_that_cannot_be_written_is_refused(here: Path, capsys: pyte
     Path("file").write_text("")
     config = ["fit", "--config", "configs/quickstart.yaml", *FOUR]
     assert main(config) == 0  # makes the boards
-    assert "/file is not a folder that can be written to" in refused(capsys, [*config, "--trainer.logger.save_dir=file/run"])
+    assert "/file is not a folder that can be written to" in refused(
+        capsys, [*config, "--trainer.logger.save_dir=file/run"]
+    )
 
 
 def test_a_run_outlives_its_folders(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

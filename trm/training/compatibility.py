@@ -77,9 +77,7 @@ def report_differences(module: LightningModule, theirs: dict[str, Any]) -> None:
 def warn_of_changes(module: LightningModule, data: PuzzleData | None, checkpoint: dict[str, Any]) -> None:
     """Warn of every setting of module, data, trainer and callbacks in which a run differs from the one it resumes."""
     trainer = module.trainer
-    found = _changes(
-        "model.", current(checkpoint.get(keys.HYPER_PARAMETERS, {})), current(dict(module.hparams))
-    )
+    found = _changes("model.", current(checkpoint.get(keys.HYPER_PARAMETERS, {})), current(dict(module.hparams)))
     if data is not None:
         theirs = current(checkpoint.get(keys.FAMILY, {}).get("init_args", {}))
         compared = {name: value for name, value in theirs.items() if name not in ANY_DATA}

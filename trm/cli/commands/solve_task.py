@@ -40,7 +40,7 @@ def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: b
     """
     module, data = solver.module, solver.data
     if not isinstance(data, ARC):
-        raise InputError(f"{path} is a task of ARC, but the model solves {type(data).__name__}")
+        raise InputError(f"a task of ARC needs a model of ARC, but this one solves {type(data).__name__}")
     if solver.select not in ("halting", "vote"):
         raise InputError(f"select is {solver.select!r}, but the attempts at an ARC task are elected by vote")
     refuse_changed_tasks(data, module.hparams["num_puzzles"])
