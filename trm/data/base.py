@@ -21,7 +21,7 @@ from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
 from trm.data.corruption import Corruption, replacements
-from trm.data.limits import check_memory, check_open_files
+from trm.data.limits import check_open_files
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
 from trm.errors import InputError, check_range
@@ -271,7 +271,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         self.prepare(self._stage())
 
     def check_devices(self, count: int) -> None:
-        """Check that the slots divide evenly among the devices, and that a batch fits into memory.
+        """Check that the slots divide evenly among the devices.
 
         Raises:
             InputError: if they do not; the message names numbers of slots that do.
@@ -283,7 +283,6 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
                 f"data.slots is {self.slots}, the total over all devices, which {count} devices cannot share evenly; "
                 f"accepted are multiples of {count}, such as {near}"
             )
-        check_memory(self.slots // count, self.steps_per_batch, self.seq_len)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of an epoch, (K, B, ...), starting at ``trainer.global_step``.

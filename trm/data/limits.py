@@ -1,6 +1,5 @@
-"""Limits of the machine that settings of the data can exceed: memory and open files."""
+"""Limits of the machine that settings of the data can exceed: open files."""
 
-import os
 from types import ModuleType
 
 from trm.errors import InputError
@@ -13,28 +12,6 @@ except ImportError:  # Windows
 
 FILES, FILES_PER_WORKER = 64, 16
 """Open files of a process with loaders, and more for each worker, whose tensors are passed as files."""
-
-
-def check_memory(slots: int, steps: int, cells: int) -> None:
-    """Check that a training batch of one device fits into the memory of the machine.
-
-    Args:
-        slots: puzzles in training at once.
-        steps: supervision steps per batch.
-        cells: grid cells of a puzzle.
-
-    Raises:
-        InputError: if questions and answers alone are larger.
-    """
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
-        return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = 2 * 4 * cells * slots * steps  # 32-bit tokens
-    if needed > memory:
-        raise InputError(
-            f"data.slots is {slots} and data.steps_per_batch {steps}, but the {slots * steps} puzzles of a batch take "
-            f"{needed / 1e9:.3g} GB and this machine has {memory / 1e9:.3g} GB"
-        )
 
 
 def check_open_files(workers: int) -> None:
