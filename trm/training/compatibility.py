@@ -22,8 +22,8 @@ TRAINER = (
 """Settings of the trainer that a run which resumes is compared in."""
 ENDS = ("trainer.max_steps", "trainer.max_epochs")
 """Those that matter only if a schedule ends with the run."""
-ANY_DATA = ("root", "workers", "eval_batch_size")
-"""Arguments of the families that change no puzzle and no order."""
+ANY_DATA = ("root", "workers", "eval_batch_size", "slots")
+"""Arguments of the families that change no puzzle and no order; the module reports another number of slots itself."""
 ANY_VALUE = ("Checkpoints.dirpath", "Threads.count")
 """Arguments of callbacks that change neither what is trained nor what is measured."""
 
