@@ -13,6 +13,7 @@ from trm.nn.losses import (
     CELL_LOSSES,
     answer_loss,
     continue_loss,
+    halting_loss,
     log_stablemax,
     solved,
     stablemax_cross_entropy,
@@ -88,6 +89,12 @@ def test_halting_is_taught_whether_the_row_is_solved() -> None:
     assert solved(logits, labels).tolist() == [True, False]
     halting = supervision_loss(logits, torch.tensor([20.0, 20.0]), labels).halting
     assert halting[0] < 1e-6 < 19 < halting[1]
+
+
+def test_a_question_without_an_answer_is_never_solved() -> None:
+    logits, labels, halt = torch.randn(1, 3, 5), torch.full((1, 3), IGNORE), torch.zeros(1)
+    assert halting_loss(halt + 9, logits, labels, unlabelled=False) > 8
+    assert halting_loss(halt + 9, logits, labels) < 1e-3  # as in the official code
 
 
 def test_total_is_the_mean_of_answer_and_half_of_halting() -> None:

@@ -20,7 +20,7 @@ from torchmetrics import Metric
 from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
-from trm.data.corruption import Corruption, replacements
+from trm.data.corruption import Corruption, contradict, replacements
 from trm.data.limits import check_open_files
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
@@ -70,6 +70,9 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     grid: tuple[int, ...] = ()
     """Rows and columns of the grid and, if it consists of boxes, rows and columns of a box; empty for a square without
     boxes. The position encoding grid needs it."""
+    corrupt: float = 0.0
+    """Probability that the question of a training draw is made to contradict itself; such a draw has no label, which
+    teaches the halting head that its answer is wrong. It needs ``replacements`` of the kind "contradictory"."""
     padded: ClassVar[bool] = False
     """Whether questions may contain token 0, padding, because they are smaller than the grid."""
     numbered_by: tuple[str, ...] = ()
@@ -332,7 +335,9 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         for epoch in range(first // size, (first + count - 1) // size + 1):
             here = numbers // size == epoch
             index[here] = permutation(self.seed, epoch, size)[numbers[here] % size]
-        return to_batch(self.augment(samples.take(index), DrawGenerator(self.seed, first, count)))
+        generator = DrawGenerator(self.seed, first, count)
+        drawn = self.augment(samples.take(index), generator)
+        return to_batch(self._corrupted(drawn, generator) if self.corrupt else drawn)
 
     def pass_size(self) -> int:
         """Return the number of draws in one pass over the training split."""
@@ -368,6 +373,17 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     def _training_keys(self) -> NDArray[np.uint64]:
         """Hashes of the different training puzzles, sorted."""
         return np.unique(hash_bytes(map(bytes, self.samples("train").inputs)))
+
+    def _corrupted(self, samples: Samples, generator: DrawGenerator) -> Samples:
+        """Make a random share ``corrupt`` of the questions contradict themselves, and take their labels away."""
+        chances = generator.uniforms(2 + 2 * self.seq_len)
+        allowed = self.replacements("contradictory", samples)
+        chosen = (chances[:, 0] < self.corrupt) & allowed.any((1, 2))
+        inputs = contradict(samples.inputs, allowed, chances[:, 1:])
+        return samples._replace(
+            inputs=np.where(chosen[:, None], inputs, samples.inputs),
+            labels=np.where(chosen[:, None], np.uint8(0), samples.labels),
+        )
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
         rank, world = self._rank()

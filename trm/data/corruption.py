@@ -1,4 +1,4 @@
-"""Corruption of questions, for measuring robustness: five kinds of it, and random corruptions of each kind.
+"""Corruption of questions, for measuring robustness and for training: five kinds, and random corruptions of each.
 
 Shapes: N samples, M of them, L grid cells, V vocabulary.
 """
@@ -60,6 +60,24 @@ def replacements(kind: Corruption, questions: Tokens, labels: Tokens, vocab_size
         "unused": (questions > 0, ~shown),
     }[kind]
     return np.asarray(cells[..., None] & news & (tokens != questions[..., None]))
+
+
+def contradict(questions: Tokens, allowed: Bools, chances: NDArray[np.float64], most: int = 4) -> Tokens:
+    """Return questions with one to ``most`` of their cells replaced, as many as can be, (N, L).
+
+    Args:
+        questions: tokens, (N, L).
+        allowed: which tokens may replace which cells, (N, L, V).
+        chances: random numbers from 0 to 1 that choose the number of cells, the cells and the tokens, (N, 1 + 2 L).
+        most: greatest number of cells.
+    """
+    cells = questions.shape[1]
+    possible = allowed.any(-1)  # (N, L)
+    ranks = (chances[:, 1 : 1 + cells] + ~possible).argsort(axis=1).argsort(axis=1)  # cells that can be replaced first
+    replaced = (ranks <= chances[:, :1] * most) & possible
+    choice = np.floor(chances[:, 1 + cells :] * allowed.sum(-1))[..., None] + 1  # of the allowed tokens, from 1
+    tokens = (allowed.cumsum(-1) == choice).argmax(-1)
+    return np.where(replaced, tokens, questions).astype(np.uint8)
 
 
 class RandomCorruptions:

@@ -94,9 +94,20 @@ def answer_loss(logits: Tensor, labels: Tensor, loss: str = "stablemax", smoothi
     return cells.sum(-1) / count
 
 
-def halting_loss(halt: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the binary cross entropy of each halting logit, (B,), against whether the sample is solved."""
-    is_solved = solved(logits.detach(), labels).to(halt.dtype)
+def halting_loss(halt: Tensor, logits: Tensor, labels: Tensor, unlabelled: bool = True) -> Tensor:
+    """Return the binary cross entropy of each halting logit, (B,), against whether the sample is solved.
+
+    Args:
+        halt: halting logits, (B,).
+        logits: answer logits, (B, L, V).
+        labels: tokens of the answer or ``IGNORE``, (B, L).
+        unlabelled: whether a sample without labels counts as solved, as in the official code; False where it is a
+            question without an answer.
+    """
+    is_solved = solved(logits.detach(), labels)
+    if not unlabelled:
+        is_solved = is_solved & labelled(labels).any(-1)
+    is_solved = is_solved.to(halt.dtype)
     return F.binary_cross_entropy_with_logits(halt, is_solved, reduction="none")
 
 

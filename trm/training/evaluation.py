@@ -164,7 +164,9 @@ class EvaluatedModule(LightningModule):
             rank_zero_info(f"{missing}: accuracy and losses are {of}.")
 
     def _losses(self, logits: Tensor, halt: Tensor, labels: Tensor) -> Losses:
-        return Losses(self.answer_loss(logits, labels), halting_loss(halt, logits, labels))
+        data = self._data()
+        unlabelled = not (self.training and data and data.corrupt)
+        return Losses(self.answer_loss(logits, labels), halting_loss(halt, logits, labels, unlabelled))
 
     def _halting(self, auto: EarlyExit) -> HaltingRule | None:
         """Return the configured early-exit rule; ``auto`` is the name that "auto" is replaced with."""

@@ -1,11 +1,13 @@
 """Tokens, symmetries, text and rules of Sudoku."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from trm.batch import IGNORE
 from trm.data import Sudoku
 from trm.data.samples import Samples
 from trm.data.sampling import DrawGenerator
@@ -140,6 +142,21 @@ def test_many_answers_are_checked_as_one_is() -> None:
     questions = np.repeat(question[None], 4, axis=0)
     assert data.valid(questions, answers).tolist() == [True, False, False, False]
     assert [data.verify(question, row).valid for row in answers] == [True, False, False, False]
+
+
+def test_corrupt_puzzles_contradict_themselves_and_have_no_label(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"train_size": 100, "val_size": 1, "test_size": 1, "clues": (5, 8), "root": str(tmp_path)}
+    plain, mixed = (Sudoku(4, **sizes, corrupt=share).draw(0, 4000) for share in (0.0, 0.25))
+    changed = (plain.inputs != mixed.inputs).sum(1)
+    assert 0.22 < (changed > 0).float().mean() < 0.28
+    assert set(changed.tolist()) == {0, 1, 2, 3, 4}
+    corrupt = changed > 0
+    assert (mixed.labels[corrupt] == IGNORE).all() and torch.equal(mixed.labels[~corrupt], plain.labels[~corrupt])
+    boards = mixed.inputs.numpy().astype(np.uint8)
+    broken = np.array([bool(Sudoku(4)._broken_rule(board - np.uint8(1))) for board in boards])
+    assert np.array_equal(broken, corrupt.numpy())
+    again = Sudoku(4, **sizes, corrupt=0.25).draw(1000, 100)
+    assert torch.equal(again.inputs, mixed.inputs[1000:1100])  # a draw depends on its number alone
 
 
 def test_easier_puzzles_have_more_of_their_own_answer_filled_in(tmp_path: Path) -> None:

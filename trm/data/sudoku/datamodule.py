@@ -44,6 +44,9 @@ class Sudoku(PuzzleData):
         symmetries: augment the training puzzles.
         easier: probability that a draw of the training puzzles has a random part of its blanks filled in, from none to
             all of them (after arXiv 2601.10679).
+        corrupt: probability that a draw of the training puzzles is made to contradict itself: one to four blanks are
+            filled with a digit that their row, column or box already has. Its halting target is 0, so that the
+            confidence in a question without a solution is low; the answer to it is not trained.
         root: folder for downloads and for generated puzzles, which are made once; by default the folder that the
             environment variable TRM_CACHE names, or else trm in the user's cache folder.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
@@ -70,6 +73,7 @@ class Sudoku(PuzzleData):
         min_rating: float = 0,
         symmetries: bool = True,
         easier: float = 0.0,
+        corrupt: float = 0.0,
         root: str | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
@@ -92,9 +96,10 @@ class Sudoku(PuzzleData):
         check_sizes(self.counts, source)
         self.clues = clues
         self.min_rating = min_rating
-        check_range("data", 0, 1, easier=easier)
+        check_range("data", 0, 1, easier=easier, corrupt=corrupt)
         self.symmetries = symmetries
         self.easier = easier
+        self.corrupt = corrupt
         self.root = cache_folder(root)
 
     def load(self, split: str) -> Samples:
