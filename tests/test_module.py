@@ -36,7 +36,7 @@ def test_called_it_returns_the_logits_after_all_steps() -> None:
 @pytest.mark.parametrize("mixer", ["attention", "mlp"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_can_be_exported_for_any_number_of_puzzles(network: str, mixer: str) -> None:
-    module = tiny(network=network, mixer=mixer, num_puzzles=3, puzzle_tokens=2)
+    module = tiny(network=network, mixer=mixer, num_puzzles=3, puzzle_tokens=2, num_symbols=4)
     module.core.puzzle_embedding.weights.normal_()
     shapes = {"inputs": {0: torch.export.Dim("puzzles")}}
     exported = torch.export.export(module, (questions(4),), dynamic_shapes=shapes).module()

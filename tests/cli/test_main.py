@@ -27,6 +27,7 @@ BOARD = "1...........2..."
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This run continues with other settings")  # where the end sets the learning rate
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_configuration_fits_and_continues(path: Path, here: Path) -> None:
     config = yaml.safe_load(path.read_text())

@@ -17,6 +17,7 @@ TINY = [
     "--trainer.limit_val_batches=1",
     "--trainer.limit_test_batches=1",
     "--trainer.log_every_n_steps=1",
+    "--model.compile=false",
     *SMALL,
 ]
 FOUR = [*TINY, *BOARDS]

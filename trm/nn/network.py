@@ -74,7 +74,7 @@ class TRM(nn.Module):
         positions: position encoding: rotary (along the sequence) or grid (rotary along the rows, columns and boxes of
             the grid), both for attention only; learned (a vector added to each token) or none.
         conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none, 2 in URM (arXiv 2512.14693).
-        gate: gate of the SwiGLUs: silu, or normalised, in which the product is normalised (SIC, arXiv 2601.19085).
+        gating: gate of the SwiGLUs: silu, or normalised, in which the product is normalised (SIC, arXiv 2601.19085).
         puzzle_tokens: number of tokens P before the grid that contain the puzzle embedding; 0 for no puzzle embedding.
         puzzle_size: size E of a puzzle embedding vector; null for hidden_size.
         cycles: cycles per supervision step (T in the paper); only the last is differentiated.
@@ -124,7 +124,7 @@ class TRM(nn.Module):
         mixer: Literal["attention", "mlp"] = "attention",
         positions: Literal["rotary", "grid", "learned", "none"] = "rotary",
         conv: int = 0,
-        gate: Literal["silu", "normalised"] = "silu",
+        gating: Literal["silu", "normalised"] = "silu",
         puzzle_tokens: int = 16,
         puzzle_size: int | None = None,
         cycles: int = 3,
@@ -192,7 +192,7 @@ class TRM(nn.Module):
         rotary = self._rotary(positions, grid, seq_len, head_size) if mixer == "attention" else None
         self.blocks = nn.ModuleList(
             self.block(
-                hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv, gate == "normalised"
+                hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv, gating == "normalised"
             )
             for _ in range(num_layers)
         )

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -86,12 +87,11 @@ def test_input_without_a_puzzle_is_refused(
     assert message in refused(capsys, ["solve", "sudoku-4x4", "-"])
 
 
-def test_a_closed_standard_input_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    for name in ("sudoku-4x4", "arc-toy"):
-        assert "cannot read standard input: it is closed" in refused(capsys, ["solve", name, "-"])
+def test_a_closed_standard_input_is_refused() -> None:
+    command = f"exec {sys.executable} -m trm solve sudoku-4x4 - <&-"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)  # only a shell closes it
+    assert result.returncode == 2
+    assert result.stderr.strip().splitlines()[-1] == "trm: error: standard input contains no puzzle"
 
 
 def test_a_file_that_is_not_there_is_not_taken_for_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

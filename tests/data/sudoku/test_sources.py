@@ -221,7 +221,7 @@ def test_one_file_is_divided_into_all_splits(folder: Path) -> None:
     splits = [boards(data, split) for split in ("train", "val", "test")]
     assert [len(split) for split in splits] == [19, 5, 6]
     assert len(set.union(*splits)) == 30
-    with pytest.raises(InputError, match=r"data.test_size is 0, which takes all rows of .*train.csv, but the training"):
+    with pytest.raises(InputError, match=r"data.test_size is null, which takes all rows of .*csv, but the training"):
         sudoku(folder / "train.csv").samples("test")
 
 
