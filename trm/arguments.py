@@ -6,6 +6,7 @@ This file is importable without torch, as the help of the commands needs it.
 import importlib
 import inspect
 from inspect import Parameter
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from trm.errors import InputError
@@ -48,6 +49,27 @@ class RecordsArguments:
             created, "init_args", recorded | paths
         )  # nn.Module does not accept assignments before its constructor has run
         return created
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
+        """Load an object as Lightning does, after the checkpoint has been checked.
+
+        Args:
+            checkpoint_path: a file, or the name of a model of the zoo.
+            *args: as Lightning's.
+            **options: as Lightning's.
+
+        Raises:
+            InputError: if the file is missing, corrupt, or not a checkpoint.
+        """
+        if isinstance(checkpoint_path, (str, Path)) and "://" not in str(checkpoint_path):
+            from trm.checkpoints.files import read_checkpoint  # above this file, which needs no torch
+            from trm.zoo import find
+
+            read_checkpoint(checkpoint_path)
+            checkpoint_path = find(checkpoint_path)
+        loaded: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)  # type: ignore[misc]
+        return loaded
 
 
 def class_path(kind: type) -> str:

@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
@@ -25,6 +26,7 @@ from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
 from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import (
+    misfits,
     refuse_other_module,
     refuse_other_network,
     refuse_other_origin,
@@ -37,6 +39,7 @@ from trm.training.compilation import compile_in_place
 from trm.training.evaluation import EvaluatedModule
 from trm.training.optim import build_optimizer, set_rates, warmup_cosine
 from trm.training.precision import check_finite, check_precision
+from trm.training.restoring import check_loops, check_optimizer, check_slots
 from trm.training.slots import Slots, add_noise, explore_halting, step_weights
 from trm.training.trainer import (
     adapt_trainer,
@@ -234,8 +237,12 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             InputError: if the trainer has a setting that is not supported, or the early-exit rule needs rules that the
                 family does not have.
         """
+        from trm.checkpoints.files import CheckpointFiles  # above this module
+
         check_trainer(self)
         check_precision(self.trainer)
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # Lightning's default
+            self.trainer.strategy.checkpoint_io = CheckpointFiles()
         self._halting("never")
         return adapt_trainer(self.trainer)
 
@@ -411,13 +418,16 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         """Check that a checkpoint matches the module and the data, and keep its slots until training starts.
 
         Raises:
-            InputError: if the class, network, puzzles or origin of the parameters differ.
+            InputError: if the class, network, puzzles or origin of the parameters differ, or the state to continue from
+                is damaged.
         """
         refuse_other_module(self, checkpoint, TRMModule)
         refuse_other_network(self, checkpoint.get(keys.HYPER_PARAMETERS, {}))
         data = self._data()
         if data:
             refuse_other_puzzles(data, checkpoint)
+        if self._trainer is not None:
+            self._check_restorable(checkpoint)
         started_from = checkpoint.get(keys.STARTED_FROM, {})
         refuse_other_origin(self.started_from, started_from)
         if self._trainer and self._trainer.state.fn == "fit":
@@ -459,6 +469,20 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             return f"Training starts from the parameters that the module has after {self.trained_steps} steps."
         seed = "" if self.init_seed is None else f" (seed_everything {self.init_seed})"
         return f"Training starts from random parameters{seed}."
+
+    def _check_restorable(self, checkpoint: dict[str, Any]) -> None:
+        """Check what Lightning will restore after the hook for checkpoints, and the slots."""
+        if self.strict_loading and (faults := misfits(checkpoint[keys.STATE], self.state_dict())):
+            raise InputError(f"the checkpoint does not fit the module: it {faults}")
+        check_loops(self, checkpoint)
+        if self.trainer.state.fn != "fit":
+            return
+        own = type(self).configure_optimizers is TRMModule.configure_optimizers  # one of the user's may be any
+        if own and keys.OPTIMIZERS in checkpoint:
+            hparams = self.hparams
+            optimizer = build_optimizer(hparams["optimizer"], self.core, hparams["lr"], hparams["weight_decay"])
+            check_optimizer(optimizer, checkpoint)
+        check_slots(checkpoint.get(keys.SLOTS, []), self.core, self.hparams["vocab_size"])
 
     def on_fit_start(self) -> None:
         """Print where training starts, and restore the slots of the checkpoint, if there is one for as many slots."""
