@@ -24,6 +24,7 @@ from trm.errors import InputError, check_choice, check_range
 from trm.inference.halting import head
 from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network_name
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
+from trm.nn.network import MOST_REPEATS
 from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import (
     misfits,
@@ -150,7 +151,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings |= defaults_of(TRM) | settings.pop("architecture") | {"num_puzzles": num_puzzles}
-        check_range("model", 1, supervision_steps=supervision_steps)
+        check_range("model", 1, MOST_REPEATS, supervision_steps=supervision_steps)
         check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
         check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
         check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay, noise=noise, start_noise=start_noise)

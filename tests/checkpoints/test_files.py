@@ -176,7 +176,9 @@ def changed(run: Path, folder: Path, **values: Any) -> Path:
 
 def test_a_checkpoint_of_another_version_is_refused(run: Path, tmp_path: Path) -> None:
     path = changed(run, tmp_path, wings=2)
-    with pytest.raises(InputError, match=r"written by trm 0\.9, does not fit this version, [\d.]+: TRMModule has no argument 'wings'"):
+    with pytest.raises(
+        InputError, match=r"written by trm 0\.9, does not fit this version, [\d.]+: TRMModule has no argument 'wings'"
+    ):
         load_checkpoint(path)
     with pytest.raises(InputError, match=r"num_heads 4, but the configuration has 2"):
         fit(tmp_path, module(), 12, ckpt_path=str(changed(run, tmp_path, num_heads=4)))
