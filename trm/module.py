@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -427,8 +427,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         data = self._data()
         if data:
             refuse_other_puzzles(data, checkpoint)
-        if self._trainer is not None:
-            self._check_restorable(checkpoint)
+        if self._trainer is not None and self._trainer.state.fn is not None:
+            self.check_restorable(self._trainer, self._trainer.state.fn.value, checkpoint)
         started_from = checkpoint.get(keys.STARTED_FROM, {})
         refuse_other_origin(self.started_from, started_from)
         if self._trainer and self._trainer.state.fn == "fit":
@@ -471,12 +471,21 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         seed = "" if self.init_seed is None else f" (seed_everything {self.init_seed})"
         return f"Training starts from random parameters{seed}."
 
-    def _check_restorable(self, checkpoint: dict[str, Any]) -> None:
-        """Check what Lightning will restore after the hook for checkpoints, and the slots."""
+    def check_restorable(self, trainer: Trainer, stage: str, checkpoint: dict[str, Any]) -> None:
+        """Check that a trainer can restore a checkpoint of the network of this module.
+
+        Args:
+            trainer: the trainer.
+            stage: what it will do: "fit", "validate", "test" or "predict".
+            checkpoint: the checkpoint.
+
+        Raises:
+            InputError: naming what is missing, of another kind or of another shape.
+        """
         if self.strict_loading and (faults := misfits(checkpoint[keys.STATE], self.state_dict())):
             raise InputError(f"the checkpoint does not fit the module: it {faults}")
-        check_loops(self, checkpoint)
-        if self.trainer.state.fn != "fit":
+        check_loops(trainer, stage, checkpoint)
+        if stage != "fit":
             return
         own = type(self).configure_optimizers is TRMModule.configure_optimizers  # one of the user's may be any
         if own and keys.OPTIMIZERS in checkpoint:

@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import torch
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 from torch import Tensor, nn
 
 import trm
@@ -115,10 +115,11 @@ def check_kinds(checkpoint: Any, path: object) -> dict[str, Any]:
             _check_kind(state[field], OF_CALLBACKS[field], f"{name}, {field}", path)
     try:
         old = Version(checkpoint.get(keys.LIGHTNING_VERSION, "2.0")) < OLDEST_LIGHTNING
-    except InvalidVersion:
+    except ValueError:  # of its number, or of one of thousands of digits
         old = True
     if old:
-        raise InputError(f"{path} was written by Lightning {checkpoint[keys.LIGHTNING_VERSION]}, which trm never used")
+        lightning = SHORT.repr(checkpoint[keys.LIGHTNING_VERSION])
+        raise InputError(f"{path} was written by Lightning {lightning}, which trm never used")
     return checkpoint  # type: ignore[no-any-return]
 
 

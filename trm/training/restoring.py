@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -15,8 +15,13 @@ from trm.training import checkpoint_keys as keys
 from trm.training.optim import AdamATan2
 
 
-def check_loops(module: LightningModule, checkpoint: Mapping[str, Any]) -> None:
-    """Check that the progress in a checkpoint has the structure of that of the trainer.
+def check_loops(trainer: Trainer, stage: str, checkpoint: Mapping[str, Any]) -> None:
+    """Check that the progress in a checkpoint has the structure of that of the trainer; a shared model has none.
+
+    Args:
+        trainer: the trainer.
+        stage: what it will do: "fit", "validate", "test" or "predict".
+        checkpoint: the checkpoint.
 
     Raises:
         InputError: naming the first value that is missing or of another kind.
@@ -24,7 +29,6 @@ def check_loops(module: LightningModule, checkpoint: Mapping[str, Any]) -> None:
     loops = checkpoint.get(keys.LOOPS)
     if loops is None:
         return
-    trainer, stage = module.trainer, str(module.trainer.state.fn and module.trainer.state.fn.value)
     own = {
         "fit": trainer.fit_loop,
         "validate": trainer.validate_loop,
