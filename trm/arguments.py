@@ -37,12 +37,14 @@ class WorkingDirectory:
         self.found: set[str] = set()
         """Names of modules that were found here."""
         self._named: set[str] = set()
+        self._folder = ""
 
     def allow(self, texts: Iterable[str]) -> None:
         """Allow the modules of all dotted names in texts, such as my_puzzles in --data=my_puzzles.Futoshiki."""
         for word in (word for text in texts for word in re.split(r"[^\w./\\-]+", text)):
             if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", word) and not Path(word).exists():
                 self._named.add(word.partition(".")[0])
+        self._folder = str(Path.cwd())  # jsonargparse works in the folder of a configuration while it reads it
         if self not in sys.meta_path:
             sys.meta_path.append(self)
 
@@ -52,7 +54,7 @@ class WorkingDirectory:
         """Return where a module is, after all other finders of Python have found none."""
         if path is not None or not (name in self._named or _importer() in self.found):
             return None
-        spec = PathFinder.find_spec(name, [str(Path.cwd())])
+        spec = PathFinder.find_spec(name, [self._folder])
         if spec is not None:
             self.found.add(name)
         return spec

@@ -126,7 +126,7 @@ def test_pipes_and_devices_are_written_to(tmp_path: Path) -> None:
 
 def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="cannot write .*pipe"):
+    with pytest.raises(InputError, match=r"cannot write .*pipe"):
         write(tmp_path / "pipe", "text")
     assert (tmp_path / "pipe").is_fifo()
 
