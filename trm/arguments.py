@@ -65,10 +65,11 @@ WORKING_DIRECTORY = WorkingDirectory()
 
 def _importer() -> str:
     """Return the first part of the name of the module whose code is importing another."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "importlib":
+    frame, name = inspect.currentframe(), __name__
+    while frame is not None and (name == __name__ or name.partition(".")[0] == "importlib"):
+        name = str(frame.f_globals.get("__name__", ""))
         frame = frame.f_back
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return name.partition(".")[0]
 
 
 class RecordsArguments:

@@ -103,7 +103,7 @@ def test_changed_values_are_refused_or_harmless(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is of an earlier run", "ignore:You're resuming from a checkpoint that ended")
-@examples(25)
+@examples(8)
 @given(st.data())
 def test_changed_values_train_or_are_refused(
     trained: Path, folder: Path, capsys: pytest.CaptureFixture[str], data: st.DataObject

@@ -1,5 +1,7 @@
 """For the fuzzers: the number of examples, what may come of hostile input, and values that are hostile anywhere."""
 
+import copy
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
     max_examples=100,
 )
-settings.register_profile("fuzz", settings.get_profile("suite"), derandomize=False, max_examples=1000)
-settings.load_profile("suite")
+settings.register_profile(
+    "fuzz", settings.get_profile("suite"), derandomize=False, phases=[Phase.generate, Phase.shrink], max_examples=1000
+)
+settings.load_profile("fuzz" if "TRM_FUZZ" in os.environ else "suite")
 
 
 def examples(count: int) -> settings:
@@ -78,5 +82,5 @@ HOSTILE: st.SearchStrategy[Any] = st.sampled_from(
         ),
         *(torch.zeros(2, dtype=torch.int64), torch.ones(3, dtype=torch.complex64), torch.ones(2, 2).to_sparse()),
     ]
-)
+).map(copy.deepcopy)  # a test may put one into another
 """Values of a kind, a size or a content that a reader may not expect."""

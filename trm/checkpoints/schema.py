@@ -36,11 +36,15 @@ ORIGIN = {
     "core_seconds": float | None,
     "device_seconds": float | None,
 }
-NEEDED: dict[str, Any] = {keys.STATE: dict[str, Tensor], keys.HYPER_PARAMETERS: dict[str, Any], keys.VERSION: str}
+NEEDED: dict[str, Any] = {
+    keys.STATE: dict[str, Tensor],
+    keys.HYPER_PARAMETERS: dict[str, Any],
+    keys.VERSION: str,
+    keys.LIGHTNING_VERSION: str,
+}
 OPTIONAL: dict[str, Any] = {
     keys.LIVE_STATE: dict[str, Tensor],
     keys.AVERAGING: dict[str, Any],
-    keys.LIGHTNING_VERSION: str,
     keys.OPTIMIZERS: list[dict[str, Any]],
     keys.CALLBACKS: dict[str, dict[Any, Any]],
     keys.STEP: int,
@@ -114,7 +118,7 @@ def check_kinds(checkpoint: Any, path: object) -> dict[str, Any]:
         for field in OF_CALLBACKS.keys() & state.keys():
             _check_kind(state[field], OF_CALLBACKS[field], f"{name}, {field}", path)
     try:
-        old = Version(checkpoint.get(keys.LIGHTNING_VERSION, "2.0")) < OLDEST_LIGHTNING
+        old = Version(checkpoint[keys.LIGHTNING_VERSION]) < OLDEST_LIGHTNING
     except ValueError:  # of its number, or of one of thousands of digits
         old = True
     if old:

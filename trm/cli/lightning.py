@@ -33,7 +33,7 @@ from trm.data.atomic import check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import refuse_other_network
+from trm.training.compatibility import refuse_other_module, refuse_other_network, refuse_other_puzzles
 from trm.training.precision import check_requested_precision
 
 
@@ -210,13 +210,17 @@ class TRMCLI(LightningCLI):
         self._prepare()
 
     def _prepare(self) -> None:
-        """Check folder and checkpoint of the run, and load the data, before Lightning starts other ranks or writes anything.
+        """Check folder and checkpoint, and load the data, before Lightning starts other ranks or writes anything.
 
         Other ranks would wait forever after an error in the first.
         """
         subcommand = self.config.subcommand
         if (path := self._checkpoint()) and subcommand != "bench":
-            self.model.check_restorable(self.trainer, subcommand, read_checkpoint(path))
+            content = read_checkpoint(path)
+            refuse_other_module(self.model, content, TRMModule)
+            refuse_other_network(self.model, content[keys.HYPER_PARAMETERS])
+            refuse_other_puzzles(self.datamodule, content)
+            self.model.check_restorable(self.trainer, subcommand, content)
         folder: Any = self.trainer.log_dir
         if isinstance(folder, str) and "://" not in folder:  # with fast_dev_run there is none
             check_writable(Path(folder, "config.yaml"), "the run's ")
