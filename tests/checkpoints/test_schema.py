@@ -53,7 +53,7 @@ CHANGES = {
     "no state": (set_part("state_dict", {}), "its state_dict lacks core.y_init, core.z_init"),
     "another shape": (set_part("state_dict", "core.y_init", torch.zeros(3)), r"core.y_init of shape \(3,\)"),
     "not finite": (set_part("state_dict", "core.halting_head.bias", NAN), "halting_head.bias contains numbers that"),
-    "a wide network": (set_part("hyper_parameters", "hidden_size", 20_000), "its state_dict has core.y_init"),
+    "a wide network": (set_part("hyper_parameters", "hidden_size", 20_000), "hidden_size 20000"),
     "a deep network": (set_part("hyper_parameters", "num_layers", 10**6), "num_layers is 1000000, but must be from 1"),
     "endless cycles": (set_part("hyper_parameters", "cycles", 10**9), "cycles is 1000000000, but must be from 1 to"),
     "another kind": (set_part("hyper_parameters", "cycles", "2"), "cycles is '2', but must be int"),

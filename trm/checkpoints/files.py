@@ -13,6 +13,7 @@ from trm.checkpoints.schema import check_content, check_kinds, check_size
 from trm.data.atomic import atomic_write
 from trm.errors import InputError
 from trm.training import checkpoint_keys as keys
+from trm.training.compatibility import current
 from trm.zoo import find
 
 CODE = "only tensors and plain values are loaded"
@@ -42,7 +43,7 @@ def read_facts(path: str | Path) -> dict[str, Any]:
 
 
 def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint with the names of this version, which differ from those of 0.1 in three places."""
+    """Return a checkpoint with the names and values of this version, which differ from earlier ones in a few places."""
     parts: dict[str, Any] = {
         key: {
             name.replace("core.puzzles.", "core.puzzle_embedding."): tensor.detach()
@@ -51,18 +52,18 @@ def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
         for key in (keys.STATE, keys.LIVE_STATE)
         if key in checkpoint
     }
-    parts[keys.HYPER_PARAMETERS] = {  # without two that Lightning's command line adds and no class accepts
-        name: value for name, value in checkpoint[keys.HYPER_PARAMETERS].items() if not name.startswith("_")
-    }
+    hyper_parameters = current(checkpoint[keys.HYPER_PARAMETERS])  # two that Lightning adds are of no class
+    parts[keys.HYPER_PARAMETERS] = {name: value for name, value in hyper_parameters.items() if not name.startswith("_")}
     if keys.SLOTS in checkpoint:
         parts[keys.SLOTS] = [
             {"puzzle_ids" if name == "puzzles" else name: tensor for name, tensor in slots.items()}
             for slots in checkpoint[keys.SLOTS]
         ]
-    if keys.FAMILY in checkpoint:
-        class_path = checkpoint[keys.FAMILY]["class_path"]
-        own, name = class_path.startswith("trm.data."), class_path.rpartition(".")[2]
-        parts[keys.FAMILY] = {**checkpoint[keys.FAMILY], "class_path": f"trm.data.{name}" if own else class_path}
+    for key in (keys.FAMILY, keys.MODULE):
+        if key in checkpoint:
+            path, arguments = checkpoint[key]["class_path"], current(checkpoint[key]["init_args"])
+            path = f"trm.data.{path.rpartition('.')[2]}" if path.startswith("trm.data.") else path
+            parts[key] = {"class_path": path, "init_args": arguments}
     return {**checkpoint, **parts}
 
 

@@ -18,7 +18,7 @@ from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import current, misfits, refuse_other_sizes
+from trm.training.compatibility import misfits, refuse_other_sizes
 
 Base = TypeVar("Base")
 
@@ -123,7 +123,7 @@ def _family(path: str | Path, checkpoint: dict[str, Any], named: str) -> PuzzleD
     if named and named != kind:
         raise InputError(f"{path} was trained on {kind}, not on {named}")
     remedy = f"--family {kind}"
-    arguments = current(family["init_args"])
+    arguments = dict(family["init_args"])
     if kind.startswith("trm.data.") and arguments.get("root") == FORMER_ROOT:
         arguments["root"] = None
     return _built(path, checkpoint, known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy), arguments)

@@ -37,7 +37,10 @@ def current(arguments: dict[str, Any]) -> dict[str, Any]:
     former = dict(FORMER)
     if arguments.get("source", "generate") != "generate":
         former |= {"train_size": 0, "test_size": 0}  # all of a table
-    return {name: None if value == former.get(name) else value for name, value in arguments.items()}
+    return {
+        name: None if isinstance(value, int | str) and former.get(name) == value else value
+        for name, value in arguments.items()
+    }
 
 
 def architecture(network: type[TRM]) -> list[str]:
