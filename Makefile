@@ -5,8 +5,10 @@ GREETING := sudoku-9x9 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6.
 BOARD := .3...2.1...4....
 QUESTIONS := $(patsubst benchmarks/%/measure.py,%,$(wildcard benchmarks/*/measure.py))
 
+SECONDS ?= 3600
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format docs notebooks tables clean
+.PHONY: help install demo test test-fast fuzz lint format docs notebooks tables clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +33,9 @@ test: install ## Run all tests, in two processes of one thread each
 
 test-fast: install ## Run the tests that are not marked slow, while working on something
 	$(BIN)/pytest -n 2 -m "not slow"
+
+fuzz: install ## Try the readers of checkpoints, puzzles and configurations on other hostile input for SECONDS (an hour)
+	end=$$(( $$(date +%s) + $(SECONDS) )); while [ $$(date +%s) -lt $$end ]; do TRM_FUZZ=1 $(BIN)/pytest -x tests/fuzz || exit 1; done
 
 lint: install ## Check style and types
 	$(BIN)/ruff check .

@@ -5,7 +5,13 @@ This file is importable without torch, as the help of the commands needs it.
 
 import importlib
 import inspect
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from inspect import Parameter
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, Self, TypeVar
 
 from trm.errors import InputError
@@ -18,6 +24,52 @@ SelectionName = Literal["halting", "first", "top1", "vote", "confident", "residu
 """Names of selections, which rank the answers of several rollouts; see ``trm.inference.selection``."""
 
 Base = TypeVar("Base")
+
+
+class WorkingDirectory:
+    """Imports modules of the working directory that the user names, and what these import; it is a finder of Python's.
+
+    With the folder on ``sys.path``, its files would also answer the optional imports of other packages: an mpi4py.py in
+    it would be run by ``trm fit``.
+    """
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+        """Names of modules that were found here."""
+        self._named: set[str] = set()
+        self._folder = ""
+
+    def allow(self, texts: Iterable[str]) -> None:
+        """Allow the modules of all dotted names in texts, such as my_puzzles in --data=my_puzzles.Futoshiki."""
+        for word in (word for text in texts for word in re.split(r"[^\w./\\-]+", text)):
+            if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", word) and not Path(word).exists():
+                self._named.add(word.partition(".")[0])
+        self._folder = str(Path.cwd())  # jsonargparse works in the folder of a configuration while it reads it
+        if self not in sys.meta_path:
+            sys.meta_path.append(self)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a module is, after all other finders of Python have found none."""
+        if path is not None or not (name in self._named or _importer() in self.found):
+            return None
+        spec = PathFinder.find_spec(name, [self._folder])
+        if spec is not None:
+            self.found.add(name)
+        return spec
+
+
+WORKING_DIRECTORY = WorkingDirectory()
+
+
+def _importer() -> str:
+    """Return the first part of the name of the module whose code is importing another."""
+    frame, name = inspect.currentframe(), __name__
+    while frame is not None and (name == __name__ or name.partition(".")[0] == "importlib"):
+        name = str(frame.f_globals.get("__name__", ""))
+        frame = frame.f_back
+    return name.partition(".")[0]
 
 
 class RecordsArguments:
@@ -48,6 +100,41 @@ class RecordsArguments:
             created, "init_args", recorded | paths
         )  # nn.Module does not accept assignments before its constructor has run
         return created
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Return how to pickle the object; another process imports its class from the working directory as this one."""
+        kind = type(self)
+        if kind.__module__.partition(".")[0] in WORKING_DIRECTORY.found:
+            return _created, (class_path(kind),), self.__getstate__()
+        return super().__reduce_ex__(protocol)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **options: Any) -> Self:
+        """Load an object as Lightning does, after the checkpoint has been checked.
+
+        Args:
+            checkpoint_path: a file, or the name of a model of the zoo.
+            *args: as Lightning's.
+            **options: as Lightning's.
+
+        Raises:
+            InputError: if the file is missing, corrupt, or not a checkpoint.
+        """
+        if isinstance(checkpoint_path, (str, Path)) and "://" not in str(checkpoint_path):
+            from trm.checkpoints.files import read_checkpoint  # above this file, which needs no torch
+            from trm.zoo import find
+
+            read_checkpoint(checkpoint_path)
+            checkpoint_path = find(checkpoint_path)
+        loaded: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)  # type: ignore[misc]
+        return loaded
+
+
+def _created(path: str) -> RecordsArguments:
+    """Return an object of a class in the working directory, without arguments."""
+    WORKING_DIRECTORY.allow([path])
+    kind = find_class(path, RecordsArguments, "the class is")
+    return kind.__new__(kind)
 
 
 def class_path(kind: type) -> str:

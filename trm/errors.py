@@ -8,8 +8,11 @@ class InputError(ValueError):
     """Bad input: a file, row, puzzle, argument or checkpoint.
 
     The message is one sentence that names the value, where it came from and what is accepted. The command line
-    prints it and exits with status 2; nothing has been written by then.
+    prints it and exits with status 2; nothing has been written by then. Control characters of such a value are escaped.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class DivergedError(RuntimeError):
@@ -40,6 +43,11 @@ class Stopped(SystemExit):
     def __str__(self) -> str:
         """Return the message, instead of the exit status."""
         return self.message
+
+
+def printable(text: str) -> str:
+    """Return a text with its unprintable characters escaped, so that text of a file cannot control a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def check_range(prefix: str, least: float, most: float = float("inf"), **values: float | None) -> None:

@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
@@ -23,8 +24,10 @@ from trm.errors import InputError, check_choice, check_range
 from trm.inference.halting import head
 from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network_name
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
+from trm.nn.network import MOST_REPEATS
 from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import (
+    misfits,
     refuse_other_module,
     refuse_other_network,
     refuse_other_origin,
@@ -37,6 +40,7 @@ from trm.training.compilation import compile_in_place
 from trm.training.evaluation import EvaluatedModule
 from trm.training.optim import build_optimizer, set_rates, warmup_cosine
 from trm.training.precision import check_finite, check_precision
+from trm.training.restoring import check_loops, check_optimizer, check_slots
 from trm.training.slots import Slots, add_noise, explore_halting, step_weights
 from trm.training.trainer import (
     adapt_trainer,
@@ -147,7 +151,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
     ) -> None:
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings |= defaults_of(TRM) | settings.pop("architecture") | {"num_puzzles": num_puzzles}
-        check_range("model", 1, supervision_steps=supervision_steps)
+        check_range("model", 1, MOST_REPEATS, supervision_steps=supervision_steps)
         check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
         check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
         check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay, noise=noise, start_noise=start_noise)
@@ -234,8 +238,12 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             InputError: if the trainer has a setting that is not supported, or the early-exit rule needs rules that the
                 family does not have.
         """
+        from trm.checkpoints.files import CheckpointFiles  # above this module
+
         check_trainer(self)
         check_precision(self.trainer)
+        if type(self.trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # Lightning's default
+            self.trainer.strategy.checkpoint_io = CheckpointFiles()
         self._halting("never")
         return adapt_trainer(self.trainer)
 
@@ -411,13 +419,16 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         """Check that a checkpoint matches the module and the data, and keep its slots until training starts.
 
         Raises:
-            InputError: if the class, network, puzzles or origin of the parameters differ.
+            InputError: if the class, network, puzzles or origin of the parameters differ, or the state to continue from
+                is damaged.
         """
         refuse_other_module(self, checkpoint, TRMModule)
         refuse_other_network(self, checkpoint.get(keys.HYPER_PARAMETERS, {}))
         data = self._data()
         if data:
             refuse_other_puzzles(data, checkpoint)
+        if self._trainer is not None and self._trainer.state.fn is not None:
+            self.check_restorable(self._trainer, self._trainer.state.fn.value, checkpoint)
         started_from = checkpoint.get(keys.STARTED_FROM, {})
         refuse_other_origin(self.started_from, started_from)
         if self._trainer and self._trainer.state.fn == "fit":
@@ -459,6 +470,29 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             return f"Training starts from the parameters that the module has after {self.trained_steps} steps."
         seed = "" if self.init_seed is None else f" (seed_everything {self.init_seed})"
         return f"Training starts from random parameters{seed}."
+
+    def check_restorable(self, trainer: Trainer, stage: str, checkpoint: dict[str, Any]) -> None:
+        """Check that a trainer can restore a checkpoint of the network of this module.
+
+        Args:
+            trainer: the trainer.
+            stage: what it will do: "fit", "validate", "test" or "predict".
+            checkpoint: the checkpoint.
+
+        Raises:
+            InputError: naming what is missing, of another kind or of another shape.
+        """
+        if self.strict_loading and (faults := misfits(checkpoint[keys.STATE], self.state_dict())):
+            raise InputError(f"the checkpoint does not fit the module: it {faults}")
+        check_loops(trainer, stage, checkpoint)
+        if stage != "fit":
+            return
+        own = type(self).configure_optimizers is TRMModule.configure_optimizers  # one of the user's may be any
+        if own and keys.OPTIMIZERS in checkpoint:
+            hparams = self.hparams
+            optimizer = build_optimizer(hparams["optimizer"], self.core, hparams["lr"], hparams["weight_decay"])
+            check_optimizer(optimizer, checkpoint)
+        check_slots(checkpoint.get(keys.SLOTS, []), self.core, self.hparams["vocab_size"])
 
     def on_fit_start(self) -> None:
         """Print where training starts, and restore the slots of the checkpoint, if there is one for as many slots."""

@@ -28,7 +28,7 @@ def digest(parts: Iterable[Any]) -> str:
     sha = hashlib.sha256()
     for part in parts:
         sha.update(f"{part.dtype} {tuple(part.shape)}".encode())
-        array = part.contiguous().view(torch.uint8).numpy() if isinstance(part, Tensor) else np.ascontiguousarray(part)
+        array = part.reshape(-1).view(torch.uint8).numpy() if isinstance(part, Tensor) else np.ascontiguousarray(part)
         sha.update(array.tobytes())
     return sha.hexdigest()[:16]
 

@@ -13,9 +13,9 @@ from trm.zoo import find, names
 KEYS = {value for name, value in vars(checkpoint_keys).items() if name.isupper()}
 WORDS = {
     *("averaged", "callbacks", "family", "imported_from", "metrics", "module", "seed", "slots", "started_from"),
-    "training_puzzles",
+    *("loops", "lr_schedulers", "training_puzzles"),
 }
-"""Keys that are also names of other things: options, facts of ``trm info``, columns of the ledger."""
+"""Keys that are also names of other things: options, methods, facts of ``trm info``, columns of the ledger."""
 CHECKPOINTS = {"checkpoint", "content"}
 """Names of variables that hold a checkpoint."""
 

@@ -1,11 +1,34 @@
-"""A file appears whole or not at all."""
+"""A file appears whole or not at all; what is no file is written to or refused, never replaced."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from paths import REPO
 
-from trm.data.atomic import atomic_write
+from trm.cli.main import main
+from trm.data.atomic import atomic_write, check_writable, refuse_overwriting
 from trm.errors import InputError
+
+BOARD = ".3...2.1...4...."
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from trm.data.atomic import atomic_write
+with atomic_write(Path(sys.argv[1]), "w") as file:
+    file.write("half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def write(path: Path, text: str) -> None:
+    with atomic_write(path, "w") as file:
+        file.write(text)
 
 
 def test_the_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
@@ -49,3 +72,95 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_a_name_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="it names no file"), atomic_write(Path(), "w"):
         pass
+
+
+def test_an_existing_file_keeps_its_mode_and_a_link_leads_to_the_new_one(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real" / "file.txt", tmp_path / "link.txt"
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    write(link, "new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o600
+    assert list(real.parent.iterdir()) == [real]
+
+
+def test_a_link_to_nothing_yet_leads_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "new" / "file.txt")
+    write(tmp_path / "link", "new")
+    assert (tmp_path / "new" / "file.txt").read_text() == "new"
+
+
+def test_what_a_killed_writer_leaves_is_removed_by_the_next_one_in_the_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "one.txt")]
+    killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(REPO)}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    (tmp_path / "download.part").write_text("of another program")
+    with atomic_write(tmp_path / "two.txt", "w") as file:
+        file.write("whole")
+        write(tmp_path / "three.txt", "while the second is written")
+    assert {path.name for path in tmp_path.iterdir()} == {"two.txt", "three.txt", "download.part"}
+
+
+def test_a_name_as_long_as_file_systems_accept(tmp_path: Path) -> None:
+    write(tmp_path / ("\u00fc" * 120), "text")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_pipes_and_devices_are_written_to(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    refuse_overwriting(pipe, force=False)
+    write(pipe, "text")
+    assert os.read(reader, 100) == b"text"
+    os.close(reader)
+    assert pipe.is_fifo()
+    refuse_overwriting("/dev/null", force=False)
+    write(Path("/dev/null"), "text")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"cannot write .*pipe"):
+        write(tmp_path / "pipe", "text")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_folders_and_sockets_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        for name, kind in (("socket", "socket"), (".", "folder")):
+            for check in (check_writable, lambda path: refuse_overwriting(path, force=True)):
+                with pytest.raises(InputError, match=f"it is a {kind}"):
+                    check(tmp_path / name)
+        assert (tmp_path / "socket").is_socket()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["trace", "sudoku-4x4", BOARD, "-o"],
+        ["trace", "sudoku-4x4", BOARD, "--gif"],
+        ["export", "sudoku-4x4", "--format=trm", "-o"],
+        ["export", "sudoku-4x4", "--format=official", "-o"],
+    ],
+)
+def test_no_command_replaces_a_node_even_by_force(command: list[str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert main([*command, str(tmp_path / "pipe"), "--force"]) == 2
+    assert main([*command, str(tmp_path), "--force"]) == 2
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "file").chmod(0o600)
+    (tmp_path / "link").symlink_to("file")
+    assert main([*command, str(tmp_path / "link")]) == 2
+    assert main([*command, str(tmp_path / "link"), "--force"]) == 0
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "file").read_bytes() != b"old"
+    assert len(list(tmp_path.iterdir())) == 3

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from trm.checkpoints.files import refuse_overwriting
 from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData, Samples
-from trm.data.atomic import atomic_write, check_writable
+from trm.data.atomic import atomic_write, refuse_overwriting
 from trm.errors import InputError
 from trm.module import TRMModule
 
@@ -78,7 +77,6 @@ def reserve(output: str, force: bool) -> Path:
         )
     for file in (path, path.with_suffix(".svg")):
         refuse_overwriting(file, force)
-    check_writable(path)
     return path
 
 

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 
 from trm.callbacks.requirements import need_module
-from trm.checkpoints.files import read_pickle
+from trm.checkpoints.files import read_facts
 from trm.checkpoints.lock import FolderLock
 from trm.errors import DivergedError, InputError, Stopped, check_choice, check_range
 from trm.signals import install, restore
@@ -121,7 +121,7 @@ class Checkpoints(ModelCheckpoint):
         if self.save_top_k == 1 and best.is_file():
             self.best_model_path = str(best)
         elif self.save_top_k and last.is_file():
-            states = read_pickle(last, mmap=True).get(keys.CALLBACKS, {})
+            states = read_facts(last).get(keys.CALLBACKS, {})
             best = folder / Path(states.get(self.state_key, {}).get("best_model_path", "")).name
             self.best_model_path = str(best) if best.is_file() else ""
 
@@ -129,7 +129,7 @@ class Checkpoints(ModelCheckpoint):
         """Restore the best checkpoints that are still in the folder; an evaluation restores nothing."""
         if not self._restoring:
             return
-        folder, scores = Path(str(self.dirpath)), state_dict["best_k_models"]
+        folder, scores = Path(str(self.dirpath)), state_dict.get("best_k_models", {})
         here = {folder / Path(path).name: score for path, score in scores.items()}
         self.best_k_models = {str(path): score for path, score in here.items() if path.is_file()}
         self._rank_best()

@@ -12,13 +12,14 @@ from torch import Tensor
 import trm
 from trm.arguments import find_class
 from trm.checkpoints.files import read_pickle
-from trm.checkpoints.official import architecture, from_official, refuse_misfits, some
+from trm.checkpoints.official import architecture, from_official, refuse_misfits
 from trm.data import ARC, PuzzleData
 from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn.variants import NetworkName
 from trm.training import checkpoint_keys as keys
+from trm.training.compatibility import some
 
 TABLE = "puzzle_embedding.weights"
 
@@ -103,7 +104,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
     Raises:
         InputError: if the file is missing or corrupt, contains code, or is not a state dict.
     """
-    content = _read_safetensors(path) if _is_safetensors(Path(path)) else read_pickle(path, mmap=True)
+    content = _read_safetensors(path) if _is_safetensors(Path(path)) else read_pickle(path)
     if not isinstance(content, Mapping):
         raise InputError(f"{path} contains a {type(content).__name__}, not a state dict")
     if keys.VERSION in content:

@@ -5,9 +5,10 @@ from pathlib import Path
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.summary import COSTS, cost, training_puzzles, weights_digest
 from trm.data import PuzzleData
+from trm.errors import InputError
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import refuse_other_network, report_differences, same_puzzles
+from trm.training.compatibility import misfits, refuse_other_network, report_differences, same_puzzles
 
 
 def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = None) -> None:
@@ -34,6 +35,8 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
         theirs = state[keys.PUZZLE_EMBEDDING]
         if rows.shape != theirs.shape or not (data is None or same_puzzles(data, checkpoint)):
             state[keys.PUZZLE_EMBEDDING] = theirs.mean(dim=0, keepdim=True).expand_as(rows)
+    if faults := misfits(state, module.state_dict()):
+        raise InputError(f"{path} does not fit the module of the configuration: it {faults}")
     module.load_state_dict(state)
     module.started_from = {
         "checkpoint": Path(path).name,

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 from trm.arguments import class_path, find_class
 from trm.checkpoints.files import read_checkpoint
+from trm.checkpoints.schema import check_arguments
 from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import current, refuse_other_sizes
+from trm.training.compatibility import misfits, refuse_other_sizes
 
 Base = TypeVar("Base")
 
@@ -48,7 +49,7 @@ def load_checkpoint(
     checkpoint = read_checkpoint(path)
     built = _module(path, checkpoint, [name.strip() for name in module.split(",") if name.strip()])
     if data is None:
-        data = _family(path, checkpoint.get(keys.FAMILY), family)
+        data = _family(path, checkpoint, family)
     elif family and family != class_path(type(data)):
         raise InputError(f"family is {family}, but data is a {class_path(type(data))}; pass one of the two")
     refuse_other_sizes(data, checkpoint[keys.HYPER_PARAMETERS], path)
@@ -88,20 +89,29 @@ def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> T
     kind = known_class(own["class_path"], TRMModule, named, told, remedy)
     if network not in NETWORKS:
         known_class(network, TRM, named, told, remedy)
-    try:
-        module = kind(**own["init_args"])
-        module.load_state_dict(checkpoint[keys.STATE])
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path}, written by trm {checkpoint[keys.VERSION]}, does not fit this version of the network: {reason}"
-        ) from error
+    module = _built(path, checkpoint, kind, own["init_args"])
+    if faults := misfits(checkpoint[keys.STATE], module.state_dict()):
+        raise InputError(f"{path} does not fit the classes {class_path(kind)} and {network}: it {faults}")
+    module.load_state_dict(checkpoint[keys.STATE])
     module.trained_steps, module.init_seed = checkpoint.get(keys.STEP), checkpoint.get(keys.SEED)
     return module
 
 
-def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> PuzzleData:
+def _built(path: str | Path, checkpoint: dict[str, Any], kind: type[Base], arguments: dict[str, Any]) -> Base:
+    """Return an object of a class with the arguments that a checkpoint has for it."""
+    check_arguments(kind, arguments, checkpoint[keys.VERSION], path)
+    try:
+        return kind(**arguments)
+    except InputError:
+        raise
+    except Exception as error:  # the arguments are those of a file, and the class may be anybody's
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"{path} has arguments of which {class_path(kind)} cannot be built: {reason}") from error
+
+
+def _family(path: str | Path, checkpoint: dict[str, Any], named: str) -> PuzzleData:
     """Return the data module that a checkpoint names, otherwise the one that the user names, with its defaults."""
+    family = checkpoint.get(keys.FAMILY)
     if family is None:
         if not named:
             raise InputError(
@@ -113,7 +123,7 @@ def _family(path: str | Path, family: dict[str, Any] | None, named: str) -> Puzz
     if named and named != kind:
         raise InputError(f"{path} was trained on {kind}, not on {named}")
     remedy = f"--family {kind}"
-    arguments = current(family["init_args"])
+    arguments = dict(family["init_args"])
     if kind.startswith("trm.data.") and arguments.get("root") == FORMER_ROOT:
         arguments["root"] = None
-    return known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy)(**arguments)
+    return _built(path, checkpoint, known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy), arguments)

@@ -16,6 +16,7 @@ from trm.errors import InputError
 from trm.nn.layers import swiglu_width
 from trm.nn.network import HALT_BIAS
 from trm.nn.variants import NetworkName
+from trm.training.compatibility import misfits, some
 
 NAMES = {
     "embed_tokens.embedding_weight": "tokens.weight",
@@ -186,23 +187,8 @@ def refuse_misfits(kind: NetworkName, state: Mapping[str, Tensor], network: Mapp
     Raises:
         InputError: naming the tensors that are missing, superfluous or of another shape.
     """
-    missing = [official_name(name, kind) or name for name in network if name not in state]
-    surplus = [official_name(name, kind) or name for name in state if name not in network]
-    misshapen = [
-        f"{official_name(name, kind) or name} of shape {tuple(tensor.shape)} in place of {tuple(network[name].shape)}"
-        for name, tensor in state.items()
-        if name in network and tensor.shape != network[name].shape
-    ]
-    named = {"lacks": missing, "has no use for": surplus, "has": misshapen}
-    if faults := " and ".join(f"{verb} {some(names)}" for verb, names in named.items() if names):
+    if faults := misfits(state, network, lambda name: official_name(name, kind) or name):
         raise InputError(f"{where} does not fit the network {kind} that its other shapes suggest: it {faults}")
-
-
-def some(names: Iterable[str]) -> str:
-    """Return a list of the first three names, and the number of others."""
-    first, *others = names
-    shown = [first, *others[:2]]
-    return ", ".join(shown) + (f" and {len(others) - 2} more" if len(others) > 2 else "")
 
 
 def _renamed(name: str, names: dict[str, str], layers: dict[str, str]) -> str | None:

@@ -33,7 +33,7 @@ from trm.data.atomic import check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import refuse_other_network
+from trm.training.compatibility import refuse_other_module, refuse_other_network, refuse_other_puzzles
 from trm.training.precision import check_requested_precision
 
 
@@ -210,10 +210,17 @@ class TRMCLI(LightningCLI):
         self._prepare()
 
     def _prepare(self) -> None:
-        """Check the run's folder, and load the data before Lightning starts other ranks.
+        """Check folder and checkpoint, and load the data, before Lightning starts other ranks or writes anything.
 
-        They would wait forever after an error in the first.
+        Other ranks would wait forever after an error in the first.
         """
+        subcommand = self.config.subcommand
+        if (path := self._checkpoint()) and subcommand != "bench":
+            content = read_checkpoint(path)
+            refuse_other_module(self.model, content, TRMModule)
+            refuse_other_network(self.model, content[keys.HYPER_PARAMETERS])
+            refuse_other_puzzles(self.datamodule, content)
+            self.model.check_restorable(self.trainer, subcommand, content)
         folder: Any = self.trainer.log_dir
         if isinstance(folder, str) and "://" not in folder:  # with fast_dev_run there is none
             check_writable(Path(folder, "config.yaml"), "the run's ")
@@ -222,6 +229,17 @@ class TRMCLI(LightningCLI):
             self.datamodule.check_devices(self.trainer.world_size)
         if environment is None or not environment.creates_processes_externally:
             self.datamodule.prepare(self.config.subcommand)
+
+    def _checkpoint(self) -> str:
+        """Return the file or name of the zoo that the command restores; "" if there is none."""
+        given = self.config[self.config.subcommand].get("ckpt_path")
+        if given not in ("best", "last"):
+            return str(given or "")
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, Checkpoints):
+                callback.recall(self.trainer)
+        found = [str(getattr(callback, f"{given}_model_path", "")) for callback in self.trainer.checkpoint_callbacks]
+        return next(filter(None, found), "")
 
     def before_validate(self) -> None:
         """Check that there is a checkpoint to evaluate, and load the data."""

@@ -9,13 +9,16 @@ import contextlib
 import difflib
 import gc
 import importlib
+import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import trm
+from trm.arguments import WORKING_DIRECTORY
 from trm.cli.failures import report, silent_threads
 from trm.cli.threads import limit_spinning
 from trm.errors import InputError
@@ -82,11 +85,10 @@ def main(args: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     limit_spinning()
     argv = sys.argv[1:] if args is None else list(args)
-    if "" not in sys.path:
-        sys.path.append("")  # so that --data my_puzzles.Futoshiki finds my_puzzles.py in the working directory
     atexit.register(gc.freeze)  # no garbage collection when the process exits
     try:
         with ending_at_signals(), silent_threads():
+            WORKING_DIRECTORY.allow(_texts(argv))  # so that --data my_puzzles.Futoshiki finds my_puzzles.py there
             status = _run(argv)
             sys.stdout.flush()  # here, where a closed pipe can be reported as one
             return status
@@ -105,6 +107,17 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
+
+
+def _texts(argv: Sequence[str]) -> Iterator[str]:
+    """Yield what may name classes: the command line, its configurations, and settings in the environment."""
+    yield from argv
+    yield from (value for name, value in os.environ.items() if name.startswith("TRM_"))
+    words = [word for argument in argv for word in argument.split("=", 1)]
+    for option, file in itertools.pairwise(words):
+        if option in ("--config", "-c") and Path(file).is_file():
+            text = Path(file).read_text(encoding="utf-8", errors="replace")  # the parser reports what is wrong with it
+            yield re.sub("#.*", "", text)
 
 
 def _run(argv: Sequence[str]) -> int:

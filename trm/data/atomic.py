@@ -2,12 +2,27 @@
 
 import contextlib
 import os
+import re
 import secrets
+import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 from trm.errors import InputError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+PART = re.compile(r".+\.[0-9a-f]{8}\.part", re.DOTALL)
+"""Names of files that are being written, or that a kill has left behind."""
+LONGEST_NAME = 200
+"""Bytes of a file's name that the name of its partial file repeats; file systems accept 255."""
 
 
 def check_writable(path: Path, what: str = "") -> None:
@@ -18,37 +33,134 @@ def check_writable(path: Path, what: str = "") -> None:
         what: words before the path in the message, with a space at the end.
 
     Raises:
-        InputError: if its folder cannot be created or written to.
+        InputError: if its folder cannot be created or written to, or there is something that cannot be overwritten: a
+            folder, a socket, a block device, or a file without permission to write.
     """
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        is_stream, target = _is_stream(path), Path(os.path.realpath(path))
+        if path.exists() and not os.access(path, os.W_OK):
+            raise InputError(f"cannot write {what}{path}: Permission denied")
+        if is_stream:
+            return
+        folder = next(folder for folder in target.parents if folder.exists())
+    except OSError as error:
+        raise InputError(f"cannot write {what}{path}: {error.strerror}") from error
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise InputError(f"cannot write {what}{path}: {folder} is not a folder that can be written to")
+
+
+def refuse_overwriting(path: str | Path, force: bool) -> None:
+    """Check that a file can be written, and that it does not exist, unless ``force`` is true.
+
+    A pipe or character device, such as /dev/stdout, is written to and needs no ``force``.
+
+    Raises:
+        InputError: if it exists or cannot be written.
+    """
+    check_writable(Path(path))
+    if not force and os.path.lexists(path) and not _is_stream(Path(path)):
+        raise InputError(f"{path} exists already; --force overwrites it")
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path, mode: str, hint: str = "") -> Iterator[IO[Any]]:
     """Open a file for writing; it gets its name when the block ends, so a reader never sees a partial file.
 
+    An existing file keeps its permissions, and a symbolic link stays and leads to the new file. A pipe or character
+    device is written to directly. Files that killed processes have left behind in the folder are removed.
+
     Args:
         path: the file; its folder is created.
-        mode: "w" or "wb".
+        mode: "w", which writes UTF-8, or "wb".
         hint: words after the reason in the message.
 
     Raises:
         InputError: if it cannot be written; no partial file remains.
     """
-    if not path.name:
-        raise InputError(f"cannot write {str(path)!r}: it names no file")
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")  # two nodes may have the same process ids
+    encoding = None if "b" in mode else "utf-8"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open(mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # a machine that goes down now must not find the name without the content
-        part.replace(path)
+        if not path.name:
+            raise InputError(f"cannot write {str(path)!r}: it names no file")
+        if _is_stream(path):
+            with open(_open_stream(path), mode, encoding=encoding) as stream:
+                yield stream
+            return
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target.parent)
+        part, descriptor = _create_part(target)
+        try:
+            with open(descriptor, mode, encoding=encoding) as file:  # noqa: PTH123 - a descriptor
+                if target.exists():
+                    shutil.copymode(target, part)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # a machine that goes down now must not find the name without the content
+                part.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink()
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}{hint and '; ' + hint}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a path is that of a pipe or a character device, which is written to and never replaced.
+
+    Raises:
+        InputError: if it is anything else than a file that can be replaced, or nothing.
+    """
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    for name, found in (("folder", stat.S_ISDIR), ("socket", stat.S_ISSOCK), ("block device", stat.S_ISBLK)):
+        if found(kind):
+            raise InputError(f"cannot write {path}: it is a {name}; accepted are files, pipes and character devices")
+    return not stat.S_ISREG(kind)
+
+
+def _open_stream(path: Path) -> int:
+    """Return a descriptor of a pipe or character device; a pipe that nobody reads is refused instead of waited for."""
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _create_part(target: Path) -> tuple[Path, int]:
+    """Create a file beside ``target``, locked as long as its descriptor is open; return both."""
+    name = os.fsdecode(os.fsencode(target.name)[:LONGEST_NAME])
+    while True:
+        part = target.with_name(f"{name}.{secrets.token_hex(4)}.part")  # two nodes may have the same process ids
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        locked = _lock(descriptor)
+        if locked is None or (locked and part.exists()):
+            return part, descriptor
+        os.close(descriptor)  # another process has taken it for a leftover
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the partial files in a folder whose process has died, which is no longer there to hold their locks."""
+    for part in folder.iterdir():
+        if not PART.fullmatch(part.name):
+            continue
+        with contextlib.suppress(OSError):  # another process removes it, or it is not ours
+            descriptor = os.open(part, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                if _lock(descriptor):
+                    part.unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Lock an open file until it is closed; return whether that succeeded, None on a file system without locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True

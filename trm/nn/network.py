@@ -24,6 +24,10 @@ HALT_BIAS = -5.0
 """Initial bias of the halting head: the halting probability is sigmoid(-5) = 0.7 %, so slots first use all steps."""
 
 
+MOST_REPEATS = 1000
+"""Most layers, cycles and latent steps; with more, a damaged checkpoint or a typing error would compute for hours."""
+
+
 class State(NamedTuple):
     """The state that passes from one supervision step to the next, without gradient."""
 
@@ -139,8 +143,9 @@ class TRM(nn.Module):
         grid: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        check_range("model", 1, vocab_size=vocab_size, seq_len=seq_len, hidden_size=hidden_size, num_layers=num_layers)
-        check_range("model", 1, num_heads=num_heads, multiple_of=multiple_of, cycles=cycles, latent_steps=latent_steps)
+        check_range("model", 1, vocab_size=vocab_size, seq_len=seq_len, hidden_size=hidden_size)
+        check_range("model", 1, num_heads=num_heads, multiple_of=multiple_of)
+        check_range("model", 1, MOST_REPEATS, num_layers=num_layers, cycles=cycles, latent_steps=latent_steps)
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
         check_range("model", 0, expansion=expansion, conv=conv, pass_noise=pass_noise)
         check_range("model", 0, 1, damping=damping)

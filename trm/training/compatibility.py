@@ -1,12 +1,13 @@
 """Checks that a checkpoint matches the configured module, network and data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
+from torch import Tensor
 
 from trm.arguments import class_path, defaults_of, parameters_of
 from trm.data import PuzzleData
@@ -36,7 +37,10 @@ def current(arguments: dict[str, Any]) -> dict[str, Any]:
     former = dict(FORMER)
     if arguments.get("source", "generate") != "generate":
         former |= {"train_size": 0, "test_size": 0}  # all of a table
-    return {name: None if value == former.get(name) else value for name, value in arguments.items()}
+    return {
+        name: None if isinstance(value, int | str) and former.get(name) == value else value
+        for name, value in arguments.items()
+    }
 
 
 def architecture(network: type[TRM]) -> list[str]:
@@ -224,3 +228,36 @@ def refuse_other_sizes(data: PuzzleData, theirs: dict[str, Any], path: str | Pat
             raise InputError(
                 f"{path} was trained with {name} {theirs[name]}, but {class_path(type(data))} has {getattr(data, name)}"
             )
+
+
+def misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], shown: Callable[[str], str] = str) -> str:
+    """Return the differences between a state dict and the one expected as a clause, such as "lacks a, b"; "" if none.
+
+    Args:
+        state: the state dict.
+        expected: the state dict of the network; only its shapes and the kind of its numbers are used.
+        shown: returns the name of a tensor in the message.
+    """
+    both = [(name, tensor, expected[name]) for name, tensor in state.items() if name in expected]
+    changed = [
+        f"{shown(name)} of shape {tuple(tensor.shape)} in place of {tuple(other.shape)}"
+        for name, tensor, other in both
+        if tensor.shape != other.shape
+    ] + [
+        f"{shown(name)} of {tensor.dtype} in place of {other.dtype}"
+        for name, tensor, other in both
+        if tensor.is_floating_point() != other.is_floating_point()
+    ]
+    found = {
+        "lacks": [shown(name) for name in expected if name not in state],
+        "has no use for": [shown(name) for name in state if name not in expected],
+        "has": changed,
+    }
+    return " and ".join(f"{verb} {some(names)}" for verb, names in found.items() if names)
+
+
+def some(names: Iterable[str]) -> str:
+    """Return a list of the first three names, and the number of others."""
+    first, *others = names
+    shown = [first, *others[:2]]
+    return ", ".join(shown) + (f" and {len(others) - 2} more" if len(others) > 2 else "")

@@ -19,8 +19,11 @@ def find(checkpoint: str | Path) -> Path:
         InputError: if it is neither.
     """
     path = Path(checkpoint)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a folder that may not be entered, or a name that is too long
+        raise InputError(f"cannot read {checkpoint}: {error.strerror}") from error
     if str(checkpoint) in names():
         return FOLDER / f"{checkpoint}.ckpt"
     raise InputError(

@@ -329,7 +329,7 @@ def test_what_is_no_plain_state_dict_is_refused(here: Path, refused: Callable[..
             ["--family=sudoku", "--positions=rotary"],
             "--positions is rotary, but step_1 has the shapes of positions none",
         ),
-        (["--family=sudoku", "--cycles=0"], "model.cycles is 0, but must be at least 1"),
+        (["--family=sudoku", "--cycles=0"], "model.cycles is 0, but must be from 1 to 1000"),
         (["--family=sudoku", "--force=false"], "out.ckpt exists already; --force overwrites it"),
     ],
 )

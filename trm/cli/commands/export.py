@@ -38,7 +38,7 @@ def export(
     """
     if format == "trm" and uncompiled:
         raise InputError("uncompiled is true, but is accepted only with --format official")
-    from trm.checkpoints.files import refuse_overwriting
+    from trm.data.atomic import refuse_overwriting
 
     refuse_overwriting(output, force)
     return (

@@ -38,8 +38,9 @@ def import_(
         force: overwrite the output.
     """
     from trm.checkpoints.conversion import convert
-    from trm.checkpoints.files import CheckpointFiles, refuse_overwriting
+    from trm.checkpoints.files import CheckpointFiles
     from trm.data import ARC
+    from trm.data.atomic import refuse_overwriting
 
     refuse_overwriting(output, force)
     choices = {"cycles": cycles, "latent_steps": latent_steps, "num_heads": num_heads, "positions": positions}

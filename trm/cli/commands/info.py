@@ -3,6 +3,8 @@
 import json as json_format
 from typing import Any
 
+from trm.errors import printable
+
 
 def info(checkpoint: str, json: bool = False) -> int:
     """Describe a checkpoint: family, step, metrics, configuration and sizes.
@@ -14,7 +16,7 @@ def info(checkpoint: str, json: bool = False) -> int:
     from trm.checkpoints.summary import describe
 
     facts = describe(checkpoint)
-    print(json_format.dumps(facts) if json else _for_people(facts))
+    print(json_format.dumps(facts, default=str) if json else _for_people(facts))
     return 0
 
 
@@ -33,7 +35,8 @@ def _for_people(facts: dict[str, Any]) -> str:
         lines.append(f"started     from {start['checkpoint']}, step {step}, puzzles {puzzles}")
     for title in ("metrics", "model", "data"):
         lines += ["", title, *(f"  {name} {_short(value)}" for name, value in facts[title].items())]
-    return "\n".join([*lines, "", "bytes", *(f"  {name} {size:,}" for name, size in facts["bytes"].items())])
+    lines += ["", "bytes", *(f"  {name} {size:,}" for name, size in facts["bytes"].items())]
+    return "\n".join(map(printable, lines))  # names and values are those of a file
 
 
 def _short(value: Any) -> str:

@@ -172,7 +172,7 @@ def _carry_out(command: list[str], launch: list[str], tries: int, last: Path) ->
     An error that occurs twice at the same step, such as a divergence, would occur again: it is final, as are a refusal
     and a stop by the user.
     """
-    from trm.checkpoints.files import read_pickle
+    from trm.checkpoints.files import read_facts
 
     status, step, failed_at = 0, 0, -1
     for start in range(tries):
@@ -182,7 +182,7 @@ def _carry_out(command: list[str], launch: list[str], tries: int, last: Path) ->
         status = _run([*launch, sys.executable, "-m", *command])
         if status in FINAL:
             break
-        step = read_pickle(last, mmap=True)[keys.STEP] if last.is_file() else 0
+        step = read_facts(last).get(keys.STEP, 0) if last.is_file() else 0
         if status == 1 and step == failed_at:
             break
         failed_at = step if status == 1 else -1

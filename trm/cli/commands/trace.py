@@ -45,10 +45,9 @@ def trace(
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
-    from trm.checkpoints.files import refuse_overwriting
     from trm.checkpoints.load import load_checkpoint
     from trm.cli.puzzles import find_puzzle
-    from trm.data.atomic import atomic_write
+    from trm.data.atomic import atomic_write, refuse_overwriting
     from trm.trace.page import page
     from trm.trace.picture import beside, picture
     from trm.trace.record import record
