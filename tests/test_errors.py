@@ -58,7 +58,9 @@ def test_the_sentence_names_value_and_range() -> None:
         check_range("model", 0, 1, y=2)
 
 
-@pytest.mark.parametrize("sizes", [{"hidden_size": 20_000}, {"num_layers": 10**6}, {"expansion": 1e30}])
+@pytest.mark.parametrize(
+    "sizes", [{"hidden_size": 20_000}, {"num_layers": 1000, "hidden_size": 1000}, {"expansion": 1e30}]
+)
 def test_networks_without_measure_are_refused_before_memory_is_allocated(sizes: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"parameters or more; accepted are at most 1,073,741,824"):
         TRMModule(11, 81, **sizes)

@@ -12,7 +12,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__("\n".join(map(printable, message.split("\n"))))  # torch puts the lines of a worker before it
 
 
 class DivergedError(RuntimeError):

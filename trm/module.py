@@ -456,7 +456,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         self._changed_rates = any(theirs.get(name, self.hparams[name]) != self.hparams[name] for name in rates)
         self._earlier_puzzles = checkpoint.get(keys.EARLIER_PUZZLES, 0)
         if data and checkpoint.get(keys.TRAINING_HASH, data.training_hash) != data.training_hash:
-            self._earlier_puzzles = checkpoint[keys.TRAINING_PUZZLES]
+            self._earlier_puzzles = checkpoint.get(keys.TRAINING_PUZZLES, 0)
 
     def _origin(self) -> str:
         """Return where a run of training starts."""
@@ -493,6 +493,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             optimizer = build_optimizer(hparams["optimizer"], self.core, hparams["lr"], hparams["weight_decay"])
             check_optimizer(optimizer, checkpoint)
         check_slots(checkpoint.get(keys.SLOTS, []), self.core, self.hparams["vocab_size"])
+        if any(sums.shape != self.train_metrics.sums.shape for sums in checkpoint.get(keys.BATCH_METRICS, [])):
+            raise InputError(f"the checkpoint is damaged: its {keys.BATCH_METRICS} are not those of this version")
 
     def on_fit_start(self) -> None:
         """Print where training starts, and restore the slots of the checkpoint, if there is one for as many slots."""

@@ -135,7 +135,7 @@ def test_the_state_before_a_divergence_leads_there_again(tmp_path: Path) -> None
     assert saved["global_step"] == 7
     assert read_checkpoint(tmp_path / "last.ckpt")["global_step"] == 6
     with pytest.raises(DivergedError, match="steps 7 to 7,"):
-        fit(tmp_path / "again", module(check_finite="step"), 20, ckpt_path=str(tmp_path / "diverged.ckpt"))
+        fit(tmp_path / "again", module(check_finite="step"), 20, 3, str(tmp_path / "diverged.ckpt"))
 
 
 def test_a_run_may_be_told_not_to_look(tmp_path: Path) -> None:

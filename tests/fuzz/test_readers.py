@@ -78,7 +78,7 @@ def read(build: Callable[[], PuzzleData], *splits: str) -> None:
         for split in splits:
             data.samples(split)
     except InputError as error:
-        assert str(error).isprintable()
+        assert str(error).replace("\n", " ").isprintable()
         assert len(str(error)) < 1000
 
 
@@ -89,7 +89,7 @@ def test_boards_are_parsed_or_refused(text: str) -> None:
         try:
             tokens = data.parse(text)
         except InputError as error:
-            assert str(error).isprintable()
+            assert str(error).replace("\n", " ").isprintable()
             continue
         assert tokens.shape == (data.seq_len,)
         assert tokens.max() < data.vocab_size

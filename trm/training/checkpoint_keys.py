@@ -15,7 +15,6 @@ LOOPS = "loops"
 """Progress of the loops of Lightning's trainer."""
 CALLBACKS = "callbacks"
 STEP = "global_step"
-LOOPS = "loops"
 LIGHTNING_VERSION = "pytorch-lightning_version"
 
 # written by Lightning's weight averaging, and by StepEMA in its place

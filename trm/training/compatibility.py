@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trm.arguments import class_path, defaults_of, parameters_of
 from trm.data import PuzzleData
-from trm.errors import InputError
+from trm.errors import InputError, printable
 from trm.nn import TRM, find_network
 from trm.training import checkpoint_keys as keys
 from trm.training.trainer import shown
@@ -134,7 +134,7 @@ def _plain(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    return "null" if value is None else str(value)
+    return "null" if value is None else printable(str(value))
 
 
 def refuse_other_puzzles(data: PuzzleData, checkpoint: dict[str, Any]) -> None:
