@@ -8,7 +8,7 @@ from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import misfits, refuse_other_network, report_differences, same_puzzles
+from trm.training.compatibility import free_sizes, misfits, refuse_other_network, report_differences, same_puzzles
 
 
 def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = None) -> None:
@@ -29,7 +29,8 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
     state = dict(checkpoint[keys.STATE])
     rows = module.core.puzzle_embedding.weights if module.core.puzzle_embedding is not None else None
     both = rows is not None and keys.PUZZLE_EMBEDDING in state
-    refuse_other_network(module, checkpoint[keys.HYPER_PARAMETERS], path, ("num_puzzles",) if both else ())
+    may_differ = (*free_sizes(checkpoint[keys.HYPER_PARAMETERS]), *(["num_puzzles"] if both else []))
+    refuse_other_network(module, checkpoint[keys.HYPER_PARAMETERS], path, may_differ)
     report_differences(module, checkpoint[keys.HYPER_PARAMETERS])
     if rows is not None:
         theirs = state[keys.PUZZLE_EMBEDDING]

@@ -18,7 +18,7 @@ from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import misfits, refuse_other_sizes
+from trm.training.compatibility import SIZES, free_sizes, misfits, refuse_other_sizes
 
 Base = TypeVar("Base")
 
@@ -37,7 +37,8 @@ def load_checkpoint(
         module: your own classes of the module and its network, separated by a comma, such as
             "my_models.MyTRM,my_nets.Gated".
         data: the data module, in place of the one that the checkpoint names. The checkpoint of a run on plain data
-            loaders names none.
+            loaders names none. Its puzzles may have another size where no parameter depends on it: with attention and
+            without learned positions another number of cells, and in the network symmetric of symbols.
 
     Returns:
         The module in evaluation mode on the CPU, and the data module; no data is read.
@@ -47,12 +48,15 @@ def load_checkpoint(
             ``trm`` nor imported nor named here.
     """
     checkpoint = read_checkpoint(path)
-    built = _module(path, checkpoint, [name.strip() for name in module.split(",") if name.strip()])
     if data is None:
         data = _family(path, checkpoint, family)
     elif family and family != class_path(type(data)):
         raise InputError(f"family is {family}, but data is a {class_path(type(data))}; pass one of the two")
-    refuse_other_sizes(data, checkpoint[keys.HYPER_PARAMETERS], path)
+    theirs = checkpoint[keys.HYPER_PARAMETERS]
+    refuse_other_sizes(data, theirs, path, free_sizes(theirs))
+    same = all(getattr(data, name) == theirs[name] for name in ("vocab_size", "seq_len"))
+    sizes = {} if same else {name: getattr(data, name) for name in SIZES}
+    built = _module(path, checkpoint, [name.strip() for name in module.split(",") if name.strip()], sizes)
     return built.eval(), data
 
 
@@ -75,8 +79,8 @@ def known_class(path: str, base: type[Base], named: Collection[str], told: str, 
     return find_class(path, base, told)
 
 
-def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> TRMModule:
-    """Return the module, built from the classes that the checkpoint names, with the trained parameters."""
+def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str], sizes: dict[str, Any]) -> TRMModule:
+    """Return the module for puzzles of some sizes, built from the classes that the checkpoint names, and trained."""
     hyper_parameters = checkpoint[keys.HYPER_PARAMETERS]
     own = checkpoint.get(keys.MODULE, {"class_path": class_path(TRMModule), "init_args": hyper_parameters})
     network = hyper_parameters.get("network", "trm")
@@ -89,7 +93,7 @@ def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> T
     kind = known_class(own["class_path"], TRMModule, named, told, remedy)
     if network not in NETWORKS:
         known_class(network, TRM, named, told, remedy)
-    module = _built(path, checkpoint, kind, own["init_args"])
+    module = _built(path, checkpoint, kind, own["init_args"] | sizes)
     if faults := misfits(checkpoint[keys.STATE], module.state_dict()):
         raise InputError(f"{path} does not fit the classes {class_path(kind)} and {network}: it {faults}")
     module.load_state_dict(checkpoint[keys.STATE])

@@ -1,6 +1,6 @@
 """Checks that a checkpoint matches the configured module, network and data."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -212,21 +212,47 @@ def refuse_other_origin(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         )
 
 
-def refuse_other_sizes(data: PuzzleData, theirs: dict[str, Any], path: str | Path) -> None:
+SIZES = ("vocab_size", "seq_len", "num_symbols", "grid")
+"""Arguments of the network that the data determines, beside the number of puzzle ids."""
+
+
+def free_sizes(hyper_parameters: Mapping[str, Any]) -> set[str]:
+    """Return which of ``SIZES`` may differ from those of training, because no parameter depends on them.
+
+    With attention and without learned positions this is the number of cells; in the network symmetric, where symbols
+    share their parameters, also the number of symbols.
+    """
+    model = defaults_of(TRM) | {"network": "trm"} | dict(hyper_parameters)
+    free = {"num_symbols", "grid"}
+    if model["mixer"] == "attention" and model["positions"] != "learned":
+        free.add("seq_len")
+    if model["network"] == "symmetric":
+        free.add("vocab_size")
+    return free
+
+
+def refuse_other_sizes(
+    data: PuzzleData, theirs: Mapping[str, Any], path: str | Path, free: Collection[str] = ()
+) -> None:
     """Check that a trained network accepts the puzzles of a family.
 
     Args:
         data: the family.
         theirs: hyper-parameters of the checkpoint.
         path: name of the checkpoint.
+        free: sizes that may differ; see ``free_sizes``.
 
     Raises:
-        InputError: if ``vocab_size`` or ``seq_len`` differs; the message names the first.
+        InputError: if another size differs; the message names the first.
     """
-    for name in ("vocab_size", "seq_len"):
-        if getattr(data, name) != theirs[name]:
+    others = "vocab_size - num_symbols"  # tokens that are no symbols, which have parameters of their own
+    given = {**theirs, others: theirs["vocab_size"] - theirs.get("num_symbols", 0)}
+    wanted = {name: getattr(data, name) for name in SIZES}
+    wanted[others] = wanted["vocab_size"] - wanted["num_symbols"]
+    for name in ("vocab_size", "seq_len") if "vocab_size" not in free else ("seq_len", others):
+        if name not in free and wanted[name] != given[name]:
             raise InputError(
-                f"{path} was trained with {name} {theirs[name]}, but {class_path(type(data))} has {getattr(data, name)}"
+                f"{path} was trained with {name} {given[name]}, but {class_path(type(data))} has {wanted[name]}"
             )
 
 
