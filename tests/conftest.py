@@ -9,6 +9,7 @@ its own.
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background of a shell would ignore it
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if not IS_WORKER:  # workers inherit it, so that puzzles are generated once a session; never the user's own cache
     os.environ["TRM_CACHE"] = tempfile.mkdtemp(prefix="trm-tests-")
