@@ -7,6 +7,7 @@ its own.
 ``TRM_TEST_NO_BFLOAT16=1`` runs the suite as on a CPU without instructions for bfloat16.
 """
 
+import logging
 import os
 import shutil
 import signal
@@ -33,6 +34,14 @@ def pytest_unconfigure() -> None:
     """Delete the cache of the session."""
     if not IS_WORKER:
         shutil.rmtree(os.environ["TRM_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def messages() -> None:
+    """Lightning reports to every test, whatever the one before it has silenced."""
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).disabled = False
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -144,7 +144,7 @@ def test_help_has_groups_and_every_option(capsys: pytest.CaptureFixture[str]) ->
         "trainer",
         "trainer, seldom changed",
     ]
-    given = {"vocab_size", "seq_len", "num_puzzles"}  # by the data
+    given = {"vocab_size", "seq_len", "num_puzzles", "num_symbols", "grid"}  # by the data
     own = inspect.signature(TRMModule.__init__).parameters.keys() - {"self", "architecture"}
     names = [f"model.{name}" for name in {*own, *parameters_of(TRM)} - given]
     names += [f"trainer.{name}" for name in inspect.signature(Trainer.__init__).parameters.keys() - {"self"}]

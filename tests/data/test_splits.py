@@ -74,6 +74,7 @@ def test_a_generator_without_sizes_is_refused_before_it_begins(
     monkeypatch.setattr("trm.data.maze.sources.generate", None)
     small = [
         "--model.hidden_size=16",
+        "--model.compile=false",
         "--model.num_heads=2",
         "--trainer.accelerator=cpu",
         "--trainer.precision=32-true",

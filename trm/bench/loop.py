@@ -76,6 +76,7 @@ class BareLoop:
         stand_in: Any = SimpleNamespace(global_step=0, max_steps=-1, world_size=1, global_rank=0, training=True)
         stand_in.precision, stand_in.state = trainer.precision, SimpleNamespace(fn="fit")
         module._trainer = stand_in
+        module.hparams["min_lr_ratio"] = 1.0  # a measurement has no last step for the schedule to end at
         configured: Any = module.configure_optimizers()
         optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
         stand_in.optimizers = [optimizer]

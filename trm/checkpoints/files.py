@@ -88,6 +88,9 @@ def _read_archive(path: str | Path, checksums: bool = True) -> Any:
     file = find(path)
     try:
         if not is_zipfile(file):
+            with file.open("rb") as stream:
+                if stream.read(2) == b"PK":
+                    raise InputError(f"{path} is truncated or corrupt: the end of its zip archive is missing")
             raise InputError(f"{path} is not a checkpoint: torch.save writes a zip archive, and this is none")
         with ZipFile(file) as archive:
             members = archive.infolist()

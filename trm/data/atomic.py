@@ -112,7 +112,7 @@ def _is_stream(path: Path) -> bool:
     """
     try:
         kind = path.stat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     for name, found in (("folder", stat.S_ISDIR), ("socket", stat.S_ISSOCK), ("block device", stat.S_ISBLK)):
         if found(kind):

@@ -2,7 +2,7 @@
 
 A Sudoku with its digits renamed has the renamed solution. Here the answer y and the latent z contain a vector for each
 cell *and* symbol, and the symbols share all parameters, so the network is equivariant to permutations of the symbols:
-what it learns of one digit it knows of all, and renaming digits is no augmentation. The recursion is that of ``TRM``.
+what it learns of one digit holds for all, and renaming digits is no augmentation. The recursion is that of ``TRM``.
 
 Sources: SE-RRM (arXiv 2603.02193); DEC, which publishes 95.9 % of Sudoku-Extreme with 0.79 M parameters.
 

@@ -107,6 +107,9 @@ def test_a_run_that_is_killed_goes_on_by_itself_and_writes_the_ledger(
     assert f"{tmp_path}" not in solved.command
 
 
+NOTHING = {"state_dict": {}, "hyper_parameters": {}, "trm_version": "0.2.0", "pytorch-lightning_version": "2.6.0"}
+
+
 @pytest.mark.parametrize(
     ("ends", "tries", "status"),
     [
@@ -131,7 +134,7 @@ def test_a_command_is_started_again_only_where_that_may_help(
         assert command[-3:] == ["-m", "trm", "fit"]
         ended, step = left.pop(0)
         if step:
-            torch.save({"global_step": step}, last)
+            torch.save({**NOTHING, "global_step": step}, last)
         return ended
 
     monkeypatch.setattr("trm.cli.commands.reproduce._run", run)
