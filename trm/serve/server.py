@@ -70,7 +70,7 @@ def serve(models: Mapping[str, Backend], bound: socket.socket, limits: Limits, k
     """
     log_as_json()
     server = Server(config(models, limits, key))
-    log.info("serving", extra={"fields": {"address": address(bound), "models": list(models), "key": bool(key)}})
+    server.announced = {"address": address(bound), "models": list(models), "key": bool(key)}
     with bound:
         asyncio.run(server.serve([bound]))
     log.info("stopped", extra={"fields": {"requests": server.server_state.total_requests}})
@@ -95,6 +95,14 @@ def config(models: Mapping[str, Backend], limits: Limits, key: str = "") -> uvic
 
 class Server(uvicorn.Server):
     """A server that a signal ends as asked: uvicorn's raises the signal again at the end."""
+
+    announced: Mapping[str, Any] = {}
+    """What is logged once it listens."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and then announce it."""
+        await super().startup(sockets)
+        log.info("serving", extra={"fields": self.announced})
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
