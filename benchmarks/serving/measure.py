@@ -8,6 +8,7 @@ queue holds, bodies that are malformed or too large, and slow clients, while a w
 import argparse
 import asyncio
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -40,6 +41,7 @@ ABUSE = {
     "10,000 boards": json.dumps({"puzzles": ["." * 81] * 10_000}).encode(),
     "a body of 10 MB": b" " * 10_000_000,
 }
+JSON = {"Content-Type": "application/json"}
 SLOW = 32  # connections that send half a request
 
 Ask = Callable[[str], Awaitable[tuple[int, Any]]]
@@ -196,7 +198,9 @@ async def abused(address: str) -> dict[str, int]:
     statuses = {}
     async with aiohttp.ClientSession(address) as session:
         for name, body in ABUSE.items():
-            async with session.post("/solve", data=body, headers={"Content-Type": "application/json"}) as reply:
+            async with session.post(
+                "/solve", data=io.BytesIO(body), headers={"Content-Type": "application/json"}
+            ) as reply:
                 await reply.read()
                 statuses[name] = reply.status
     return statuses

@@ -39,16 +39,8 @@ SMALL_NETWORK = [
     "--model.supervision_steps=2",
 ]
 ELSEWHERE = {
-    "git",
-    "pip",
-    "uv",
-    "source",
-    "sbatch",
-    "tensorboard",
-    "docker",
-    "curl",
-    ".venv/bin/pip",
-    ".venv/bin/pre-commit",
+    *("git", "pip", "uv", "source", "sbatch", "tensorboard", "docker", "curl"),
+    *(".venv/bin/pip", ".venv/bin/pre-commit"),
 }
 """Commands that need a network, a cluster or another program."""
 
@@ -102,7 +94,7 @@ def run(words: list[str], patch: pytest.MonkeyPatch) -> None:
         assert_targets_exist(words[1:])
     elif words[0] == "trm":
         arguments = [*words[1:], *shortened(words[1:])]
-        patch.setattr("trm.serve.server.serve", lambda *_: None)  # which would not end; all before it is done
+        patch.setattr("trm.serve.server.serve", lambda _, bound, *__: bound.close())  # it would not end
         try:
             status = main(arguments)
         except SystemExit as stop:  # of --help and --print_config

@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import errno
 import logging
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,10 +17,10 @@ from trm.serve.app import create_app
 from trm.serve.backend import Backend
 from trm.serve.guard import JSONFormatter
 from trm.serve.limits import Limits
+from trm.signals import install, restore
 
 CONNECTIONS = 4096
 """Connections at once; the server answers more with 503."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger("trm.serve")
 
@@ -60,7 +58,7 @@ def address(bound: socket.socket) -> str:
 
 
 def serve(models: Mapping[str, Backend], bound: socket.socket, limits: Limits, key: str = "") -> None:
-    """Serve models until SIGTERM or SIGINT; then refuse connections, and answer what was accepted.
+    """Serve models until a signal, such as SIGTERM; then refuse connections, and answer what was accepted.
 
     Args:
         models: the backends by name of the model.
@@ -106,16 +104,12 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Let the signals end the server, a second SIGINT at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in SIGNALS}
+        """Let the signals end the server; a second one ends the process, as of every command."""
+        before = install(self.handle_exit)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            restore(before)
 
 
 def _patient(seconds: float) -> type[H11Protocol]:

@@ -74,7 +74,7 @@ def test_a_missing_extra_is_refused_with_the_line_for_pip(
     assert message.endswith(f"trm serve needs the package {package}: pip install 'trm[serve]'")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_when_all_accepted_is_answered(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,7 @@ def serve(
     max_puzzles: int = 256,
     max_body: int = 1_048_576,
     timeout: float = 60.0,
-    depth: int = 0,
+    depth: int | None = None,
     views: int = 1,
     select: SelectionName = "halting",
     halt: EarlyExit = "auto",
@@ -49,7 +49,7 @@ def serve(
         max_puzzles: most puzzles of a request; more are refused with status 413.
         max_body: most bytes of a request; more are refused with status 413.
         timeout: most seconds to an answer, else status 504.
-        depth: most supervision steps of a rollout; 0 for as many as in training.
+        depth: most supervision steps of a rollout; null for as many as in training.
         views: symmetric forms of each puzzle to solve.
         select: selection among their answers; see ``trm solve --help``.
         halt: early-exit rule; see ``trm solve --help``.
