@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data import PuzzleData, Sudoku
+from trm.data import Sudoku
 from trm.data.samples import Tokens
 from trm.serve.backend import Backend
 from trm.serve.limits import Limits
@@ -81,10 +81,11 @@ def metric(url: str, name: str) -> float:
 class Held:
     """A backend of 4x4 Sudoku whose answer is the question itself, and whose batches wait for ``go``."""
 
-    parameters = 0
+    family, cells, parameters = "Sudoku", 16, 0
 
     def __init__(self) -> None:
-        self.data: PuzzleData = Sudoku(size=4)
+        self.data = Sudoku(size=4)
+        self.parse = self.data.parse
         self.go, self.batches = threading.Event(), []  # type: ignore[var-annotated]
 
     def __call__(self, questions: Tokens, traced: NDArray[np.bool_]) -> list[dict[str, Any]]:

@@ -106,6 +106,8 @@ def test_the_wrong_one_of_several_boards_is_named(service: str) -> None:
     [
         (b"{", "the body is not JSON"),
         (b"\xff", "the body is not JSON"),
+        (b'{"puzzles": ["\\ud800"], "model": "sudoku-4x4"}', "the board '\\ud800' has 1 cells"),
+        (b'{"puzzles": ["\\u0000"], "model": "sudoku-4x4"}', "the board '\\x00' has 1 cells"),
         (b"[" * 100_000, "the body is not JSON"),
         (b"", "the body must be a JSON object"),
         ([BOARD], "the body must be a JSON object"),

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -26,8 +26,8 @@ from trm.serve.guard import Guard
 from trm.serve.limits import Limits, RefusedError
 from trm.serve.metrics import Metrics
 
-Result = TypeVar("Result")
-
+READERS = 4
+"""Threads that read puzzles: to check that a hostile board has a solution can take seconds, while others go on."""
 REASONS = {
     401: "The API key is missing or wrong.",
     404: "There is no such model.",
@@ -51,7 +51,7 @@ class Service:
     def __init__(self, models: Mapping[str, Backend], limits: Limits) -> None:
         self.models, self.limits, self.metrics = models, limits.check(), Metrics()
         self.pending = 0  # puzzles that are accepted and not yet answered
-        self.reader, self.solver = ThreadPoolExecutor(1, "reader"), ThreadPoolExecutor(1, "solver")
+        self.readers, self.solver = ThreadPoolExecutor(READERS, "reader"), ThreadPoolExecutor(1, "solver")
         self.batchers = {
             name: Batcher(name, backend, self.solver, limits.batch_size, limits.wait, self.metrics)
             for name, backend in models.items()
@@ -67,7 +67,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self.reader.shutdown()
+            self.readers.shutdown()
             self.solver.shutdown()
 
     def choose(self, name: str | None) -> str:
@@ -112,11 +112,12 @@ class Service:
         Raises:
             InputError: if a puzzle cannot be read; then none is solved.
         """
-        data, loop = self.models[model].data, asyncio.get_running_loop()
+        parse, loop = self.models[model].parse, asyncio.get_running_loop()
         questions: list[Tokens] = []
         for number, puzzle in enumerate(asked.puzzles):  # one by one, so that requests take turns
             try:
-                questions.append(await loop.run_in_executor(self.reader, schema.read, number, puzzle, data))
+                text = schema.as_text(number, puzzle)
+                questions.append(await loop.run_in_executor(self.readers, parse, text))
             except InputError as error:
                 place = "" if len(asked.puzzles) == 1 else f"puzzles[{number}]: "
                 raise InputError(f"{place}{error}") from None
@@ -198,7 +199,7 @@ def _add_routes(app: FastAPI, service: Service, protected: list[Any]) -> None:
     async def models() -> list[schema.Model]:
         """List the models."""
         return [
-            schema.Model(name=name, family=type(m.data).__name__, cells=m.data.seq_len, parameters=m.parameters)
+            schema.Model(name=name, family=m.family, cells=m.cells, parameters=m.parameters)
             for name, m in service.models.items()
         ]
 
@@ -259,7 +260,8 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _bad_input(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 422)
+    text = str(error).encode("utf-8", "backslashreplace").decode()  # JSON can hold halves of characters
+    return JSONResponse({"detail": text}, 422)
 
 
 async def _malformed(_: Request, error: Exception) -> JSONResponse:

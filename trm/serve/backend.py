@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm.data import ARC, PuzzleData
+from trm.data import ARC
 from trm.data.samples import Tokens
 from trm.errors import InputError
 from trm.inference import HaltingContext, think
@@ -18,12 +18,24 @@ from trm.solver import Solver
 
 
 class Backend(Protocol):
-    """Solves questions of one family. The service calls it from one thread, with one batch at a time."""
+    """Reads and solves questions of one family: all that the service needs to know of a model.
 
-    data: PuzzleData
-    """The family, which reads the questions."""
+    The service calls it from several threads to read, and from one to solve, with one batch at a time.
+    """
+
+    family: str
+    """Name of the family, such as Sudoku."""
+    cells: int
+    """Number of cells L of a question."""
     parameters: int
     """Number of trained parameters."""
+
+    def parse(self, text: str) -> Tokens:
+        """Return the tokens of a question, (L,).
+
+        Raises:
+            InputError: if the text is not a question of the family.
+        """
 
     def __call__(self, questions: Tokens, traced: NDArray[np.bool_]) -> list[dict[str, Any]]:
         """Return the solutions of questions (N, L) as plain values, as ``Solution.as_dict`` does.
@@ -49,7 +61,8 @@ class TorchBackend:
                 f"{name} is a model of ARC, whose questions are tasks of several grids; trm serve accepts models of "
                 "one board per question, and trm solve answers ARC tasks"
             )
-        self.solver, self.data = solver, solver.data
+        self.solver, self.parse = solver, solver.data.parse
+        self.family, self.cells = type(solver.data).__name__, solver.data.seq_len
         self.parameters = sum(parameter.numel() for parameter in solver.module.core.parameters())
         _ = solver.gflop_per_step  # counted once, now, by a supervision step, which also warms up the network
 
@@ -63,7 +76,7 @@ class TorchBackend:
 
     def _trace(self, questions: Tokens) -> list[list[dict[str, Any]]]:
         """Return the answer to each question, unchanged and without noise, after each supervision step."""
-        solver, data = self.solver, self.data
+        solver, data = self.solver, self.solver.data
         steps: list[list[dict[str, Any]]] = [[] for _ in questions]
 
         def record(context: HaltingContext) -> Tensor:

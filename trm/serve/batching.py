@@ -90,18 +90,19 @@ class Batcher:
 
     async def _solve(self, batch: dict[asyncio.Future[dict[str, Any]], Question], loop: Any) -> None:
         """Solve a batch, and pass on the solutions or the error."""
-        tokens = np.stack([question.tokens for question in batch.values()])
-        traced = np.array([question.traced for question in batch.values()])
         start = loop.time()
         try:
+            tokens = np.stack([question.tokens for question in batch.values()])
+            traced = np.array([question.traced for question in batch.values()])
             solutions = await loop.run_in_executor(self.executor, self.backend, tokens, traced)
-        except Exception as error:
+            self.metrics.batch(self.name, len(batch), loop.time() - start, solutions)
+            answered = list(zip(batch, solutions, strict=True))
+        except Exception as error:  # of the backend: it must not end the queue
             for future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        self.metrics.batch(self.name, len(batch), loop.time() - start, solutions)
-        for future, solution in zip(batch, solutions, strict=True):
+        for future, solution in answered:
             if not future.done():  # else its client is gone
                 future.set_result(solution)
 

@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trm.data import PuzzleData
-from trm.data.samples import Tokens
 from trm.errors import InputError
 
 Cell = Annotated[int, Field(ge=0, le=35)] | Annotated[str, Field(min_length=1, max_length=1)]
@@ -96,24 +94,18 @@ class Refusal(BaseModel):
     detail: str
 
 
-def read(number: int, puzzle: str | Sequence[Sequence[int | str]], data: PuzzleData) -> Tokens:
-    """Return the tokens of a puzzle of a request, (L,).
-
-    Args:
-        number: its index in the request, for the message.
-        puzzle: text or grid.
-        data: the family.
+def as_text(number: int, puzzle: str | Sequence[Sequence[int | str]]) -> str:
+    """Return a puzzle of a request, text or grid, as text; ``number`` is its index, for the message.
 
     Raises:
-        InputError: if it is not a question of the family; of text, the message is that of ``trm solve``.
+        InputError: if the rows of a grid are of different lengths.
     """
     if isinstance(puzzle, str):
-        return data.parse(puzzle)
-    if len(lengths := {len(row) for row in puzzle}) > 1:
-        raise InputError(
-            f"the rows of puzzles[{number}] have {min(lengths)} to {max(lengths)} cells, but must be equal"
-        )
-    return data.parse("".join(_character(cell) for row in puzzle for cell in row))
+        return puzzle
+    widths = {len(row) for row in puzzle}
+    if len(widths) > 1:
+        raise InputError(f"the rows of puzzles[{number}] have {min(widths)} to {max(widths)} cells, but must be equal")
+    return "".join(_character(cell) for row in puzzle for cell in row)
 
 
 def in_form_of(puzzle: str | Sequence[Sequence[int | str]], answer: str) -> list[list[int | str]] | None:

@@ -19,8 +19,8 @@ from trm.serve.guard import JSONFormatter
 from trm.serve.limits import Limits
 from trm.signals import install, restore
 
-CONNECTIONS = 4096
-"""Connections at once; the server answers more with 503."""
+CONNECTIONS = 900
+"""Connections at once, fewer than the files that a process may usually open; the server answers more with 503."""
 
 log = logging.getLogger("trm.serve")
 
@@ -66,12 +66,11 @@ def serve(models: Mapping[str, Backend], bound: socket.socket, limits: Limits, k
         limits: limits of requests, and size and wait of batches.
         key: what requests must send as ``Authorization: Bearer KEY``; "" if any may ask.
     """
-    log_as_json()
     server = Server(config(models, limits, key))
     server.announced = {"address": address(bound), "models": list(models), "key": bool(key)}
-    with bound:
+    with bound, logged_as_json():
         asyncio.run(server.serve([bound]))
-    log.info("stopped", extra={"fields": {"requests": server.server_state.total_requests}})
+        log.info("stopped", extra={"fields": {"requests": server.server_state.total_requests}})
 
 
 def config(models: Mapping[str, Backend], limits: Limits, key: str = "") -> uvicorn.Config:
@@ -139,11 +138,19 @@ def _patient(seconds: float) -> type[H11Protocol]:
     return Patient
 
 
-def log_as_json() -> None:
+@contextlib.contextmanager
+def logged_as_json() -> Iterator[None]:
     """Write what the service and the server report to standard error, a line of JSON each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONFormatter())
-    for name, level in (("trm.serve", logging.INFO), ("uvicorn.error", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
+    loggers = [(logging.getLogger("trm.serve"), logging.INFO), (logging.getLogger("uvicorn.error"), logging.WARNING)]
+    for logger, level in loggers:
+        logger.addHandler(handler)
         logger.setLevel(level)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, _ in loggers:
+            logger.removeHandler(handler)
+            logger.propagate = True
