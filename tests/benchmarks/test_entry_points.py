@@ -128,3 +128,17 @@ def test_a_model_is_trained_once_and_then_found(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(models.MODELS, "sudoku-4x4", "--config configs/quickstart.yaml --data.size=5")
     with pytest.raises(SystemExit):
         models.trained("sudoku-4x4")
+
+
+@pytest.mark.slow
+def test_the_service_is_measured_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = script("serving")
+    assert benchmark.main(["--seconds=0.5", "--clients", "1", "4", f"--into={tmp_path}"]) == 0
+    facts = json.loads((tmp_path / "data.json").read_text())
+    assert [row["clients"] for row in facts["load"]] == [1, 4]
+    assert all(row["puzzles"] > 0 for row in facts["load"])
+    assert set(facts["abuse"].values()) == {413, 422}
+    assert facts["slow"]["closed"] == facts["slow"]["connections"]
+    assert facts["overload"]["other"] == 0
+    monkeypatch.setattr(benchmark, "HERE", tmp_path)
+    assert all(text.count("\n") > 2 for text in benchmark.tables().values())

@@ -34,7 +34,7 @@ def test_lists_of_commands_need_the_standard_library_alone(command: list[str]) -
         ["zoo"],
         ["zoo", "sudoku-4x4"],
         ["reproduce"],
-        *[[name, "--help"] for name in ("solve", "trace", "info", "import", "export", "zoo", "reproduce")],
+        *[[name, "--help"] for name in ("solve", "serve", "trace", "info", "import", "export", "zoo", "reproduce")],
         ["data", "check", "--help"],
         *[["analyze", name, "--help"] for name in ("halting", "scaling", "calibration", "robustness")],
         ["solve", "sudoku-4x4"],  # lacks a board

@@ -38,7 +38,10 @@ SMALL_NETWORK = [
     "--model.multiple_of=8",
     "--model.supervision_steps=2",
 ]
-ELSEWHERE = {"git", "pip", "uv", "source", "sbatch", "tensorboard", "docker", ".venv/bin/pip", ".venv/bin/pre-commit"}
+ELSEWHERE = {
+    *("git", "pip", "uv", "source", "sbatch", "tensorboard", "docker", "curl"),
+    *(".venv/bin/pip", ".venv/bin/pre-commit"),
+}
 """Commands that need a network, a cluster or another program."""
 
 
@@ -91,6 +94,7 @@ def run(words: list[str], patch: pytest.MonkeyPatch) -> None:
         assert_targets_exist(words[1:])
     elif words[0] == "trm":
         arguments = [*words[1:], *shortened(words[1:])]
+        patch.setattr("trm.serve.server.serve", lambda _, bound, *__: bound.close())  # it would not end
         try:
             status = main(arguments)
         except SystemExit as stop:  # of --help and --print_config
@@ -101,7 +105,9 @@ def run(words: list[str], patch: pytest.MonkeyPatch) -> None:
 
 
 def shortened(arguments: list[str]) -> list[str]:
-    """Return options that make a command short."""
+    """Return options that make a command short, or independent of what else runs here."""
+    if arguments[0] == "serve":
+        return ["--port=0"]
     given = [(flag, value) for flag, value in pairwise(arguments) if flag in ("--config", "--data")]
     files = [Path(value) for flag, value in given if flag == "--config"]
     if not files:

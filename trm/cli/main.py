@@ -41,6 +41,7 @@ COMMANDS = {
     "predict": Command("write the predicted answers to the test split", f"{TRAINER}.predict"),
     "bench": Command("measure how fast a configuration trains, solves and reads data here", f"{TRAINER}.bench"),
     "solve": Command("solve puzzles", "trm.cli.commands.solve:solve"),
+    "serve": Command("answer puzzles over HTTP", "trm.cli.commands.serve:serve"),
     "trace": Command("show how an answer develops: a page, an animation, the terminal", "trm.cli.commands.trace:trace"),
     "info": Command("describe a checkpoint", "trm.cli.commands.info:info"),
     "export": Command(

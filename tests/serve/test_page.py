@@ -1,0 +1,46 @@
+"""The page of the service, in a browser: a person solves a puzzle, and reads why one is refused."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from serving import BOARD, running
+
+from trm.serve.backend import TorchBackend
+from trm.solver import Solver
+
+
+@pytest.fixture
+def tab() -> Iterator[Any]:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started.new_page(viewport={"width": 390, "height": 844})
+        started.close()
+
+
+def test_a_person_solves_a_puzzle_with_the_form(tab: Any) -> None:
+    elsewhere: list[str] = []
+    with running({"sudoku-4x4": TorchBackend("sudoku-4x4", Solver("sudoku-4x4"))}, key="secret") as url:
+        tab.on("request", lambda request: None if request.url.startswith(url) else elsewhere.append(request.url))
+        tab.goto(url)
+        tab.get_by_label("Puzzle, row by row").fill("\n".join(BOARD[row : row + 4] for row in range(0, 16, 4)))
+        tab.get_by_role("button", name="Solve").click()
+        verdict = tab.locator("#verdict")
+        verdict.get_by_text("the API key is missing or wrong").wait_for()
+        tab.get_by_label("API key").fill("secret")
+        tab.get_by_label("with the answer after each supervision step").check()
+        tab.get_by_role("button", name="Solve").click()
+        verdict.get_by_text("obeys the rules").wait_for()
+        assert "step 1" in tab.locator("#board").text_content()
+        assert tab.locator("#board").text_content().startswith("1243\n4321\n3412\n2134")
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it fits a phone"
+        tab.get_by_label("Puzzle, row by row").fill("11..............")
+        tab.get_by_role("button", name="Solve").click()
+        verdict.get_by_text("row 1 has 1 more than once").wait_for()
+    assert not elsewhere
