@@ -55,7 +55,7 @@ def describe(content: dict[str, Any], module: TRMModule, data: PuzzleData, name:
         "symbols": symbols,
         "write": write,
         "views": _views(data),
-        "rules": _rules(data, write),
+        "rules": rules_as_data(data),
     }
 
 
@@ -97,12 +97,12 @@ def _notation(data: PuzzleData) -> tuple[dict[str, int] | None, str | None]:
     return {symbol: token for token, symbol in enumerate(write) if token}, write  # token 0 is padding
 
 
-def _rules(data: PuzzleData, write: str | None) -> dict[str, Any] | None:
+def rules_as_data(data: PuzzleData) -> dict[str, Any] | None:
     """Return the rules of a built-in family; None for any other, subclasses included, whose rules may differ."""
     if type(data) is Sudoku:
         kinds, size = ("row", "column", "box"), data.size
         units = {f"{kinds[n // size]} {n % size + 1}": unit.tolist() for n, unit in enumerate(data.geometry.units)}
-        return {"kind": "units", "grid": [size, size], "first": 2, "units": units, "write": write}
+        return {"kind": "units", "grid": [size, size], "first": 2, "units": units, "write": _notation(data)[1]}
     if type(data) is Maze:
         names = {"wall": paths.WALL, "free": paths.FREE, "start": paths.START, "goal": paths.GOAL, "path": paths.PATH}
         return {"kind": "path", "grid": [data.size, data.size], **names}

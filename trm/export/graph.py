@@ -35,7 +35,13 @@ def to_onnx(program: ExportedProgram, dtype: DType) -> Any:
     try:
         with torch.no_grad(), quiet():
             found = torch.onnx.export(
-                program, dynamo=True, verbose=False, input_names=names, output_names=OUTPUTS, external_data=False
+                program,
+                dynamo=True,
+                verbose=False,
+                input_names=names,
+                output_names=OUTPUTS,
+                external_data=False,
+                optimize=False,  # it would store a transposed copy of a small weight for each of its uses
             )
     finally:
         logger.setLevel(level)
@@ -123,11 +129,10 @@ def _in_float16(weight: Any) -> tuple[Any, None]:
 
 
 def _in_int8(weight: Any) -> tuple[Any, Any]:
-    """Return a weight in int8 and its scale along the axis on which that is exact; None if there is no such axis."""
-    for axis in range(weight.ndim):  # torch's own rows are columns in a transposed weight
-        others = tuple(other for other in range(weight.ndim) if other != axis)
-        scale = np.maximum(np.abs(weight).max(others, keepdims=True), np.finfo(np.float32).tiny) / np.float32(LEVELS)
-        levels = np.round(weight / scale)
-        if np.abs(levels * scale - weight).max() <= LOSS * np.abs(weight).max():
-            return levels.astype(np.int8), scale.astype(np.float32)
-    return None, None
+    """Return a weight in int8 and the scale of each of its rows; None if that is not exact."""
+    rows = tuple(range(1, weight.ndim))
+    scale = np.maximum(np.abs(weight).max(rows, keepdims=True), np.finfo(np.float32).tiny) / np.float32(LEVELS)
+    levels = np.round(weight / scale)
+    if np.abs(levels * scale - weight).max() > LOSS * np.abs(weight).max():
+        return None, None
+    return levels.astype(np.int8), scale.astype(np.float32)

@@ -18,13 +18,8 @@ A Tiny Recursive Model, exported by {written_by} with `trm export --kit`. It nee
 packages, but no torch:
 
     pip install numpy onnxruntime
-    python {runner} {puzzle}
 
-The answer stands first in the line, then whether it obeys the rules, the supervision steps it took and the model's
-confidence. `{runner}` also takes a file with one puzzle a line, or `-` for standard input, and exits with status 0 if
-all answers obey the rules, with 1 if one does not, and with 2 if a puzzle cannot be read. `python {runner} --help`
-lists its options: `--views 8 --select verifier` tries symmetric forms of the puzzle, and solves more.
-{symbols}
+{usage}
 - `{model}`: the model, {dtype}; its description, in JSON, is the metadata `trm` of the file.
 - `{runner}`: the runner, a Python zip archive; `unzip -l {runner}` lists its sources.
 
@@ -34,6 +29,20 @@ In Python, with the archive on the path:
     sys.path.insert(0, "{runner}")
     from trm.edge import EdgeSolver
     print(EdgeSolver("{model}").solve({argument}))
+"""
+USAGE = """    python {runner} '{puzzle}'
+
+The answer stands first in the line, then whether it obeys the rules, the supervision steps it took and the model's
+confidence. `{runner}` also takes a file with one puzzle a line, or `-` for standard input, and exits with status 0 if
+all answers obey the rules, with 1 if one does not, and with 2 if a puzzle cannot be read. `python {runner} --help`
+lists its options; `--views {views}` also tries symmetric forms of the puzzle.
+
+A puzzle has {cells} cells, row by row, each one of the characters {symbols}
+
+"""
+PYTHON_ONLY = """Its puzzles, {cells} cells of {tokens} tokens, have no notation of one character per cell, so it is used from
+Python, as shown below.
+
 """
 
 
@@ -58,18 +67,11 @@ def kit(content: bytes, description: dict[str, Any], puzzle: str) -> dict[str, b
         description: its description.
         puzzle: a puzzle as text for the README, "" for a family without such text.
     """
-    symbols = "".join(description["symbols"] or "")
-    told = f"\nA puzzle has {description['cells']} cells, written as {symbols}, row by row.\n" if symbols else ""
-    text = README.format(
-        name=description["name"],
-        written_by=description["written_by"],
-        dtype=description["dtype"],
-        runner=RUNNER,
-        model=MODEL,
-        puzzle=f"'{puzzle}'" if puzzle else "--help",
-        argument=repr(puzzle) if puzzle else f"[1] * {description['cells']}",
-        symbols=told,
-    )
+    facts = {name: description[name] for name in ("name", "written_by", "dtype", "cells", "tokens")}
+    facts |= {"runner": RUNNER, "model": MODEL, "puzzle": puzzle, "views": len(description["views"]["cells"])}
+    facts["symbols"] = " ".join(symbol for symbol in description["symbols"] or "" if symbol.strip())
+    usage = (USAGE if puzzle else PYTHON_ONLY).format(**facts)
+    text = README.format(**facts, usage=usage, argument=repr(puzzle) if puzzle else f"[1] * {facts['cells']}")
     return {MODEL: content, RUNNER: runner(), "README.md": text.encode()}
 
 

@@ -57,7 +57,8 @@ def export(
     from trm.checkpoints.files import refuse_overwriting
     from trm.data.atomic import check_writable
 
-    _refuse_idle_options(format, uncompiled=uncompiled, dtype=dtype != "float32", whole=whole, kit=kit)
+    own = "" if dtype == "float32" else dtype
+    _refuse_idle_options(format, uncompiled=uncompiled, dtype=own, whole=whole, kit=kit)
     if not (output or kit):
         raise InputError("there is nothing to write: pass -o FILE, or --format onnx with --kit FOLDER")
     if whole and kit:
@@ -85,7 +86,7 @@ def _refuse_idle_options(format: str, **given: object) -> None:
     for name, value in given.items():
         needed = "official" if name == "uncompiled" else "onnx"
         if value and format != needed:
-            shown = "true" if value is True and name != "dtype" else "given"
+            shown = "true" if value is True else value
             raise InputError(f"{name} is {shown}, but is accepted only with --format {needed}")
 
 
