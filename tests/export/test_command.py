@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from command import refused
-from conftest import save_random_model  # type: ignore[attr-defined]
+from exporting import save_random_model
 from paths import REPO
 
 from trm.checkpoints.load import load_checkpoint
@@ -143,19 +143,19 @@ def test_what_cannot_be_exported_is_refused_and_nothing_written(
     model = str(checkpoint)
     for arguments, message in (
         (["--format=onnx"], "there is nothing to write: pass -o FILE, or --format onnx with --kit FOLDER"),
-        (["--format=trm", "-o=a", "--dtype=int8"], "dtype is int8, but is accepted only with --format onnx"),
-        (["--format=pt2", "-o=a", "--whole"], "whole is true, but is accepted only with --format onnx"),
+        (["--format=trm", "--output=a", "--dtype=int8"], "dtype is int8, but is accepted only with --format onnx"),
+        (["--format=pt2", "--output=a", "--whole"], "whole is true, but is accepted only with --format onnx"),
         (["--format=pt2", "--kit=a"], "kit is a, but is accepted only with --format onnx"),
         (["--format=onnx", "--whole", "--kit=a"], "the runner of a kit needs the step model; pass one"),
-        (["--format=onnx", "-o=there"], "there exists already; --force overwrites it"),
+        (["--format=onnx", "--output=there"], "there exists already; --force overwrites it"),
         (["--format=onnx", "--kit=there"], "there exists already; --force overwrites it"),
         (["--format=onnx", "--kit=there/kit", "--force"], "is not a folder that can be written to"),
-        (["--format=pt2", "-o=there/model.pt2"], "is not a folder that can be written to"),
+        (["--format=pt2", "--output=there/model.pt2"], "is not a folder that can be written to"),
     ):
         assert message in refused(capsys, ["export", model, *arguments])
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     message = "--format onnx needs the package onnxscript: pip install 'trm[export]'"
-    assert message in refused(capsys, ["export", model, "--format=onnx", "-o=a"])
+    assert message in refused(capsys, ["export", model, "--format=onnx", "--output=a"])
 
 
 def test_lightnings_own_exports_name_the_command() -> None:

@@ -40,8 +40,8 @@ lists its options; `--views {views}` also tries symmetric forms of the puzzle.
 A puzzle has {cells} cells, row by row, each one of the characters {symbols}
 
 """
-PYTHON_ONLY = """Its puzzles, {cells} cells of {tokens} tokens, have no notation of one character per cell, so it is used from
-Python, as shown below.
+PYTHON_ONLY = """Its puzzles, {cells} cells of {tokens} tokens, have no notation of one character per cell, so it is
+used from Python, as shown below.
 
 """
 
