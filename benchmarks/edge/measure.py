@@ -1,9 +1,9 @@
 """Measure exported models beside torch, one puzzle at a time on one thread: ``make bench-edge``.
 
-For every model of the zoo: size of the file, milliseconds per puzzle, memory of a process that solves, and share of
-test puzzles solved, in torch and in onnxruntime with weights in each type. The runtimes take turns at every puzzle, so
-that another load on the machine meets all of them. Memory is that of a process of its own, libraries included.
-Takes about 10 minutes, most of them for the exports.
+For every model of the zoo: size of the file, milliseconds of a core per puzzle, memory of a process that solves, and
+test puzzles solved, in torch and in onnxruntime with weights in each type. Processor time is counted, and the runtimes
+take turns at every puzzle, so that another load on the machine meets all of them. Memory is that of a process of its
+own, libraries included. Takes about 10 minutes, most of them for the exports.
 """
 
 import argparse
@@ -69,8 +69,8 @@ def tables() -> dict[str, str]:
     return {"edge": table(head, lines)}
 
 
-def measure(name: str, dtypes: list[DType], puzzles: int) -> list[dict[str, Any]]:
-    """Return a row for torch and one for each type of weights."""
+def measure(name: str, dtypes: list[DType], puzzles: int, folder: Path) -> list[dict[str, Any]]:
+    """Return a row for torch and one for each type of weights; exports that ``folder`` lacks are written to it."""
     module, data = load_checkpoint(name)
     samples = data.eval_samples("test", 0, min(puzzles, data.eval_size("test")))
     eager = Solver(module, data, batch_size=1)
@@ -80,46 +80,47 @@ def measure(name: str, dtypes: list[DType], puzzles: int) -> list[dict[str, Any]
     solvers: dict[str, Callable[[int], Any]] = {
         TORCH: lambda n: eager.solve_all(samples.inputs[n : n + 1], samples.puzzle_ids[n : n + 1])[0].answer
     }
-    with tempfile.TemporaryDirectory() as folder:
-        files = {TORCH: find(name)}
-        for dtype in dtypes:
-            files[dtype] = Path(folder, f"{dtype}.onnx")
+    files = {TORCH: find(name)}
+    for dtype in dtypes:
+        files[dtype] = folder / f"{Path(name).stem}-{dtype}.onnx"
+        if not files[dtype].exists():
+            folder.mkdir(parents=True, exist_ok=True)
             files[dtype].write_bytes(export_onnx(name, dtype).content)
-            edge = EdgeSolver(files[dtype])
-            solvers[dtype] = lambda n, edge=edge: (
-                edge.solve(  # type: ignore[misc]
-                    samples.inputs[n].astype(np.int64), None if vectors is None else vectors[n]
-                ).answer
-            )
-        seconds, solved = _take_turns(solvers, samples.labels)
-        question = " ".join(map(str, samples.inputs[0]))
-        return [
-            {
-                "model": Path(name).stem,
-                "runtime": runtime,
-                "bytes": file.stat().st_size,
-                "ms": 1e3 * statistics.median(seconds[runtime]),
-                "memory": _memory(runtime, name if runtime == TORCH else str(file), question),
-                "solved": solved[runtime],
-                "puzzles": len(samples.inputs),
-            }
-            for runtime, file in files.items()
-        ]
+        edge = EdgeSolver(files[dtype])
+        solvers[dtype] = lambda n, edge=edge: (
+            edge.solve(  # type: ignore[misc]
+                samples.inputs[n].astype(np.int64), None if vectors is None else vectors[n]
+            ).answer
+        )
+    seconds, solved = _take_turns(solvers, samples.labels)
+    question = " ".join(map(str, samples.inputs[0]))
+    return [
+        {
+            "model": Path(name).stem,
+            "runtime": runtime,
+            "bytes": file.stat().st_size,
+            "ms": 1e3 * statistics.median(seconds[runtime]),
+            "memory": _memory(runtime, name if runtime == TORCH else str(file), question),
+            "solved": solved[runtime],
+            "puzzles": len(samples.inputs),
+        }
+        for runtime, file in files.items()
+    ]
 
 
 def _take_turns(
     solvers: dict[str, Callable[[int], Any]], labels: np.ndarray[Any, Any]
 ) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Return the seconds of each puzzle, and the number of answers equal to the label, for each solver."""
+    """Return the seconds of a core for each puzzle, and the number of answers equal to the label, for each solver."""
     seconds: dict[str, list[float]] = {name: [] for name in solvers}
     solved = dict.fromkeys(solvers, 0)
     for solve in solvers.values():
         solve(0)  # the first call allocates
     for number, label in enumerate(labels):
         for name, solve in solvers.items():
-            start = time.perf_counter()
+            start = time.process_time()
             answer = solve(number)
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(time.process_time() - start)
             solved[name] += bool(((answer == label) | (label == 0)).all())
     return seconds, solved
 
@@ -135,14 +136,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=names(), help="models of the zoo, or checkpoints (default: all)")
     parser.add_argument("--dtypes", nargs="+", choices=get_args(DType), default=[*get_args(DType)])
     parser.add_argument("--puzzles", type=int, default=100, help="test puzzles of each model (default: 100)")
+    parser.add_argument("--exports", type=Path, help="folder to keep the exported files in, and to take them from")
     parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     facts = {"machine": environment(), "commit": commit(PROJECT), "rows": rows}
-    for name in arguments.models:
-        rows += measure(name, arguments.dtypes, arguments.puzzles)
-        print(*(json.dumps(row) for row in rows[-1 - len(arguments.dtypes) :]), sep="\n", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in arguments.models:
+            rows += measure(name, arguments.dtypes, arguments.puzzles, arguments.exports or Path(temporary))
+            print(*(json.dumps(row) for row in rows[-1 - len(arguments.dtypes) :]), sep="\n", flush=True)
     (arguments.into / "data.json").write_text(json.dumps(facts, indent=1) + "\n")
     print("the table of the page follows by: make tables", file=sys.stderr)
     return 0

@@ -87,6 +87,25 @@ def test_the_verifier_takes_the_first_view_with_a_valid_answer(
         assert solution.sentence.startswith("obeys the rules; ")
 
 
+def test_the_confidence_is_the_mean_over_the_views_with_the_answer(
+    model_file: Path, boards: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solver = EdgeSolver(model_file, views=3, depth=1)
+    question, label = boards.inputs[:1], boards.labels[:1]
+    views, halts = Sudoku(size=4).views(3), iter((0.5, 2.0, -800.0))
+
+    def step(inputs: Any, y: Any, z: Any, vectors: Any) -> Step:
+        """Solve the board in the first two views."""
+        which = [n for n in range(2) if (views.apply(question, np.array([n])) == inputs).all()]
+        tokens = views.apply(label, np.array(which)) if which else inputs
+        return Step(np.eye(6, dtype=np.float32)[tokens], np.array([next(halts)]), np.zeros(1), y, z)
+
+    monkeypatch.setattr(solver.model, "step", step)
+    (solution,) = solver.solve(question)
+    assert (solution.answer == label[0]).all()
+    assert solution.confidence == pytest.approx((1 / (1 + np.exp(-0.5)) + 1 / (1 + np.exp(-2.0))) / 2)
+
+
 def test_what_it_cannot_read_is_refused_in_a_sentence(exported: Any, model_file: Path, tmp_path: Path) -> None:
     cut, text, foreign, later = (tmp_path / f"{name}.onnx" for name in ("cut", "text", "foreign", "later"))
     cut.write_bytes(exported.content[: len(exported.content) // 2])

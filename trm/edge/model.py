@@ -55,10 +55,13 @@ class EdgeModel:
     def __init__(self, file: str | Path | bytes, threads: int = 1) -> None:
         name = "the model" if isinstance(file, bytes) else str(file)
         self.session = open_session(file, threads)
-        text = self.session.get_modelmeta().custom_metadata_map.get(KEY)
-        if text is None:
+        text = self.session.get_modelmeta().custom_metadata_map.get(KEY, "null")
+        try:
+            self.about: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"{name} has a damaged description of trm: {error}") from error
+        if not (isinstance(self.about, dict) and "format" in self.about):
             raise InputError(f"{name} is an ONNX file, but trm export did not write it: it has no description of trm")
-        self.about: dict[str, Any] = json.loads(text)
         if self.about["format"] > FORMAT:
             raise InputError(
                 f"{name} has a description of format {self.about['format']}, written by {self.about['written_by']}; "

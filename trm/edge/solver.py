@@ -4,6 +4,7 @@ Shapes: N puzzles, B puzzles of a batch, L grid cells, E size of a puzzle vector
 """
 
 import math
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from trm.edge import rules
 from trm.edge.model import EdgeModel, Floats, Step
 from trm.errors import InputError, check_choice, check_range
 
+SHORTENED = reprlib.Repr()
+SHORTENED.maxstring = 120
+"""Shows a board of 81 cells in full in a message."""
 HALTING = ("auto", "never", "head", "stable", "rules")
 SELECTIONS = ("halting", "verifier")
 Tokens = NDArray[np.int64]
@@ -31,7 +35,7 @@ class EdgeSolution(NamedTuple):
     text: str
     """The answer in the notation of the family; its tokens if the family has none of a character per cell."""
     confidence: float
-    """Halting probability of the rollout with this answer."""
+    """Mean halting probability of the views with this answer."""
     steps: int
     """Supervision steps spent, over all views."""
     valid: bool | None
@@ -95,7 +99,7 @@ class EdgeSolver:
             raise InputError(f"solver.views is {views}, but the file describes {len(self.cells)} symmetries")
         self.views, self.select, self.batch_size = views, select, batch_size
         self.halt = ("rules" if select == "verifier" else "head") if halt == "auto" else halt
-        if self.rules is None and "rules" in (self.halt, "rules" if select == "verifier" else ""):
+        if self.rules is None and (self.halt == "rules" or select == "verifier"):
             raise InputError("the file describes no rules to check answers by; halt head, stable and never need none")
         threshold = halt_threshold or about["halt_threshold"]
         if not 0 < threshold < 1:
@@ -144,13 +148,14 @@ class EdgeSolver:
         known = self.model.about["symbols"]
         if known is None:
             raise InputError(f"the questions of {self.model.about['name']} have no text: pass tokens, (L,) integers")
+        shown = SHORTENED.repr(text)
         compact = "".join(text.split()) if " " not in known or len(text) != self.model.cells else text
         if len(compact) != self.model.cells:
-            raise InputError(f"the puzzle {text!r} has {len(compact)} cells, but the model takes {self.model.cells}")
+            raise InputError(f"the puzzle {shown} has {len(compact)} cells, but the model takes {self.model.cells}")
         for cell, symbol in enumerate(compact):
             if symbol not in known:
                 accepted = "".join(known)
-                raise InputError(f"the puzzle {text!r} has {symbol!r} in cell {cell + 1}; accepted are {accepted}")
+                raise InputError(f"the puzzle {shown} has {symbol!r} in cell {cell + 1}; accepted are {accepted}")
         return np.array([known[symbol] for symbol in compact])
 
     def write(self, tokens: Tokens) -> str:
@@ -216,30 +221,28 @@ class EdgeSolver:
             spent[undecided] += steps
             for puzzle, answer, halt in zip(undecided, back, halts, strict=True):
                 valid = self.rules is not None and not rules.broken(self.rules, boards[puzzle], answer)
-                found[puzzle].append((answer.tobytes(), 1 / (1 + math.exp(-halt)), valid))
+                confidence = (1 + math.tanh(halt / 2)) / 2  # the sigmoid, which cannot overflow
+                found[puzzle].append((answer.tobytes(), confidence, valid))
             if self.select == "verifier":
                 undecided = np.array([p for p in undecided if not found[p][-1][2]], dtype=np.int64)
                 if not len(undecided):
                     break
-        chosen = [self._selected(answers) for answers in found]
-        return [self._solution(*each) for each in zip(boards, chosen, spent.tolist(), strict=True)]
+        return [self._solution(*each) for each in zip(boards, found, spent.tolist(), strict=True)]
 
-    def _selected(self, found: list[tuple[bytes, float, bool]]) -> tuple[bytes, float, bool]:
-        """Return the selected one of the answers of a puzzle, each with its confidence and whether it is valid."""
-        if self.select == "halting":
-            return max(found, key=lambda each: each[1])
-        if found[-1][2]:
-            return found[-1]
+    def _solution(self, question: Tokens, found: list[tuple[bytes, float, bool]], steps: int) -> EdgeSolution:
+        """Return the solution of a puzzle, given the answer of each view, its confidence and whether it is valid."""
         votes = Counter(answer for answer, _, _ in found)
-        means = {answer: np.mean([c for other, c, _ in found if other == answer]) for answer in votes}
-        best = max(votes, key=lambda answer: (votes[answer], means[answer]))
-        return best, float(means[best]), False
-
-    def _solution(self, question: Tokens, chosen: tuple[bytes, float, bool], steps: int) -> EdgeSolution:
-        answer = np.frombuffer(chosen[0], dtype=question.dtype)
+        means = {answer: float(np.mean([c for other, c, _ in found if other == answer])) for answer in votes}
+        if self.select == "halting":
+            chosen = max(found, key=lambda each: each[1])[0]
+        elif found[-1][2]:
+            chosen = found[-1][0]
+        else:
+            chosen = max(votes, key=lambda answer: (votes[answer], means[answer]))
+        answer = np.frombuffer(chosen, dtype=question.dtype)
         reason = "" if self.rules is None else rules.broken(self.rules, question, answer)
         valid = None if self.rules is None else not reason
-        return EdgeSolution(question, answer, self.write(answer), chosen[1], steps, valid, reason)
+        return EdgeSolution(question, answer, self.write(answer), means[chosen], steps, valid, reason)
 
     def _think(self, inputs: Tokens, vectors: Floats | None) -> tuple[Tokens, NDArray[np.float64], Tokens]:
         """Return answers, (B, L), halting logits and steps, (B,); puzzles that have halted leave the batch."""
