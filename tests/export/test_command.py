@@ -140,6 +140,8 @@ def test_what_cannot_be_exported_is_refused_and_nothing_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there").write_text("precious")
+    Path("old").mkdir()
+    Path("old/README.md").write_text("precious")
     model = str(checkpoint)
     for arguments, message in (
         (["--format=onnx"], "there is nothing to write: pass -o FILE, or --format onnx with --kit FOLDER"),
@@ -148,9 +150,9 @@ def test_what_cannot_be_exported_is_refused_and_nothing_written(
         (["--format=pt2", "--kit=a"], "kit is a, but is accepted only with --format onnx"),
         (["--format=onnx", "--whole", "--kit=a"], "the runner of a kit needs the step model; pass one"),
         (["--format=onnx", "--output=there"], "there exists already; --force overwrites it"),
-        (["--format=onnx", "--kit=there"], "there exists already; --force overwrites it"),
-        (["--format=onnx", "--kit=there/kit", "--force"], "is not a folder that can be written to"),
-        (["--format=pt2", "--output=there/model.pt2"], "is not a folder that can be written to"),
+        (["--format=onnx", "--kit=old"], "old/README.md exists already; --force overwrites it"),
+        (["--format=onnx", "--kit=there/kit", "--force"], "cannot write there/kit/model.onnx: "),
+        (["--format=pt2", "--output=there/model.pt2"], "cannot write there/model.pt2: "),
     ):
         assert message in refused(capsys, ["export", model, *arguments])
     monkeypatch.setitem(sys.modules, "onnxscript", None)

@@ -32,7 +32,7 @@ SMALL = {
 MLP = {"mixer": "mlp", "positions": "none", "puzzle_tokens": 0}
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("trm", {"num_puzzles": 3, "puzzle_tokens": 2}),
-    ("trm", {**MLP, "gate": "normalised", "damping": 0.1, "pass_noise": 0.1}),
+    ("trm", {**MLP, "gating": "normalised", "damping": 0.1, "pass_noise": 0.1}),
     ("trm", {"positions": "learned", "conv": 2}),
     ("single_z", MLP),
     ("multi_scale", {**MLP, "latent_steps": 2}),

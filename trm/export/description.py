@@ -1,4 +1,4 @@
-"""What an exported file says of itself, in plain values: everything that a runtime without ``trm`` needs to solve.
+"""The description in an exported file, in plain values: everything that a runtime without ``trm`` needs to solve.
 
 The format is that of ``trm.edge``, which reads it. Classes are named, never imported. No local folder is in it.
 """

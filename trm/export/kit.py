@@ -9,6 +9,7 @@ import trm
 from trm.edge.command import MODEL
 
 RUNNER = "solve.pyz"
+FILES = (MODEL, RUNNER, "README.md")
 PACKAGE = Path(trm.__file__).parent
 SOURCES = ("__init__.py", "errors.py", "edge")
 """What the runner consists of; nothing in it imports torch."""
@@ -72,7 +73,7 @@ def kit(content: bytes, description: dict[str, Any], puzzle: str) -> dict[str, b
     facts["symbols"] = " ".join(symbol for symbol in description["symbols"] or "" if symbol.strip())
     usage = (USAGE if puzzle else PYTHON_ONLY).format(**facts)
     text = README.format(**facts, usage=usage, argument=repr(puzzle) if puzzle else f"[1] * {facts['cells']}")
-    return {MODEL: content, RUNNER: runner(), "README.md": text.encode()}
+    return dict(zip(FILES, (content, runner(), text.encode()), strict=True))
 
 
 def _python_files(path: Path) -> list[Path]:

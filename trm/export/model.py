@@ -36,7 +36,7 @@ class Exported(NamedTuple):
     content: bytes
     """Content of the file."""
     description: dict[str, Any]
-    """What the file says of itself; see ``trm.export.description``."""
+    """The description in the file; see ``trm.export.description``."""
     checks: list[str]
     """What was compared with torch, in words."""
     puzzle: str = ""
@@ -135,7 +135,7 @@ def _program_runner(program: ExportedProgram) -> Runner:
 
 
 def _whole_runner(content: bytes, core: TRM) -> Any:
-    """Return a function from samples to the answers of a whole loop, one batch for all and one for the first alone."""
+    """Return a function from samples to the answers of a whole loop, (N, L)."""
     session = open_session(content)
 
     def answer(samples: Samples) -> NDArray[Any]:

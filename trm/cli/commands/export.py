@@ -54,8 +54,7 @@ def export(
     """
     from pathlib import Path
 
-    from trm.checkpoints.files import refuse_overwriting
-    from trm.data.atomic import check_writable
+    from trm.data.atomic import refuse_overwriting
 
     own = "" if dtype == "float32" else dtype
     _refuse_idle_options(format, uncompiled=uncompiled, dtype=own, whole=whole, kit=kit)
@@ -63,9 +62,13 @@ def export(
         raise InputError("there is nothing to write: pass -o FILE, or --format onnx with --kit FOLDER")
     if whole and kit:
         raise InputError("whole is true and kit is a folder, but the runner of a kit needs the step model; pass one")
-    for path in ([output] if output else []) + ([kit] if kit else []):
-        refuse_overwriting(path, force)
-        check_writable(Path(path, "model") if path == kit else Path(path))
+    if output:
+        refuse_overwriting(output, force)
+    if kit:
+        from trm.export.kit import FILES
+
+        for name in FILES:
+            refuse_overwriting(Path(kit, name), force)
     if format == "trm":
         return _for_people(checkpoint, output, family, module)
     if format == "official":
