@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import lightning
 import torch
 
 import trm
@@ -34,6 +35,7 @@ def save_random_model(path: Path, puzzle_tokens: int = 0) -> Path:
         keys.STATE: module.state_dict(),
         keys.HYPER_PARAMETERS: dict(module.hparams),
         keys.VERSION: trm.__version__,
+        keys.LIGHTNING_VERSION: lightning.__version__,
         keys.FAMILY: {**data.family, "init_args": {**data.init_args, "root": "/home/me/secret"}},
     }
     torch.save(content, path)
