@@ -55,12 +55,13 @@ def _broken_units(rules: Rules, question: Tokens, answer: Tokens) -> str:
 
 def _repeated(rules: Rules, board: Tokens) -> str:
     """Return the first digit that a unit contains twice, in words."""
-    for name, unit in rules["units"].items():
-        tokens, counts = np.unique(board[unit], return_counts=True)
-        twice = tokens[(counts > 1) & (tokens >= rules["first"])]
-        if len(twice):
-            return f"{name} has {rules['write'][twice[0]]} more than once"
-    return ""
+    ordered = np.sort(board[np.array(list(rules["units"].values()))], axis=1)  # (units, cells of a unit)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= rules["first"])
+    if not twice.any():
+        return ""
+    unit = int(twice.any(axis=1).argmax())
+    token = ordered[unit, 1:][twice[unit]][0]
+    return f"{list(rules['units'])[unit]} has {rules['write'][token]} more than once"
 
 
 # -- mazes ------------------------------------------------------------------------------------------------------------
