@@ -8,6 +8,7 @@ from pathlib import Path
 
 import models
 import pytest
+from exporting import save_random_model
 from fill_tables import HERE, questions
 from fill_tables import measure as script
 from paths import REPO
@@ -142,3 +143,15 @@ def test_the_service_is_measured_and_loses_nothing(tmp_path: Path, monkeypatch: 
     assert facts["overload"]["other"] == 0
     monkeypatch.setattr(benchmark, "HERE", tmp_path)
     assert all(text.count("\n") > 2 for text in benchmark.tables().values())
+
+
+def test_exported_models_are_measured_beside_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = script("edge")
+    checkpoint = save_random_model(tmp_path / "random.ckpt")
+    options = ["--models", str(checkpoint), "--dtypes=int8", "--puzzles=2", f"--into={tmp_path}"]
+    assert benchmark.main(options) == 0
+    rows = json.loads((tmp_path / "data.json").read_text())["rows"]
+    assert [row["runtime"] for row in rows] == ["torch", "int8"]
+    assert rows[1]["memory"] < rows[0]["memory"]
+    monkeypatch.setattr(benchmark, "HERE", tmp_path)
+    assert "| random | onnxruntime, int8 | " in benchmark.tables()["edge"]

@@ -45,7 +45,7 @@ COMMANDS = {
     "trace": Command("show how an answer develops: a page, an animation, the terminal", "trm.cli.commands.trace:trace"),
     "info": Command("describe a checkpoint", "trm.cli.commands.info:info"),
     "export": Command(
-        "write a model to share, or its parameters for the official code", "trm.cli.commands.export:export"
+        "write a model to share, for the official code, or as ONNX for the edge", "trm.cli.commands.export:export"
     ),
     "import": Command("convert a checkpoint of the official code", "trm.cli.commands.import_:import_"),
     "analyze halting": Command(

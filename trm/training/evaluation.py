@@ -3,7 +3,7 @@
 Shapes: B puzzles, L grid cells, V vocabulary.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,6 +14,7 @@ from torchmetrics import Metric
 from trm.arguments import EarlyExit
 from trm.batch import Batch, as_batch
 from trm.data import PuzzleData
+from trm.errors import InputError
 from trm.inference import Answers, HaltingRule, Prediction, halting_rule, think
 from trm.inference.halting import head, obeys
 from trm.inference.think import check_questions
@@ -59,6 +60,22 @@ class EvaluatedModule(LightningModule):
         if puzzle_ids is None:
             puzzle_ids = inputs.new_zeros(inputs.shape[0])
         return think(self.core, inputs, puzzle_ids, self.hparams["supervision_steps"]).logits
+
+    def to_onnx(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse Lightning's export, which would unroll all supervision steps.
+
+        Raises:
+            InputError: always; ``trm export`` writes one step for any batch, with the loop outside.
+        """
+        self._refuse_export("to_onnx", "onnx")
+
+    def to_torchscript(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse Lightning's export, as ``to_onnx``."""
+        self._refuse_export("to_torchscript", "pt2")
+
+    def to_tensorrt(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse Lightning's export, as ``to_onnx``."""
+        self._refuse_export("to_tensorrt", "pt2")
 
     def answer_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each answer; a subclass may override this.
@@ -124,6 +141,12 @@ class EvaluatedModule(LightningModule):
     def on_test_end(self) -> None:
         """Restore the batch count of the trainer, which ``_log_means`` replaced."""
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self._stepped_batches
+
+    def _refuse_export(self, name: str, format: str) -> NoReturn:
+        raise InputError(
+            f"{name} of a {type(self).__name__} would unroll all supervision steps: save a checkpoint, and use "
+            f"trm export CHECKPOINT --format {format} -o FILE"
+        )
 
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
         batch = self._as_batch(batch)

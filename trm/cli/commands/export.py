@@ -1,9 +1,12 @@
-"""The command ``trm export``: a trained model to share, or its parameters for the official code."""
+"""The command ``trm export``: a trained model to share, for the official code, or for other runtimes."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from trm.errors import InputError
 from trm.training import checkpoint_keys as keys
+
+if TYPE_CHECKING:
+    from trm.export.model import Exported
 
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
 
@@ -11,17 +14,23 @@ COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
 def export(
     checkpoint: str,
     *,
-    output: str,
-    format: Literal["trm", "official"],
+    output: str = "",
+    format: Literal["trm", "official", "onnx", "pt2"],
+    dtype: Literal["float32", "float16", "int8"] = "float32",
+    whole: bool = False,
+    kit: str = "",
     uncompiled: bool = False,
     force: bool = False,
     family: str = "",
     module: str = "",
 ) -> int:
-    """Write a trained model to share, or its parameters for the official code.
+    """Write a trained model to share, for the official code, or for other runtimes.
 
     The parameters are those that evaluation uses, averaged if the run kept an average. The format trm is a checkpoint
     that all commands read, without local folders; training cannot resume from it.
+
+    onnx and pt2 are one supervision step for a batch of any size; the loop over steps belongs to the host, as in
+    trm.edge.EdgeSolver, which needs no torch. The file is compared with torch on 100 puzzles before it is written.
 
     Settings that the official format lacks, such as the number of cycles, are printed as options of the official code.
     The order of the puzzle embedding is that of the puzzle ids here. For ARC it is the official one only if the
@@ -29,23 +38,77 @@ def export(
 
     Args:
         checkpoint: a file written by ``trm fit`` or ``trm import``, or the name of a model of the zoo.
-        output: file to write; -o for short.
-        format: trm, a checkpoint without the state of training; or official, a plain state dict for the official code.
+        output: file to write; -o for short. Required without --kit.
+        format: trm, a checkpoint without the state of training; official, a plain state dict for the official code;
+            onnx, for onnxruntime and the edge; or pt2, a program of torch.export.
+        dtype: type in which onnx stores the weights; the computation is in float32.
+        whole: write the loop over all supervision steps, for runtimes without a host language; for onnx.
+        kit: folder to write with the model, a runner in one file and a README, for a machine with numpy and
+            onnxruntime; for onnx.
         uncompiled: name the official keys as the official code does with DISABLE_COMPILE set, without "_orig_mod.".
         force: overwrite the output.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; for trm.
-        module: your own classes of the module and its network, by commas, such as my_nets.Gated; for trm.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; for all
+            formats but official.
+        module: your own classes of the module and its network, by commas, such as my_nets.Gated; for all formats but
+            official.
     """
-    if format == "trm" and uncompiled:
-        raise InputError("uncompiled is true, but is accepted only with --format official")
+    from pathlib import Path
+
     from trm.data.atomic import refuse_overwriting
 
-    refuse_overwriting(output, force)
-    return (
-        _for_people(checkpoint, output, family, module)
-        if format == "trm"
-        else _official(checkpoint, output, uncompiled)
+    own = "" if dtype == "float32" else dtype
+    _refuse_idle_options(format, uncompiled=uncompiled, dtype=own, whole=whole, kit=kit)
+    if not (output or kit):
+        raise InputError("there is nothing to write: pass -o FILE, or --format onnx with --kit FOLDER")
+    if whole and kit:
+        raise InputError("whole is true and kit is a folder, but the runner of a kit needs the step model; pass one")
+    if output:
+        refuse_overwriting(output, force)
+    if kit:
+        from trm.export.kit import FILES
+
+        for name in FILES:
+            refuse_overwriting(Path(kit, name), force)
+    if format == "trm":
+        return _for_people(checkpoint, output, family, module)
+    if format == "official":
+        return _official(checkpoint, output, uncompiled)
+    from trm.export.model import export_onnx, export_pt2
+
+    exported = (
+        export_pt2(checkpoint, family, module)
+        if format == "pt2"
+        else export_onnx(checkpoint, dtype, whole, family, module)
     )
+    _write(exported, output, kit)
+    return 0
+
+
+def _refuse_idle_options(format: str, **given: object) -> None:
+    """Refuse an option that the format does not have."""
+    for name, value in given.items():
+        needed = "official" if name == "uncompiled" else "onnx"
+        if value and format != needed:
+            shown = "true" if value is True else value
+            raise InputError(f"{name} is {shown}, but is accepted only with --format {needed}")
+
+
+def _write(exported: "Exported", output: str, folder: str) -> None:
+    """Write a checked export to a file, to the folder of a kit, or both."""
+    from pathlib import Path
+
+    from trm.data.atomic import atomic_write
+    from trm.export.kit import kit
+
+    files = {Path(output): exported.content} if output else {}
+    if folder:
+        parts = kit(exported.content, exported.description, exported.puzzle)
+        files |= {Path(folder, name): content for name, content in parts.items()}
+    for path, content in files.items():
+        with atomic_write(path, "wb") as file:
+            file.write(content)
+        print(f"{path}: {len(content):,} bytes")
+    print("\n".join(exported.checks))
 
 
 def _for_people(checkpoint: str, output: str, family: str, module: str) -> int:

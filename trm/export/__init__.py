@@ -1,0 +1,1 @@
+"""Export of trained networks: ONNX files and programs of ``torch.export``, checked against torch, and kits."""
