@@ -44,7 +44,7 @@ def describe(content: dict[str, Any], module: TRMModule, data: PuzzleData, name:
         "kind": "step",
         "module": class_path(type(module)),
         "family": shareable(given, data)[keys.FAMILY],
-        "hyper_parameters": dict(content[keys.HYPER_PARAMETERS]),
+        "hparams": dict(content[keys.HYPER_PARAMETERS]),
         "cells": int(hparams["seq_len"]),
         "tokens": int(hparams["vocab_size"]),
         "length": core.length,
