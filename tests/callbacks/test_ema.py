@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from command import CHECKPOINT, FOUR, refused
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from ranks import Guess, small_module
@@ -14,6 +15,7 @@ from training import STATE, assert_same
 from trm.callbacks.checkpoints import Checkpoints
 from trm.callbacks.ema import StepEMA
 from trm.checkpoints.load import load_checkpoint
+from trm.cli.main import main
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch"),
@@ -151,3 +153,12 @@ def test_load_checkpoint_loads_the_average(tmp_path: Path) -> None:
     trainer_of(tmp_path, StepEMA(0.5), kept, max_steps=6).fit(small_module(), data())
     module, _ = load_checkpoint(kept.last_model_path, "ranks.Guess")
     assert_same(dict(module.state_dict()), torch.load(kept.last_model_path, weights_only=True)["state_dict"])
+
+
+def test_the_decay_has_an_option_of_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["fit", "--config", "configs/quickstart.yaml", *FOUR, "--ema_decay=0.5"]
+    assert main(run) == 0
+    record = torch.load(CHECKPOINT, weights_only=True)
+    assert record["settings"]["StepEMA.decay"] == 0.5
+    none = refused(capsys, [*run, "--trainer.callbacks=null"])
+    assert "--ema_decay is 0.5, but trainer.callbacks has no StepEMA" in none

@@ -19,6 +19,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from trm.arguments import class_path, find_class
 from trm.callbacks.checkpoints import Checkpoints
+from trm.callbacks.ema import StepEMA
 from trm.callbacks.interrupt import Interrupt
 from trm.callbacks.notice import RunNotice
 from trm.callbacks.progress import Progress
@@ -33,7 +34,7 @@ from trm.data.atomic import check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import refuse_other_module, refuse_other_network, refuse_other_puzzles
+from trm.training.compatibility import free_sizes, refuse_other_module, refuse_other_network, refuse_other_puzzles
 from trm.training.precision import check_requested_precision
 
 
@@ -108,6 +109,9 @@ class TRMCLI(LightningCLI):
         parser.add_argument(
             "--threads", type=int | None, help="Threads on a CPU; null to choose by the size of the network."
         )
+        parser.add_argument(
+            "--ema_decay", type=float | None, help="Decay of StepEMA; null for that in trainer.callbacks."
+        )
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         """Let every command read the configuration of the others, and ignore the settings that only those accept."""
@@ -178,6 +182,8 @@ class TRMCLI(LightningCLI):
             plugins = [*plugins, CheckpointFiles()]
         if settings.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks = [*callbacks, Progress()]
+        if (decay := self._get(self.config_init, "ema_decay")) is not None:
+            callbacks = _with_decay(callbacks, decay)
         check_requested_precision(settings.get("precision"))
         threads = Threads(self._get(self.config_init, "threads"))
         callbacks = [*callbacks, threads, RunNotice(), Interrupt()]
@@ -204,7 +210,8 @@ class TRMCLI(LightningCLI):
     def before_fit(self) -> None:
         """Check that the parameters to start from fit, and load the data."""
         if weights := self.config.fit.weights:
-            refuse_other_network(self.model, read_checkpoint(weights)[keys.HYPER_PARAMETERS], weights, ("num_puzzles",))
+            theirs = read_checkpoint(weights)[keys.HYPER_PARAMETERS]
+            refuse_other_network(self.model, theirs, weights, (*free_sizes(theirs), "num_puzzles"))
         if self.config.fit.ckpt_path == "best":
             self._need_checkpoint()
         self._prepare()
@@ -290,6 +297,17 @@ def _class_of(model: Any) -> list[str]:
     if isinstance(model, Mapping):
         return [str(model["class_path"])] if "class_path" in model else []
     return [model] if isinstance(model, str) and not Path(model).is_file() and not model.startswith("{") else []
+
+
+def _with_decay(callbacks: list[Any], decay: float) -> list[Any]:
+    """Return callbacks with another decay of StepEMA.
+
+    Raises:
+        InputError: if there is no StepEMA.
+    """
+    if not any(isinstance(callback, StepEMA) for callback in callbacks):
+        raise InputError(f"--ema_decay is {decay}, but trainer.callbacks has no StepEMA")
+    return [StepEMA(decay, c.warmup) if isinstance(c, StepEMA) else c for c in callbacks]
 
 
 def _listed(value: Any) -> list[Any]:
