@@ -1,10 +1,11 @@
 """What the command line and configurations are refused for is one sentence: what, where, and what is accepted."""
 
+import os
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from command import refused
+from command import FOUR, refused
 
 from trm.cli.main import main
 
@@ -73,6 +74,15 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
     text = Path("configs/quickstart.yaml").read_text().replace(*changed)
     Path("mine.yaml").write_text(text, encoding="latin-1")
     assert told in refused(capsys, ["fit", "--config", "mine.yaml"])
+
+
+def test_a_configuration_may_come_from_a_pipe(here: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, Path("configs/quickstart.yaml").read_bytes())
+    os.close(writer)
+    assert main(["fit", f"--config=/dev/fd/{reader}", *FOUR, "--trainer.logger=false", "--ckpt_path=null"]) == 0
+    os.close(reader)
+    assert Path("checkpoints/last.ckpt").is_file()
 
 
 @pytest.mark.parametrize("command", [["fit"], ["test"], ["data", "check"]])

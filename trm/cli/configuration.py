@@ -61,6 +61,8 @@ def replaced_family(files: Iterable[str], given: Iterable[str], class_path: str,
     """
     theirs, settings = "", dict[str, Any]()
     for file in files:
+        if not Path(file).is_file():  # such as a pipe, which can be read only once
+            continue
         try:
             content = read_yaml(Path(file))
         except InputError:

@@ -23,7 +23,11 @@ LOST = re.compile(
     re.IGNORECASE,
 )
 """Messages about another process of the run, a worker or a rank, that has ended or cannot be reached."""
-NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|Unable to allocate", re.IGNORECASE)
+NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|Unable to allocate"
+    r"|Storage size calculation overflowed",
+    re.IGNORECASE,
+)
 
 
 def report(error: BaseException) -> int | None:

@@ -277,6 +277,8 @@ def _named_models(args: Any) -> list[str]:
     pairs = list(itertools.pairwise(given))
     found = [path for before, after in pairs if before == "--model" for path in _class_of(after)]
     for file in (Path(after) for before, after in pairs if before in ("--config", "-c")):
+        if not file.is_file():  # such as a pipe, which can be read only once
+            continue
         try:
             content = read_yaml(file)
         except InputError:

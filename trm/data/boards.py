@@ -83,8 +83,8 @@ def split_boards(lines: Iterable[str], notation: Notation) -> Iterator[Board]:
     """Yield the boards of a text.
 
     A text whose first line names a column of questions is a table, see ``COLUMNS``. In any other, a board is a line,
-    followed by its answer or by anything that is no board; or consecutive lines of one row each. Skipped are comments, rulers,
-    titles in words, and sections of a .sdk file other than [Puzzle].
+    followed by its answer or by anything that is no board; or consecutive lines of one row each. Skipped are comments,
+    rulers, titles in words, and sections of a .sdk file other than [Puzzle].
     """
     numbered = enumerate(lines, 1)
     for number, line in numbered:
