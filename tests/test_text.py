@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trm.errors import InputError
-from trm.text import STANDARD_INPUT, encoding_fault, parse_json, read_json, read_lines, read_text
+from trm.text import STANDARD_INPUT, encoding_fault, parse_json, read_json, read_lines, read_text, read_yaml
 
 TEXT = "é,1\nß,2\n"
 
@@ -62,6 +62,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         for read in (read_text, lambda path: list(read_lines(path))):
             with pytest.raises(InputError, match="cannot read "):
                 read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 5000, "is YAML that is nested too deeply"),
+        ("day: 2026-99-99", "is not valid YAML: month must be in 1..12"),
+        ("9" * 5000, "is not valid YAML: Exceeds the limit"),
+        ("a: [", "is not valid YAML: while parsing"),
+        ("a: !!python/name:os.system", "is not valid YAML: could not determine a constructor"),
+    ],
+    ids=["lists", "a day", "digits", "open", "code"],
+)
+def test_yaml_that_cannot_be_decoded_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(InputError, match=f"a.yaml {message}") as error:
+        read_yaml(tmp_path / "a.yaml")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

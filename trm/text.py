@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import yaml
+
 from trm.errors import InputError
 
 STANDARD_INPUT = Path("-")
@@ -119,6 +121,21 @@ def parse_json(text: str, where: str) -> Any:
         raise InputError(f"{where} is JSON that is nested too deeply") from None
     except ValueError as error:
         raise InputError(f"{where} is not JSON: {error}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the decoded YAML of a file.
+
+    Raises:
+        InputError: if it cannot be read, is not YAML, or is nested too deeply.
+    """
+    text = read_text(path)
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise InputError(f"{path} is YAML that is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a day that no calendar has, or an endless number
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What is no checkpoint, or one of another version, is refused in one sentence by every command, before anything."""
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -135,7 +136,29 @@ def test_other_files_are_no_checkpoints(kind: str, here: Path, capsys: pytest.Ca
         case "long name":
             path = Path("x" * 300)
     for command in (["info", str(path)], ["import", str(path), "--family=sudoku", "-o", "out"]):
-        assert str(path) in refused(capsys, command)
+        error = refused(capsys, command)
+        assert str(path) in error
+        assert kind != "zip" or "it is a zip archive, but not one of torch.save" in error
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "x.ckpt", "--format=trm"],
+        ["import", "x.ckpt", "--family=sudoku"],
+        ["trace", "x.ckpt", BOARD],
+        ["analyze", "halting", "x.ckpt"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_no_command_writes_over_the_checkpoint_that_it_reads(
+    command: list[str], trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(trained / CHECKPOINT, "x.ckpt")
+    Path("link").symlink_to("x.ckpt")
+    for output in ("x.ckpt", "link"):
+        assert f"{output} is the file that is read" in refused(capsys, [*command, "-o", output, "--force"])
+    assert Path("x.ckpt").read_bytes() == (trained / CHECKPOINT).read_bytes()
 
 
 def test_a_compressed_archive_is_not_unpacked(trained: Path, tmp_path: Path) -> None:

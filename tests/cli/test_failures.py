@@ -130,6 +130,7 @@ def linecache_file(source: str) -> str:
         ("raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed')", "torch.utils.data", 1),
         ("raise RuntimeError('[gloo/pair.cc:5] Connection closed by peer')", "torch.distributed", 1),
         ('raise RuntimeError("can\'t allocate memory: you tried to allocate 4 bytes")', "torch.nn", 2),
+        ("raise RuntimeError('Storage size calculation overflowed with sizes=[5, 1000000000]')", "torch.nn", 2),
         ("raise MemoryError", "numpy", 2),
     ],
 )

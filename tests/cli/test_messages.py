@@ -1,10 +1,11 @@
 """What the command line and configurations are refused for is one sentence: what, where, and what is accepted."""
 
+import os
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from command import refused
+from command import FOUR, refused
 
 from trm.cli.main import main
 
@@ -33,6 +34,7 @@ QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["more"], "unrecognized arguments: more"),
         (["--seed_everything=null"], "seed_everything is null, but must be true or false or a whole number"),
+        (["--data.size="], "Sudoku': size is empty, but must be a whole number"),
         (["--data.clues=8"], "Sudoku': clues is 8, but must be a list"),
         (["--trainer.precision=8"], "trainer.precision is 8, but must be one of 64, 32, 16, transformer-engine"),
         (["--trainer.strategy=x"], "You selected an invalid strategy name: `strategy='x'`"),
@@ -72,6 +74,34 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
     text = Path("configs/quickstart.yaml").read_text().replace(*changed)
     Path("mine.yaml").write_text(text, encoding="latin-1")
     assert told in refused(capsys, ["fit", "--config", "mine.yaml"])
+
+
+def test_a_configuration_may_come_from_a_pipe(here: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, Path("configs/quickstart.yaml").read_bytes())
+    os.close(writer)
+    assert main(["fit", f"--config=/dev/fd/{reader}", *FOUR, "--trainer.logger=false", "--ckpt_path=null"]) == 0
+    os.close(reader)
+    assert Path("checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("command", [["fit"], ["test"], ["data", "check"]])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("data: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ('data: {class_path: "\\e]0;title\\a", init_args: {}}', "title"),
+        ("# caf\xe9", "UTF-8"),
+    ],
+    ids=["deep", "escape codes", "encoding"],
+)
+def test_a_hostile_configuration_is_refused_in_printable_text(
+    command: list[str], text: str, told: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.yaml").write_text(text, encoding="latin-1")
+    sentence = refused(capsys, [*command, "--config", "mine.yaml"])
+    assert told in sentence
+    assert sentence.isprintable()
 
 
 @pytest.mark.parametrize(

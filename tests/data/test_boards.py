@@ -125,6 +125,18 @@ def test_text_that_is_no_board_is_refused_in_one_short_sentence(text: str, messa
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("line", [f"{BOARD} {BOARD}", f'["{BOARD}", "{BOARD}"]', f"{BOARD},{SOLVED[:-1]}0"])
+def test_a_second_board_of_a_line_is_not_dropped(line: str) -> None:
+    (board,) = DATA.split_text([line])
+    assert board.fault == "it has 2 boards, but one is accepted, with its answer"
+
+
+@pytest.mark.parametrize("behind", [f",{SOLVED}", "  # hard", " 7.2/1.2/1.2", f",{SOLVED},{'x' * 81}"])
+def test_an_answer_or_remark_may_follow_a_board(behind: str) -> None:
+    (board,) = DATA.split_text([BOARD + behind])
+    assert (board.question, board.fault) == (BOARD, "")
+
+
 def test_hexadecimal_boards_are_not_taken_for_those_of_1_to_g() -> None:
     with pytest.raises(InputError, match="has '0' besides another blank; digits are 1 to 9, then A to G"):
         Sudoku(size=16).parse("0." * 128)

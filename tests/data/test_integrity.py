@@ -141,6 +141,17 @@ def test_a_malformed_augmentation_is_refused() -> None:
     assert found(check_data(Unfair()))["train: right answers that an augmentation makes wrong"] == 20
 
 
+def test_a_verifier_that_returns_no_verdict_is_named() -> None:
+    class Hasty(Sudoku):
+        valid = PuzzleData.valid
+
+        def verify(self, question: Any, answer: Any) -> Any:
+            return True
+
+    with pytest.raises(InputError, match=r"Hasty.verify returns bool; expected is trm.data.Verdict"):
+        check_data(Hasty(size=4, train_size=8, val_size=4, test_size=4))
+
+
 def test_padding_contradictions_and_missing_labels_are_counted() -> None:
     train, test = some_grids(20, seed=0), some_grids(20, seed=2)
     train.inputs[1], train.labels[1] = train.inputs[0], np.where(train.inputs[0] == 1, 2, train.labels[0])
@@ -277,7 +288,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert main(["data", "check", "--config", "list.yaml"]) == 2
     assert "list.yaml has no data part" in capsys.readouterr().err
     assert main(["data", "check", "--config", "missing.yaml"]) == 2
-    assert "cannot read the configuration missing.yaml" in capsys.readouterr().err
+    assert "cannot read missing.yaml: No such file" in capsys.readouterr().err
     assert main(["data", "check", "--config", str(config), "--data.source=nowhere"]) == 2
     assert "nowhere/train.csv" in capsys.readouterr().err
 

@@ -59,12 +59,13 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("  ".join(cells).rstrip() for cells in aligned)
 
 
-def reserve(output: str, force: bool) -> Path:
+def reserve(output: str, force: bool, checkpoint: str = "") -> Path:
     """Return the path of the JSON file of a report, and check it before anything is measured.
 
     Args:
         output: name of the file.
         force: overwrite the file and its picture.
+        checkpoint: the file that is analysed, which is never overwritten.
 
     Raises:
         InputError: if the name is that of a folder or ends in .svg, or a file exists or cannot be written.
@@ -76,7 +77,7 @@ def reserve(output: str, force: bool) -> Path:
             "accepted is a file with another ending, such as .json"
         )
     for file in (path, path.with_suffix(".svg")):
-        refuse_overwriting(file, force)
+        refuse_overwriting(file, force, checkpoint)
     return path
 
 

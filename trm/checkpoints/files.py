@@ -98,6 +98,8 @@ def _read_archive(path: str | Path, checksums: bool = True) -> Any:
             plain = all(member.compress_type == ZIP_STORED for member in members) and len(names) == len(members)
             if not plain or sum(member.file_size for member in members) > file.stat().st_size:
                 raise InputError(f"{path} is not a checkpoint: torch.save neither compresses nor repeats a member")
+            if not any(name.endswith("/data.pkl") for name in names):
+                raise InputError(f"{path} is not a checkpoint: it is a zip archive, but not one of torch.save")
             if checksums and (bad := archive.testzip()):
                 raise InputError(f"{path} is truncated or corrupt: the checksum of {bad} in it is wrong")
     except InputError:

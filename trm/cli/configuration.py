@@ -7,12 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 from trm.cli.arrange import arrange
 from trm.cli.parser import OneSentence
+from trm.errors import InputError
+from trm.text import read_yaml
 
 
 class SaveFitConfig(SaveConfigCallback):
@@ -60,9 +61,11 @@ def replaced_family(files: Iterable[str], given: Iterable[str], class_path: str,
     """
     theirs, settings = "", dict[str, Any]()
     for file in files:
+        if not Path(file).is_file():  # such as a pipe, which can be read only once
+            continue
         try:
-            content = yaml.safe_load(Path(file).read_text(encoding="utf-8-sig"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            content = read_yaml(Path(file))
+        except InputError:
             continue  # the parser reports the error
         data = content.get("data") if isinstance(content, dict) else None
         if isinstance(data, dict):

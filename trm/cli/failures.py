@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from types import TracebackType
 
-from trm.errors import DivergedError, InputError, Stopped
+from trm.errors import DivergedError, InputError, Stopped, printable
 
 CLOSED_PIPE, INTERRUPTED = 141, 130  # 128 + SIGPIPE and 128 + SIGINT, as a shell reports them
 FAILED, REFUSED = 1, 2
@@ -23,7 +23,11 @@ LOST = re.compile(
     re.IGNORECASE,
 )
 """Messages about another process of the run, a worker or a rank, that has ended or cannot be reached."""
-NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|Unable to allocate", re.IGNORECASE)
+NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|Unable to allocate"
+    r"|Storage size calculation overflowed",
+    re.IGNORECASE,
+)
 
 
 def report(error: BaseException) -> int | None:
@@ -137,9 +141,9 @@ def _one_line(text: str) -> str:
 
 
 def _say(sentence: str) -> None:
-    """Print a sentence on standard error, unless the terminal has been closed."""
+    """Print a sentence on standard error, unless the terminal has been closed; what it quotes cannot control it."""
     with contextlib.suppress(OSError, ValueError):
-        print(sentence, file=sys.stderr)
+        print(printable(sentence), file=sys.stderr)
 
 
 def _reader_has_gone() -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -33,6 +32,7 @@ from trm.data import PuzzleData
 from trm.data.atomic import check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
+from trm.text import read_yaml
 from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import free_sizes, refuse_other_module, refuse_other_network, refuse_other_puzzles
 from trm.training.precision import check_requested_precision
@@ -284,9 +284,11 @@ def _named_models(args: Any) -> list[str]:
     pairs = list(itertools.pairwise(given))
     found = [path for before, after in pairs if before == "--model" for path in _class_of(after)]
     for file in (Path(after) for before, after in pairs if before in ("--config", "-c")):
+        if not file.is_file():  # such as a pipe, which can be read only once
+            continue
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            content = read_yaml(file)
+        except InputError:
             continue  # the parser reports the error
         found += _class_of(content.get("model")) if isinstance(content, dict) else []
     return found

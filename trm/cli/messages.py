@@ -24,7 +24,7 @@ WORDS = (
 )
 """Phrases of jsonargparse, and clearer ones to replace them."""
 EXPECTED = re.compile(
-    r"([\w.]+): (Expected a .+?(?:; Expected a .+?)*)(?:; Given value: |\. Got value: )(?!NestedArg)([^;]*)"
+    r"([\w.]+): (Expected a .+?(?:; Expected a .+?)*)(?:; Given value: ?|\. Got value: ?)(?!NestedArg)([^;]*)"
 )
 """A setting, the types that it may have, and the value that was given."""
 TYPES = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text", "dict": "a mapping"}

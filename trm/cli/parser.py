@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from trm.cli.arrange import in_short
 from trm.cli.messages import not_utf8, sentence
-from trm.errors import InputError
+from trm.errors import InputError, printable
 
 ENV_PREFIX = "TRM"
 """Settings are also read from variables such as TRM_FIT__DATA__SLOTS and TRM_SOLVE__DEPTH."""
@@ -58,13 +58,15 @@ class OneSentence(ArgumentParser):
         """Parse the command line, and keep it, so that an error can name the source of a setting.
 
         Raises:
-            InputError: if a configuration is not UTF-8 text.
+            InputError: if a configuration is not UTF-8 text, or is nested too deeply.
         """
         self._given = list(sys.argv[1:] if args is None else args)
         try:
             return super().parse_args(args, *others, **options)
         except UnicodeDecodeError as error:
             raise InputError(not_utf8(self._given, error)) from error
+        except RecursionError:
+            raise InputError("a setting, or a configuration, is nested too deeply") from None
 
     def print_help(self, file: Any = None) -> None:
         """Print the help; unlike argparse, raise an error if the output is closed."""
@@ -77,7 +79,7 @@ class OneSentence(ArgumentParser):
         parser = getattr(ex, "subcommand_parser", None) or self
         known = [option.lstrip("-") for action in parser._actions for option in action.option_strings]
         text = sentence(message, known, getattr(self, "_given", []))
-        self.exit(2, f"{self.prog.split()[0]}: error: {text}\n")
+        self.exit(2, f"{self.prog.split()[0]}: error: {printable(text)}\n")
 
 
 def call(function: Callable[..., int], name: str, argv: Sequence[str]) -> int:

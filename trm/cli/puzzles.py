@@ -111,12 +111,22 @@ def find_tasks(data: ARC, text: str) -> Iterator[Task | Refusal]:
         yield Refusal("", InputError(f"the puzzle is {text!r}, but a model of ARC needs a task: {accepted}"))
         return
     try:
-        for file in folder_files(path) if path.is_dir() else [path]:
-            for name, value, where in task_values(file):
-                try:
-                    yield to_task(name, value, where)
-                except InputError as error:
-                    yield Refusal("", error)
+        files = folder_files(path) if path.is_dir() else [path]
+    except InputError as error:
+        yield Refusal("", error)
+        return
+    for file in files:
+        yield from _tasks_of(file)
+
+
+def _tasks_of(file: Path) -> Iterator[Task | Refusal]:
+    """Yield the tasks of a file."""
+    try:
+        for name, value, where in task_values(file):
+            try:
+                yield to_task(name, value, where)
+            except InputError as error:
+                yield Refusal("", error)
     except InputError as error:
         yield Refusal("", error)
 

@@ -49,10 +49,11 @@ def check_writable(path: Path, what: str = "") -> None:
         raise InputError(f"cannot write {what}{path}: {folder} is not a folder that can be written to")
 
 
-def refuse_overwriting(path: str | Path, force: bool) -> None:
+def refuse_overwriting(path: str | Path, force: bool, source: str | Path = "") -> None:
     """Check that a file can be written, and that it does not exist, unless ``force`` is true.
 
-    A pipe or character device, such as /dev/stdout, is written to and needs no ``force``.
+    A pipe or character device, such as /dev/stdout, is written to and needs no ``force``. The file ``source``, from
+    which the contents are computed, is never overwritten: a checkpoint contains more than what is written.
 
     Raises:
         InputError: if it exists or cannot be written.
@@ -60,6 +61,8 @@ def refuse_overwriting(path: str | Path, force: bool) -> None:
     check_writable(Path(path))
     if not force and os.path.lexists(path) and not _is_stream(Path(path)):
         raise InputError(f"{path} exists already; --force overwrites it")
+    if Path(path).is_file() and Path(source).is_file() and Path(path).samefile(source):
+        raise InputError(f"{path} is the file that is read; choose another one to write to")
 
 
 @contextlib.contextmanager

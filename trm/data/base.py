@@ -187,9 +187,15 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         """Check an answer by the rules alone, without its label."""
 
     def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_] | None:
-        """Return which answers ``verify`` accepts, 2 x (N, L) to (N,); None if the family has no rules to check."""
-        pairs = zip(questions, answers, strict=True)
-        return np.array([self.verify(question, answer).valid for question, answer in pairs], dtype=np.bool_)
+        """Return which answers ``verify`` accepts, 2 x (N, L) to (N,); None if the family has no rules to check.
+
+        Raises:
+            InputError: if ``verify`` returns anything but a verdict.
+        """
+        verdicts = [self.verify(question, answer) for question, answer in zip(questions, answers, strict=True)]
+        if others := {type(verdict).__name__ for verdict in verdicts if not isinstance(verdict, Verdict)}:
+            raise InputError(f"{type(self).__name__}.verify returns {min(others)}; expected is trm.data.Verdict")
+        return np.array([verdict.valid for verdict in verdicts], dtype=np.bool_)
 
     def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
         """Search for an answer that obeys the rules, guided by the probabilities of a network.

@@ -83,8 +83,8 @@ def split_boards(lines: Iterable[str], notation: Notation) -> Iterator[Board]:
     """Yield the boards of a text.
 
     A text whose first line names a column of questions is a table, see ``COLUMNS``. In any other, a board is a line,
-    followed by anything, such as its answer; or consecutive lines of one row each. Skipped are comments, rulers,
-    titles in words, and sections of a .sdk file other than [Puzzle].
+    followed by its answer or by anything that is no board; or consecutive lines of one row each. Skipped are comments,
+    rulers, titles in words, and sections of a .sdk file other than [Puzzle].
     """
     numbered = enumerate(lines, 1)
     for number, line in numbered:
@@ -164,8 +164,10 @@ def _classified(number: int, text: str, notation: Notation) -> tuple[str, Board]
         return "empty", Board(number, "")
     whole = [field for field in _FIELDS.split(line) if len(field) == notation.cells]
     if whole and set(whole[0]) <= notation.question.keys():
-        answer = whole[1] if len(whole) > 1 and set(whole[1]) <= notation.answer.keys() else ""
-        return "board", Board(number, whole[0], answer)
+        boards = [field for field in whole[1:] if set(field) <= notation.question.keys() | notation.answer.keys()]
+        answer = boards[0] if boards and set(boards[0]) <= notation.answer.keys() else ""
+        fault = f"{len(boards) + 1} boards, but one is accepted, with its answer" if boards[bool(answer) :] else ""
+        return "board", Board(number, whole[0], answer, fault=fault and f"it has {fault}")
     if _is_title(line, notation):
         return "comment", Board(number, "")
     if _RULER.fullmatch(line) or not _BETWEEN.sub("", line):

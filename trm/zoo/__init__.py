@@ -27,7 +27,8 @@ def find(checkpoint: str | Path) -> Path:
     if str(checkpoint) in names():
         return FOLDER / f"{checkpoint}.ckpt"
     raise InputError(
-        f"there is no checkpoint at {checkpoint}; accepted are a file and the models of the zoo: {', '.join(names())}"
+        f"there is no checkpoint at {str(checkpoint) or repr('')}; accepted are a file and the models of the zoo: "
+        f"{', '.join(names())}"
     )
 
 

@@ -178,6 +178,19 @@ def test_of_many_tasks_those_that_fit_are_answered(tmp_path: Path, capsys: pytes
     assert "nor can these be answered: " in printed.err
 
 
+def test_a_file_or_line_that_cannot_be_read_does_not_hide_those_behind_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text("{")
+    (tmp_path / "b.json").write_text(f'{json.dumps(TASK)}\n{{"train": }}\n{json.dumps(TASK)}\n')
+    (tmp_path / "c.json").write_text(json.dumps(TASK))
+    assert main(["solve", "arc-toy", str(tmp_path), "--views=1", "--json"]) == 2
+    printed = capsys.readouterr()
+    assert [next(iter(json.loads(line))) for line in printed.out.splitlines()] == ["b-1", "b-3", "c"]
+    assert f"{tmp_path / 'a.json'} is not JSON" in printed.err
+    assert f"{tmp_path / 'b.json'}, line 2 is not JSON" in printed.err
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

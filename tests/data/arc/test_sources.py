@@ -252,6 +252,7 @@ def test_a_line_that_is_no_task_is_named(tmp_path: Path) -> None:
     for content, message in (
         (b"\n{", "made.jsonl, line 2 is not JSON"),
         (b"\xe9", "made.jsonl, line 1 has the byte 0xe9 in an encoding other than the accepted UTF-8"),
+        (b'{\n{"examples": [[[[1]], [[2]]]]}\n]\n\xe9', "line 1 is not JSON: .*; nor can 2 other lines be read"),
         (b"[1]", "made.jsonl, line 1, task made-1 is not a task"),
         (b"", "made.jsonl contains no tasks; a task in each line is needed"),
     ):

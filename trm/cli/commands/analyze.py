@@ -172,7 +172,7 @@ def _run(
     from trm.analysis.report import load, publish, reserve
 
     analysis = importlib.import_module(f"trm.analysis.{name}")
-    path = reserve(output, force) if output else None
+    path = reserve(output, force, checkpoint) if output else None
     model, data = load(checkpoint, family, module)
     measured = analysis.measure(model, data, **options)
     facts = {"checkpoint": checkpoint, "family": data.family["class_path"], **measured}

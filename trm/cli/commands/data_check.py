@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from trm.cli.parser import ENV_PREFIX, OneSentence
 from trm.errors import InputError
+from trm.text import read_yaml
 
 if TYPE_CHECKING:
     from trm.data.integrity import Report
@@ -49,10 +48,7 @@ def _data_arguments(files: list[str]) -> list[str]:
     """Return the data part of configurations as options; later ones override earlier ones."""
     options = []
     for file in files:
-        try:
-            config = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"cannot read the configuration {file}: {error}") from error
+        config = read_yaml(Path(file))
         data = config.get("data") if isinstance(config, dict) else None
         if isinstance(data, str) and data:
             data = {"class_path": data}

@@ -63,12 +63,12 @@ def export(
     if whole and kit:
         raise InputError("whole is true and kit is a folder, but the runner of a kit needs the step model; pass one")
     if output:
-        refuse_overwriting(output, force)
+        refuse_overwriting(output, force, checkpoint)
     if kit:
         from trm.export.kit import FILES
 
         for name in FILES:
-            refuse_overwriting(Path(kit, name), force)
+            refuse_overwriting(Path(kit, name), force, checkpoint)
     if format == "trm":
         return _for_people(checkpoint, output, family, module)
     if format == "official":

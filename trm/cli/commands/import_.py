@@ -42,7 +42,7 @@ def import_(
     from trm.data import ARC
     from trm.data.atomic import refuse_overwriting
 
-    refuse_overwriting(output, force)
+    refuse_overwriting(output, force, file)
     choices = {"cycles": cycles, "latent_steps": latent_steps, "num_heads": num_heads, "positions": positions}
     given = {name: value for name, value in {**choices, "puzzle_tokens": puzzle_tokens}.items() if value is not None}
     found = convert(file, family, data or {}, given)

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from trm.cli.parser import ENV_PREFIX
 from trm.errors import InputError, check_range
 from trm.reproduce.experiments import EXPERIMENTS, PAPER, Experiment
 from trm.signals import ENDING, install, restore
+from trm.text import read_yaml
 from trm.training import checkpoint_keys as keys
 
 SLOTS = 768  # over all devices, as published
@@ -80,7 +79,7 @@ def reproduce(
     changed, other = _values(settings), _differing(_values(options))
     name = claim or ("other/" * bool(other) + experiment)
     commands = [["trm", "fit", *settings], ["trm", "test", *settings, f"--ledger={ledger}", f"--claim={name}"]]
-    print(_plan(chosen, yaml.safe_load(config.read_text(encoding="utf-8")), changed, other, commands))
+    print(_plan(chosen, read_yaml(config), changed, other, commands))
     if not run:
         return 0
     from trm.reproduce.ledger import check_ledger

@@ -57,7 +57,7 @@ def trace(
     if not (output or gif or terminal):
         raise InputError("nothing to show the trace in: pass -o trace.html, --gif trace.gif or --terminal")
     for path in filter(None, (output, gif)):
-        refuse_overwriting(Path(path), force)
+        refuse_overwriting(Path(path), force, checkpoint)
     model, data = load_checkpoint(checkpoint, family, module)
     question, label, row = find_puzzle(model, data, puzzle)
     recording = record(model, question, row, depth or model.hparams["supervision_steps"])

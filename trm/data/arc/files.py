@@ -86,16 +86,27 @@ def _is_json_lines(lines: list[str]) -> bool:
 
 
 def _of_lines(lines: Iterator[str], stem: str, where: str) -> Iterator[tuple[str, Any, str]]:
-    """Yield the task of each line of JSON; without a name of its own it has that of the file and its number."""
+    """Yield the task of each line of JSON; without a name of its own it has that of the file and its number.
+
+    A line that cannot be read is reported behind the last one, so that the others can be used.
+    """
+    faults: list[InputError] = []
     empty = True
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         empty, place = False, f"{where}, line {number}"
-        if fault := encoding_fault(line):
-            raise InputError(f"{place} has {fault}")
-        value = parse_json(line, place)
-        yield _name(value, f"{stem}-{number}"), value, place
+        try:
+            if fault := encoding_fault(line):
+                raise InputError(f"{place} has {fault}")
+            value = parse_json(line, place)
+        except InputError as error:
+            faults.append(error)
+        else:
+            yield _name(value, f"{stem}-{number}"), value, place
+    if faults:
+        more = f"; nor can {len(faults) - 1} other lines be read" if faults[1:] else ""
+        raise InputError(f"{faults[0]}{more}")
     if empty:
         raise InputError(f"{where} contains no tasks; a task in each line is needed")
 
