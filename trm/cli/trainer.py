@@ -105,6 +105,7 @@ class TRMTrainer(Trainer):
         output: str = "",
         json: bool = False,
         ckpt_path: str | None = None,
+        force: bool = False,
     ) -> None:
         """Measure how fast a configuration trains, solves and reads its data here; no run is written.
 
@@ -118,11 +119,12 @@ class TRMTrainer(Trainer):
             json: print one JSON object.
             ckpt_path: parameters to solve with. Without, or with "last" as the configurations have it for training,
                 they are random, and every puzzle takes all steps.
+            force: overwrite a file that exists.
 
         Raises:
             InputError: if an argument or the checkpoint cannot be used.
         """
-        bench(self, model, datamodule, what, repeats, output, json, ckpt_path)
+        bench(self, model, datamodule, what, repeats, output, json, ckpt_path, force)
 
 
 def _four_digits(value: float) -> str:

@@ -323,12 +323,14 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         """Return a split; it is loaded at the first call.
 
         Raises:
-            InputError: if it is malformed, or empty and not "val".
+            InputError: if it is malformed, or empty and not "val"; or if none of the training samples has a label.
         """
         if split not in self._splits:
             samples = self._checked(self.load(split), "load", split)
             if not len(samples.inputs) and split != "val":  # a run may go without validation
                 raise InputError(f"the {split} split of {type(self).__name__} has no samples, but needs at least one")
+            if split == "train" and not samples.labels.any():
+                raise InputError(f"no sample of the train split of {type(self).__name__} has a label to learn from")
             self._splits[split] = samples
         return self._splits[split]
 
@@ -364,6 +366,19 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         if have < last:  # at least doubled, for callers that take one batch after the other
             self._first[split] = self._checked(self.load_first(split, max(last, 2 * have)), "load_first", split)
         return self._first[split].take(slice(first, last))
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse a family that lacks one of its sizes; called for attributes that do not exist.
+
+        Raises:
+            InputError: if the attribute is one that every family sets.
+            AttributeError: otherwise.
+        """
+        if name in ("vocab_size", "seq_len", "num_puzzles"):
+            raise InputError(
+                f"{type(self).__name__} sets no {name}; every family sets vocab_size, seq_len, num_puzzles"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the trainer, which a worker process does not need."""

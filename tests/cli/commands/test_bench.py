@@ -38,6 +38,7 @@ def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_windows")
 def test_bench_prints_a_table_and_writes_all_it_measured(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUICK, "--repeats=2", "-o", "bench.json"]) == 0
+    assert main([*QUICK, "--repeats=2", "-o", "bench.json"]) == 2  # it exists
     result = json.loads((here / "bench.json").read_text())
     assert list(result) == ["machine", "configuration", "train", "solve", "data"]
     train = result["train"]

@@ -13,7 +13,7 @@ from trm.bench.measure import Spread, data_rate, solving, training
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import read_checkpoint
 from trm.data import PuzzleData
-from trm.data.atomic import atomic_write, check_writable
+from trm.data.atomic import atomic_write, refuse_overwriting
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.provenance import machine
@@ -31,6 +31,7 @@ def bench(
     output: str = "",
     json: bool = False,
     ckpt_path: str | None = None,
+    force: bool = False,
 ) -> None:
     """Measure how fast a configuration trains, solves and reads its data here; no run is written.
 
@@ -45,6 +46,7 @@ def bench(
         json: print one JSON object.
         ckpt_path: parameters to solve with. Without, or with "last" as the configurations have it for training, they
             are random, and every puzzle takes all steps.
+        force: overwrite a file that exists.
 
     Raises:
         InputError: if an argument or the checkpoint cannot be used.
@@ -54,7 +56,7 @@ def bench(
         raise InputError(f"trm bench measures a TRMModule on a PuzzleData, not {kinds}")
     check_range("bench", 1, repeats=repeats)
     if output:
-        check_writable(Path(output))
+        refuse_overwriting(output, force)
     if trainer.world_size > 1:
         raise InputError(f"trm bench measures one device, not {trainer.world_size}: pass --trainer.devices 1")
     weights = None if ckpt_path in (None, "last") else str(ckpt_path)
