@@ -76,6 +76,15 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
     assert told in refused(capsys, ["fit", "--config", "mine.yaml"])
 
 
+@pytest.mark.parametrize(("content", "found"), [("", "nothing"), ("53..7", "53..7")])
+def test_a_file_that_is_no_configuration_is_refused_by_its_name(
+    content: str, found: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.yaml").write_text(content)
+    told = f"mine.yaml contains {found}, but a configuration is a mapping with trainer, data and model"
+    assert told in refused(capsys, ["test", "--config", "mine.yaml"])
+
+
 def test_a_configuration_may_come_from_a_pipe(here: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, Path("configs/quickstart.yaml").read_bytes())

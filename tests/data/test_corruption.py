@@ -24,7 +24,9 @@ def maze(root: Path) -> tuple[Maze, Samples]:
 
 
 def changed(data: PuzzleData, samples: Samples, kind: Corruption, strength: int, seed: int = 0) -> Tokens:
-    corruptions = RandomCorruptions(samples.inputs, data.replacements(kind, samples), np.random.default_rng(seed))
+    allowed, rng = data.replacements(kind, samples), np.random.default_rng(seed)
+    tokens = rng.random(allowed.shape, dtype=np.float32)
+    corruptions = RandomCorruptions(samples.inputs, allowed, tokens, rng.random(samples.inputs.shape))
     assert (corruptions.max_strength >= strength).all()
     return corruptions.apply(strength, np.arange(len(samples.inputs)))
 

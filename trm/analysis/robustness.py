@@ -120,9 +120,9 @@ def measure(
     intact = ask(module, data, samples, samples.inputs, given, batch_size)
     points = [_point("intact", 0, intact)]
     for number, kind in enumerate(CORRUPTIONS):
-        corruptions = RandomCorruptions(
-            samples.inputs, data.replacements(kind, samples), np.random.default_rng((seed, number))
-        )
+        allowed, rng = data.replacements(kind, samples), np.random.default_rng((seed, number))
+        tokens = rng.random(allowed.shape, dtype=np.float32)
+        corruptions = RandomCorruptions(samples.inputs, allowed, tokens, rng.random(samples.inputs.shape))
         for strength in strengths:
             which = np.flatnonzero(corruptions.max_strength >= strength)
             if 2 * len(which) < len(samples.inputs) or strength >= data.seq_len:  # nothing would be left

@@ -1,8 +1,9 @@
 """Reads and saves configurations: Lightning's parser with our errors and help, and ``config.yaml`` of a run."""
 
+import contextlib
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 from trm.cli.arrange import arrange
+from trm.cli.messages import config_files
 from trm.cli.parser import OneSentence
 from trm.errors import InputError
 from trm.text import read_yaml
@@ -47,12 +49,20 @@ class Parser(OneSentence, LightningArgumentParser):
             self._action_groups = groups
 
 
-def replaced_family(files: Iterable[str], given: Iterable[str], class_path: str, accepted: Iterable[str]) -> str:
+def configurations(given: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the contents of the configurations of a command line; those that the parser will refuse are left out."""
+    for file in config_files(given):
+        with contextlib.suppress(InputError):
+            content = read_yaml(Path(file))
+            if isinstance(content, dict):
+                yield content
+
+
+def replaced_family(given: Iterable[str], class_path: str, accepted: Iterable[str]) -> str:
     """Return a sentence on the settings of a configuration that a family of another class takes over.
 
     Args:
-        files: the configurations.
-        given: the command line, whose settings are its own.
+        given: the command line.
         class_path: the class of the family.
         accepted: names of its arguments.
 
@@ -60,14 +70,8 @@ def replaced_family(files: Iterable[str], given: Iterable[str], class_path: str,
         An empty string if the configurations have the same class, or no settings of a family.
     """
     theirs, settings = "", dict[str, Any]()
-    for file in files:
-        if not Path(file).is_file():  # such as a pipe, which can be read only once
-            continue
-        try:
-            content = read_yaml(Path(file))
-        except InputError:
-            continue  # the parser reports the error
-        data = content.get("data") if isinstance(content, dict) else None
+    for content in configurations(given):
+        data = content.get("data")
         if isinstance(data, dict):
             theirs = str(data.get("class_path", theirs))
             settings |= data.get("init_args") or {}

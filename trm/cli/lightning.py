@@ -23,16 +23,16 @@ from trm.callbacks.interrupt import Interrupt
 from trm.callbacks.notice import RunNotice
 from trm.callbacks.progress import Progress
 from trm.callbacks.threads import Threads
-from trm.checkpoints.files import CheckpointFiles, read_checkpoint
+from trm.checkpoints.files import CheckpointFiles, read_checkpoint, read_facts
 from trm.cli.commands.bench import trainer_arguments
-from trm.cli.configuration import Parser, SaveFitConfig, quiet, replaced_family
+from trm.cli.configuration import Parser, SaveFitConfig, configurations, quiet, replaced_family
+from trm.cli.messages import values_of
 from trm.cli.parser import ENV_PREFIX, spelled_out
 from trm.cli.trainer import TRMTrainer
 from trm.data import PuzzleData
 from trm.data.atomic import check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
-from trm.text import read_yaml
 from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import free_sizes, refuse_other_module, refuse_other_network, refuse_other_puzzles
 from trm.training.precision import check_requested_precision
@@ -140,7 +140,7 @@ class TRMCLI(LightningCLI):
             check_range(subcommand or "cli", 0, 2**32 - 1, seed_everything=seed)
         checkpoint = settings.get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
-            content = read_checkpoint(checkpoint)
+            content = read_facts(checkpoint)
             if subcommand == "fit" and keys.OPTIMIZERS not in content:
                 raise InputError(
                     f"{checkpoint} contains only parameters, so training cannot resume from it; "
@@ -149,11 +149,9 @@ class TRMCLI(LightningCLI):
 
     def _report_family(self, data: Any) -> None:
         """Print which settings a family takes over from a configuration of another one."""
-        given = [word for argument in self._argv for word in str(argument).split("=", 1)]
-        files = [after for before, after in itertools.pairwise(given) if before in ("--config", "-c")]
         if data is not None and "class_path" in data:
             accepted = data.get("init_args") or {}
-            if sentence := replaced_family(files, self._argv, data.class_path, accepted.keys()):
+            if sentence := replaced_family(self._argv, data.class_path, accepted.keys()):
                 rank_zero_info(sentence)
 
     def _refuse_foreign(self, subcommand: str) -> None:
@@ -210,7 +208,7 @@ class TRMCLI(LightningCLI):
     def before_fit(self) -> None:
         """Check that the parameters to start from fit, and load the data."""
         if weights := self.config.fit.weights:
-            theirs = read_checkpoint(weights)[keys.HYPER_PARAMETERS]
+            theirs = read_facts(weights)[keys.HYPER_PARAMETERS]
             refuse_other_network(self.model, theirs, weights, (*free_sizes(theirs), "num_puzzles"))
         if self.config.fit.ckpt_path == "best":
             self._need_checkpoint()
@@ -280,18 +278,8 @@ def _named_models(args: Any) -> list[str]:
     """Return the class paths that ``--model`` and the configurations name; usually there are none."""
     if isinstance(args, Mapping):
         return _class_of(args.get("model"))
-    given = [word for argument in args for word in str(argument).split("=", 1)]
-    pairs = list(itertools.pairwise(given))
-    found = [path for before, after in pairs if before == "--model" for path in _class_of(after)]
-    for file in (Path(after) for before, after in pairs if before in ("--config", "-c")):
-        if not file.is_file():  # such as a pipe, which can be read only once
-            continue
-        try:
-            content = read_yaml(file)
-        except InputError:
-            continue  # the parser reports the error
-        found += _class_of(content.get("model")) if isinstance(content, dict) else []
-    return found
+    found = [path for model in values_of(args, "--model") for path in _class_of(model)]
+    return [*found, *(path for content in configurations(args) for path in _class_of(content.get("model")))]
 
 
 def _class_of(model: Any) -> list[str]:

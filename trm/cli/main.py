@@ -9,7 +9,6 @@ import contextlib
 import difflib
 import gc
 import importlib
-import itertools
 import os
 import re
 import sys
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 import trm
 from trm.arguments import WORKING_DIRECTORY
 from trm.cli.failures import report, silent_threads
+from trm.cli.messages import config_files
 from trm.cli.threads import limit_spinning
 from trm.errors import InputError
 from trm.signals import ending_at_signals
@@ -114,11 +114,9 @@ def _texts(argv: Sequence[str]) -> Iterator[str]:
     """Yield what may name classes: the command line, its configurations, and settings in the environment."""
     yield from argv
     yield from (value for name, value in os.environ.items() if name.startswith("TRM_"))
-    words = [word for argument in argv for word in argument.split("=", 1)]
-    for option, file in itertools.pairwise(words):
-        if option in ("--config", "-c") and Path(file).is_file():
-            text = Path(file).read_text(encoding="utf-8", errors="replace")  # the parser reports what is wrong with it
-            yield re.sub("#.*", "", text)
+    for file in config_files(argv):
+        text = Path(file).read_text(encoding="utf-8", errors="replace")  # the parser reports what is wrong with it
+        yield re.sub("#.*", "", text)
 
 
 def _run(argv: Sequence[str]) -> int:

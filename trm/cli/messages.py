@@ -53,7 +53,11 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
     if "there is no class" in text and text.startswith("data:"):
         text += f"; there are {', '.join(_families())}, and your own as module.Class"
     if text.startswith("Problems parsing config:"):
-        text = f"{' or '.join(_configs(given))} is not valid YAML: {text.partition(': ')[2]}"
+        text = f"{' or '.join(config_files(given))} is not valid YAML: {text.partition(': ')[2]}"
+    if text.startswith("Unexpected config:"):
+        content = text.partition(":")[2].strip() or "nothing"
+        files = " or ".join(config_files(given)) or "the configuration"
+        text = f"{files} contains {content}, but a configuration is a mapping with trainer, data and model"
     if unknown := UNKNOWN.search(text):
         name = unknown[1]
         kind = re.search(r"Problem with given class_path '([\w.]+)'", text)
@@ -66,7 +70,7 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
 
 def not_utf8(given: list[str], error: UnicodeDecodeError) -> str:
     """Return what is wrong with a configuration of a command line that cannot be decoded."""
-    for file in _configs(given):
+    for file in config_files(given):
         for number, line in enumerate(Path(file).read_bytes().splitlines(), 1):
             try:
                 line.decode()
@@ -112,12 +116,18 @@ def _place(name: str, given: list[str]) -> str:
     if any(name.rpartition(".")[2] in argument for argument in given if argument.startswith("--")):
         return ""
     last = re.compile(rf"^\s*{re.escape(name.rpartition('.')[2])}\s*:", flags=re.MULTILINE)
-    found = [file for file in _configs(given) if last.search(Path(file).read_text(encoding="utf-8", errors="replace"))]
+    found = [
+        file for file in config_files(given) if last.search(Path(file).read_text(encoding="utf-8", errors="replace"))
+    ]
     return f" in {found[0]}" if found else ""
 
 
-def _configs(given: list[str]) -> list[str]:
-    """Return the configuration files of a command line."""
-    files = [after for before, after in itertools.pairwise(given) if before in ("--config", "-c")]
-    files += [argument.partition("=")[2] for argument in given if argument.startswith("--config=")]
-    return [file for file in files if Path(file).is_file()]
+def config_files(given: Iterable[str]) -> list[str]:
+    """Return the configuration files of a command line, without pipes, which can be read only once."""
+    return [file for file in values_of(given, "--config", "-c") if Path(file).is_file()]
+
+
+def values_of(given: Iterable[str], *options: str) -> list[str]:
+    """Return the values of options of a command line, as in "--config FILE" and "--config=FILE"."""
+    words = (word for argument in given for word in str(argument).split("=", 1))
+    return [after for before, after in itertools.pairwise(words) if before in options]

@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from trm.analysis.report import columns
 from trm.checkpoints.finetune import start_from
@@ -96,35 +96,7 @@ class TRMTrainer(Trainer):
             for metrics in results:
                 print(columns(["metric", "value"], [(name, _four_digits(value)) for name, value in metrics.items()]))
 
-    def bench(
-        self,
-        model: LightningModule,
-        datamodule: LightningDataModule | None = None,
-        what: Literal["train", "solve", "data", "all"] = "all",
-        repeats: int = 5,
-        output: str = "",
-        json: bool = False,
-        ckpt_path: str | None = None,
-        force: bool = False,
-    ) -> None:
-        """Measure how fast a configuration trains, solves and reads its data here; no run is written.
-
-        Args:
-            model: the module.
-            datamodule: the family of puzzles.
-            what: what to measure.
-            repeats: measurements of each kind; median and range are printed. A measurement of training is a batch in
-                Lightning and one in a bare loop; one of solving is a batch of evaluation.
-            output: JSON file to write the results to, -o for short.
-            json: print one JSON object.
-            ckpt_path: parameters to solve with. Without, or with "last" as the configurations have it for training,
-                they are random, and every puzzle takes all steps.
-            force: overwrite a file that exists.
-
-        Raises:
-            InputError: if an argument or the checkpoint cannot be used.
-        """
-        bench(self, model, datamodule, what, repeats, output, json, ckpt_path, force)
+    bench = bench
 
 
 def _four_digits(value: float) -> str:

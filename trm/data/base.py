@@ -20,7 +20,7 @@ from torchmetrics import Metric
 from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
-from trm.data.corruption import Corruption, contradict, replacements
+from trm.data.corruption import Corruption, RandomCorruptions, replacements
 from trm.data.limits import check_open_files
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
@@ -38,6 +38,8 @@ MOST_SAMPLES = 2**20
 MOST_STEPS = 4096
 """Most supervision steps of a batch: a signal, a validation or a checkpoint waits for the end of a batch."""
 MOST_WORKERS = 1024
+MOST_CONTRADICTIONS = 4
+"""Most cells of a training question that ``corrupt`` replaces."""
 
 
 class PuzzleData(RecordsArguments, LightningDataModule, ABC):
@@ -397,10 +399,12 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def _corrupted(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Make a random share ``corrupt`` of the questions contradict themselves, and take their labels away."""
-        chances = generator.uniforms(2 + 2 * self.seq_len)
         allowed = self.replacements("contradictory", samples)
-        chosen = (chances[:, 0] < self.corrupt) & allowed.any((1, 2))
-        inputs = contradict(samples.inputs, allowed, chances[:, 1:])
+        chances, tokens = generator.uniforms(2 + self.seq_len), generator.uniforms(allowed[0].size)
+        corruptions = RandomCorruptions(samples.inputs, allowed, tokens.reshape(allowed.shape), chances[:, 2:])
+        strength = 1 + (chances[:, 1] * MOST_CONTRADICTIONS).astype(np.int64)
+        inputs = corruptions.apply(strength, np.arange(len(strength)))
+        chosen = (chances[:, 0] < self.corrupt) & (corruptions.max_strength > 0)
         return samples._replace(
             inputs=np.where(chosen[:, None], inputs, samples.inputs),
             labels=np.where(chosen[:, None], np.uint8(0), samples.labels),

@@ -62,44 +62,32 @@ def replacements(kind: Corruption, questions: Tokens, labels: Tokens, vocab_size
     return np.asarray(cells[..., None] & news & (tokens != questions[..., None]))
 
 
-def contradict(questions: Tokens, allowed: Bools, chances: NDArray[np.float64], most: int = 4) -> Tokens:
-    """Return questions with one to ``most`` of their cells replaced, as many as can be, (N, L).
-
-    Args:
-        questions: tokens, (N, L).
-        allowed: which tokens may replace which cells, (N, L, V).
-        chances: random numbers from 0 to 1 that choose the number of cells, the cells and the tokens, (N, 1 + 2 L).
-        most: greatest number of cells.
-    """
-    cells = questions.shape[1]
-    possible = allowed.any(-1)  # (N, L)
-    ranks = (chances[:, 1 : 1 + cells] + ~possible).argsort(axis=1).argsort(axis=1)  # cells that can be replaced first
-    replaced = (ranks <= chances[:, :1] * most) & possible
-    choice = np.floor(chances[:, 1 + cells :] * allowed.sum(-1))[..., None] + 1  # of the allowed tokens, from 1
-    tokens = (allowed.cumsum(-1) == choice).argmax(-1)
-    return np.where(replaced, tokens, questions).astype(np.uint8)
-
-
 class RandomCorruptions:
     """Random corruptions of questions; a corruption of a greater strength includes those of smaller strengths.
 
     Args:
         questions: tokens, (N, L).
         allowed: which tokens may replace which cells, (N, L, V).
-        rng: random generator.
+        tokens: random numbers from 0 to 1 that choose the new token of each cell, (N, L, V).
+        cells: random numbers from 0 to 1 that choose the order of the cells, (N, L).
     """
 
-    def __init__(self, questions: Tokens, allowed: Bools, rng: np.random.Generator) -> None:
+    def __init__(
+        self, questions: Tokens, allowed: Bools, tokens: NDArray[np.floating], cells: NDArray[np.floating]
+    ) -> None:
         self.questions = questions
-        keys = rng.random(allowed.shape, dtype=np.float32) + allowed  # an allowed token has a greater key
-        self._tokens = keys.argmax(-1).astype(np.uint8)  # (N, L): the new token of each cell
+        self._tokens = (tokens + allowed).argmax(-1).astype(np.uint8)  # an allowed token has a greater number, (N, L)
         changeable = allowed.any(-1)  # (N, L)
-        self._cells = np.argsort(rng.random(changeable.shape) + ~changeable, axis=1)  # (N, L), changeable ones first
+        self._ranks = np.argsort(np.argsort(cells + ~changeable, axis=1), axis=1)  # (N, L), changeable cells first
         self.max_strength = changeable.sum(1)
         """Greatest strength for each question, its number of cells that can be corrupted, (N,)."""
 
-    def apply(self, strength: int, which: NDArray[np.intp]) -> Tokens:
-        """Return the questions ``which``, (M,), with ``strength`` cells corrupted, (M, L); see ``max_strength``."""
-        changed, cells = self.questions[which], self._cells[which, :strength]
-        np.put_along_axis(changed, cells, np.take_along_axis(self._tokens[which], cells, axis=1), axis=1)
-        return changed
+    def apply(self, strength: int | NDArray[np.integer], which: NDArray[np.intp]) -> Tokens:
+        """Return the questions ``which``, (M,), with ``strength`` cells corrupted, or as many as can be, (M, L).
+
+        Args:
+            strength: number of cells, for all or for each question, (M,).
+            which: indices of the questions, (M,).
+        """
+        corrupted = self._ranks[which] < np.minimum(strength, self.max_strength[which])[:, None]
+        return np.where(corrupted, self._tokens[which], self.questions[which])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trm.errors import InputError
-from trm.nn.layers import Attention, Linear, Rotary, SwiGLU, TokenSwiGLU, rms_norm, truncated_normal_
+from trm.nn.layers import Block, Linear, rms_norm, truncated_normal_
 from trm.nn.network import TRM, State
 
 
@@ -32,31 +32,18 @@ class SymbolMix(nn.Module):
         return out
 
 
-class SymmetricBlock(nn.Module):
+class SymmetricBlock(Block):
     """One layer: mixes the tokens of each symbol, the symbols of each token, then the channels of each symbol.
 
     RMS norm over the channels follows each residual.
     """
 
-    def __init__(
-        self,
-        hidden_size: int,
-        length: int,
-        mixer: str,
-        num_heads: int,
-        expansion: float,
-        multiple_of: int,
-        rotary: Rotary | None,
-        conv: int = 0,
-        normalised: bool = False,
-    ) -> None:
-        super().__init__()
-        if conv:
-            raise InputError(f"conv is {conv}, but the network symmetric has no convolution; accepted is 0")
-        self.attention = Attention(hidden_size, num_heads, rotary) if mixer == "attention" else None
-        self.token_mlp = TokenSwiGLU(length, expansion, multiple_of, 0, normalised) if mixer == "mlp" else None
+    def __init__(self, hidden_size: int, *args: Any) -> None:
+        super().__init__(hidden_size, *args)
+        if self.mlp.conv is not None:
+            width = self.mlp.conv.weight.shape[-1]
+            raise InputError(f"conv is {width}, but the network symmetric has no convolution; accepted is 0")
         self.symbol_mix = SymbolMix(hidden_size)
-        self.mlp = SwiGLU(hidden_size, expansion, multiple_of, 0, normalised)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, F, w) to (B, S, F, w)."""

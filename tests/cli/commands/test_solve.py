@@ -21,6 +21,12 @@ ROWS = "\n".join(BOARD[first : first + 4] for first in range(0, 16, 4))
 Feed = Callable[[bytes], None]
 
 
+@pytest.fixture(autouse=True)
+def folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that appear in the working directory are those of the command, not of other tests."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def feed(monkeypatch: pytest.MonkeyPatch) -> Feed:
     """Replace standard input by bytes."""

@@ -42,7 +42,7 @@ def bench(
         what: what to measure.
         repeats: measurements of each kind; median and range are printed. A measurement of training is a batch in
             Lightning and one in a bare loop; one of solving is a batch of evaluation.
-        output: JSON file to write the results to.
+        output: JSON file to write the results to, -o for short.
         json: print one JSON object.
         ckpt_path: parameters to solve with. Without, or with "last" as the configurations have it for training, they
             are random, and every puzzle takes all steps.
@@ -60,6 +60,7 @@ def bench(
     if trainer.world_size > 1:
         raise InputError(f"trm bench measures one device, not {trainer.world_size}: pass --trainer.devices 1")
     weights = None if ckpt_path in (None, "last") else str(ckpt_path)
+    checkpoint = read_checkpoint(weights) if weights else {}
     for callback in [c for c in trainer.callbacks if isinstance(c, Threads)]:  # type: ignore[attr-defined]
         callback.apply(model, datamodule, "fit", 1)
         trainer.callbacks.remove(callback)  # type: ignore[attr-defined]  # they apply to all measurements, not only to fit
@@ -69,8 +70,7 @@ def bench(
             trainer.logger = TensorBoardLogger(folder)  # so that logging takes its time
             result["train"] = training(trainer, model, datamodule, repeats)
     if what in ("solve", "all"):
-        if weights:
-            checkpoint = read_checkpoint(weights)
+        if checkpoint:
             model.on_load_checkpoint(checkpoint)
             model.load_state_dict(checkpoint[keys.STATE])
         result["solve"] = {"weights": weights or "random", **solving(trainer, model, datamodule, repeats)}

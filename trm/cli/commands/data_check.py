@@ -37,7 +37,8 @@ def data_check(*options: str, config: list[str] = [], json: bool = False) -> int
     if arguments.data is None:
         raise InputError("trm data check needs --config FILE, such as configs/quickstart.yaml, or --data FAMILY")
     accepted = (arguments.data.get("init_args") or {}).keys()
-    if sentence := replaced_family(config, options, arguments.data.class_path, accepted):
+    given = [*(f"--config={file}" for file in config), *options]
+    if sentence := replaced_family(given, arguments.data.class_path, accepted):
         print(sentence, file=sys.stderr)
     report = check_data(parser.instantiate(arguments).data)
     print(json_format.dumps(report.as_dict()) if json else _for_people(report))
