@@ -102,23 +102,26 @@ def confidence(test: dict[str, Any]) -> list[str]:
 
 def scaling(facts: dict[str, Any]) -> list[str]:
     """Return the section about more supervision steps and several views."""
-    points = facts["points"]
-    deeper = [point for point in points if point["breadth"] == 1 and point["select"] == "vote"]
-    deeper = list({point["depth"]: point for point in deeper}.values())
-    parts = [f"## Test-time scaling\n\nOn the first {facts['puzzles']:,} test puzzles.\n"]
-    parts.append(
-        table(
-            ["supervision steps", *(f"{p['depth']}" for p in deeper)],
-            [["solved", *(f"{100 * p['solved']:.1f} %" for p in deeper)]],
-        )
-    )
-    votes, checked = ([p for p in points if p["breadth"] > 1 and p["select"] == how] for how in ("vote", "verifier"))
-    if votes:
-        rows = [["solved by majority vote", *(f"{100 * p['solved']:.1f} %" for p in votes)]]
-        if any(point["solved"] for point in checked):
-            rows.append(["solved by the first valid answer", *(f"{100 * p['solved']:.1f} %" for p in checked)])
-        parts.append(table(["symmetric views", *(f"{p['breadth']}" for p in votes)], rows))
-    return parts
+    deeper, broader = {}, {}
+    for name, measured in facts.items():
+        title = f"{name}, first {measured['puzzles']:,}"
+        deeper[title] = {p["depth"]: p["solved"] for p in measured["points"] if p["breadth"] == 1}
+        for select, words in {"vote": "majority vote", "verifier": "first valid answer"}.items():
+            views = [p for p in measured["points"] if p["breadth"] > 1 and p["select"] == select]
+            if any(point["solved"] for point in views):
+                broader[f"{title}: {words}"] = {point["breadth"]: point["solved"] for point in views}
+    parts = ["## Test-time scaling\n\nSolved with early exit, as by `trm solve`.\n", by("supervision steps", deeper)]
+    return [*parts, by("symmetric views", broader)] if broader else parts
+
+
+def by(head: str, solved: dict[str, dict[int, float]]) -> str:
+    """Return a table of shares: a line for each title, a column for each number of steps or views."""
+    columns = sorted({number for shares in solved.values() for number in shares})
+    rows = [
+        [title, *(f"{100 * shares[number]:.1f} %" if number in shares else "" for number in columns)]
+        for title, shares in solved.items()
+    ]
+    return table([head, *map(str, columns)], rows)
 
 
 def failures(facts: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from trm.analysis import robustness
 from trm.analysis.calibration import collect, summary
 from trm.analysis.plots import svg
 from trm.analysis.report import load, publish, table
-from trm.analysis.scaling import Point, draw, evaluate
+from trm.analysis.scaling import Point, draw, evaluate, solves
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.summary import cost, weights_digest
@@ -34,6 +35,7 @@ from trm.data.atomic import atomic_write
 from trm.data.maze.paths import PATH
 from trm.data.sudoku.solver import solve
 from trm.errors import InputError
+from trm.inference.halting import has_rules
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, processor
 from trm.solver import Solver
@@ -41,8 +43,9 @@ from trm.zoo import FOLDER
 
 HERE = Path(__file__).parent
 BATCH = 256
-DEPTHS = (1, 2, 4, 8, 16, 32, 64)
-VIEWS = 8
+DEPTHS = (1, 4, 16, 64, 256)
+VOTES = (2, 4, 8)
+CHECKED = (2, 4, 8, 32)  # as many of them as the family has views
 STRENGTHS = (1, 4)
 EASY_CLUES = 28
 FRESH_SEED = 20251  # of boards that no model is trained on
@@ -68,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--real", help="folder with a test.csv of real 9x9 boards")
     parser.add_argument("--licence", help="of the weights (default: Apache-2.0)")
     parser.add_argument("--puzzles", type=int, default=1000, help="of each test set; 0 for all")
-    parser.add_argument("--scaled", type=int, default=200, help="puzzles of the test-time scaling")
+    parser.add_argument("--scaled", type=int, default=200, help="puzzles of the test-time scaling; 0 for all")
     parser.add_argument("--probed", type=int, default=64, help="puzzles that are corrupted")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -105,16 +108,20 @@ def put(arguments: argparse.Namespace) -> None:
         facts["core_hours"] = float(f"{seconds / 3600:.2g}")
     seen = data.symmetry_keys(data.published("train"))
     facts["test"], facts["solved"] = tested(module, data, arguments.puzzles, seen)
-    facts["solved"] |= elsewhere(module, data, arguments.puzzles, seen, arguments.real)
-    points = scaled(module, data, arguments.scaled)
-    facts["scaling"] = {"puzzles": arguments.scaled, "points": [_rounded(point._asdict()) for point in points]}
+    sets = {"test split": (data, labelled(data, arguments.scaled or arguments.puzzles))}
+    for name, (other, samples) in elsewhere(data, arguments.puzzles, seen, arguments.real).items():
+        answers = Solver((module, other), halt="never", batch_size=BATCH).roll_out(samples.inputs).answers
+        facts["solved"][name] = groups(other, samples, solves(answers, samples.labels))
+        if name.startswith("real"):
+            sets[name] = other, samples.take(np.arange(arguments.scaled or len(samples.inputs)))
+    facts["scaling"] = {name: scaled(module, *boards) for name, boards in sets.items()}
     facts["probe"] = [
         {key: value for key, value in _rounded(point).items() if key not in ("quartiles", "keeps_givens")}
         for point in robustness.measure(module, data, arguments.probed, BATCH, 0, STRENGTHS)["points"]
     ]
     facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": commit(PROJECT)}
     card = render(facts)
-    publish(path, facts, svg(draw({**facts, **facts["scaling"], "checkpoint": arguments.name})))
+    publish(path, facts, svg(draw({**facts, **facts["scaling"]["test split"], "checkpoint": arguments.name})))
     with atomic_write(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
         file.write(content)
     write(arguments.name, card)
@@ -170,9 +177,9 @@ def tested(
 
 
 def elsewhere(
-    module: TRMModule, data: PuzzleData, puzzles: int, seen: NDArray[np.uint64], real: str | None
-) -> dict[str, Groups]:
-    """Measure 9x9 Sudoku on easy generated boards and on real ones, without those that were trained on."""
+    data: PuzzleData, puzzles: int, seen: NDArray[np.uint64], real: str | None
+) -> dict[str, tuple[Sudoku, Samples]]:
+    """Return, for 9x9 Sudoku, easy generated boards and real ones, without those that were trained on."""
     if not isinstance(data, Sudoku) or data.size != 9:
         return {}
     clues = (EASY_CLUES, 45)
@@ -180,14 +187,14 @@ def elsewhere(
     sets: dict[str, Sudoku] = {f"generated, {clues[0]} to {clues[1]} clues, no guess needed": easy}
     if real is not None:
         sets[f"real boards of {Path(real).name}"] = Sudoku(9, real, 1, 0, puzzles or None)
-    solved = {}
+    found = {}
     for name, other in sets.items():
-        found, samples = collect(module, other, 0, BATCH), labelled(other, 0)
+        samples = labelled(other, 0)
         fresh = ~np.isin(other.symmetry_keys(samples), seen)
         if other is easy:
             fresh &= solve(samples.inputs - np.uint8(1), 9).guesses == 0
-        solved[name] = groups(other, samples.take(fresh), found.solved[fresh])
-    return solved
+        found[name] = other, samples.take(fresh)
+    return found
 
 
 def labelled(data: PuzzleData, puzzles: int) -> Samples:
@@ -220,17 +227,41 @@ def groups(data: PuzzleData, samples: Samples, solved: NDArray[np.bool_]) -> Gro
     return found
 
 
-def scaled(module: TRMModule, data: PuzzleData, puzzles: int) -> list[Point]:
-    """Measure rollouts of more supervision steps, and views where the family has symmetries."""
-    samples, trained = labelled(data, puzzles), module.hparams["supervision_steps"]
-    runs: list[dict[str, int]] = [{"depth": depth} for depth in DEPTHS]
-    if type(data).views is not PuzzleData.views:
-        runs.append({"depth": trained, "views": VIEWS})
+def scaled(module: TRMModule, data: PuzzleData, samples: Samples) -> dict[str, Any]:
+    """Measure more supervision steps, and views where the family has symmetries; early exit as in ``trm solve``."""
     points: list[Point] = []
-    for run in runs:
-        solver = Solver((module, data), select="vote", halt="never", batch_size=BATCH, **run)
-        for same in evaluate(solver.roll_out(samples.inputs, samples.puzzle_ids), samples, solver, [1, 2, 4, VIEWS]):
-            points += [point for point in same if point.select in ("vote", "verifier")[: 1 + (point.breadth > 1)]]
+    for depth in DEPTHS:
+        solver = Solver((module, data), select="vote", depth=depth, batch_size=BATCH)
+        points += _votes(solver, samples, [1])
+    if type(data).views is not PuzzleData.views:
+        solver = Solver((module, data), select="vote", views=max(VOTES), batch_size=BATCH)
+        points += _votes(solver, samples, VOTES)
+    if has_rules(data) and len(points) > len(DEPTHS):
+        points += checked(module, data, samples)
+    return {"puzzles": len(samples.inputs), "points": [_rounded(point._asdict()) for point in points]}
+
+
+def _votes(solver: Solver, samples: Samples, breadths: Sequence[int]) -> list[Point]:
+    rollouts = solver.roll_out(samples.inputs, samples.puzzle_ids)
+    found = (point for same in evaluate(rollouts, samples, solver, list(breadths)) for point in same)
+    return [point for point in found if point.select == "vote"]
+
+
+def checked(module: TRMModule, data: PuzzleData, samples: Samples) -> list[Point]:
+    """Measure the first valid answer among several views; a puzzle gets no more views once it has one."""
+    views = max(CHECKED) if isinstance(data, Sudoku) else max(VOTES)  # a square has eight symmetries
+    solver = Solver((module, data), select="verifier", views=views, batch_size=BATCH)
+    rollouts = solver.roll_out(samples.inputs, samples.puzzle_ids)
+    solved = solves(rollouts.answers, samples.labels[rollouts.puzzles])
+    number = np.arange(len(solved)) - np.searchsorted(rollouts.puzzles, rollouts.puzzles)  # of the rollout, from 0
+    points = []
+    for breadth in (count for count in CHECKED if count <= views):
+        share, valid, steps = (
+            float(values[number < breadth].sum()) / len(samples.inputs)
+            for values in (solved, rollouts.valid, rollouts.steps)
+        )
+        gflop = steps * solver.gflop_per_step
+        points.append(Point(solver.depth, breadth, 0.0, "verifier", share, valid, steps, gflop))
     return points
 
 
