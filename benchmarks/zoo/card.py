@@ -102,25 +102,25 @@ def confidence(test: dict[str, Any]) -> list[str]:
 
 def scaling(facts: dict[str, Any]) -> list[str]:
     """Return the section about more supervision steps and several views."""
-    deeper, broader = {}, {}
-    for name, measured in facts.items():
-        title = f"{name}, first {measured['puzzles']:,}"
-        deeper[title] = {p["depth"]: p["solved"] for p in measured["points"] if p["breadth"] == 1}
-        for select, words in {"vote": "majority vote", "verifier": "first valid answer"}.items():
-            views = [p for p in measured["points"] if p["breadth"] > 1 and p["select"] == select]
-            if any(point["solved"] for point in views):
-                broader[f"{title}: {words}"] = {point["breadth"]: point["solved"] for point in views}
-    parts = ["## Test-time scaling\n\nSolved with early exit, as by `trm solve`.\n", by("supervision steps", deeper)]
-    return [*parts, by("symmetric views", broader)] if broader else parts
+    lines = {"solved": [p for p in facts["points"] if p["breadth"] == 1]}
+    parts = [f"## Test-time scaling\n\nOn the first {facts['puzzles']:,} test puzzles, with early exit.\n"]
+    parts.append(by("supervision steps", "depth", lines))
+    views = {
+        f"solved by {words}": [p for p in facts["points"] if p["breadth"] > 1 and p["select"] == select]
+        for select, words in {"vote": "majority vote", "verifier": "the first valid answer"}.items()
+    }
+    if views := {words: points for words, points in views.items() if any(point["solved"] for point in points)}:
+        parts.append(by("symmetric views", "breadth", views))
+    return parts
 
 
-def by(head: str, solved: dict[str, dict[int, float]]) -> str:
-    """Return a table of shares: a line for each title, a column for each number of steps or views."""
-    columns = sorted({number for shares in solved.values() for number in shares})
-    rows = [
-        [title, *(f"{100 * shares[number]:.1f} %" if number in shares else "" for number in columns)]
-        for title, shares in solved.items()
-    ]
+def by(head: str, key: str, lines: dict[str, list[dict[str, Any]]]) -> str:
+    """Return a table of the shares of points: a column for each value of ``key``."""
+    columns = sorted({point[key] for points in lines.values() for point in points})
+    rows = []
+    for title, points in lines.items():
+        shares = {point[key]: f"{100 * point['solved']:.1f} %" for point in points}
+        rows.append([title, *(shares.get(column, "") for column in columns)])
     return table([head, *map(str, columns)], rows)
 
 

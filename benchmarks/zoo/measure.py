@@ -47,7 +47,7 @@ DEPTHS = (1, 4, 16, 64, 256)
 VOTES = (2, 4, 8)
 CHECKED = (2, 4, 8, 32)  # as many of them as the family has views
 STRENGTHS = (1, 4)
-EASY_CLUES = 28
+EASY_CLUES = (26, 45)
 FRESH_SEED = 20251  # of boards that no model is trained on
 Groups = dict[str, tuple[int, int]]
 """How many puzzles of each group are solved, and how many there are."""
@@ -68,7 +68,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--what", help="what it solves, to begin a sentence with")
     parser.add_argument("--command", help="by which it was trained")
     parser.add_argument("--core-hours", type=float, help="of its training, where the checkpoint does not say")
-    parser.add_argument("--real", help="folder with a test.csv of real 9x9 boards")
     parser.add_argument("--licence", help="of the weights (default: Apache-2.0)")
     parser.add_argument("--puzzles", type=int, default=1000, help="of each test set; 0 for all")
     parser.add_argument("--scaled", type=int, default=200, help="puzzles of the test-time scaling; 0 for all")
@@ -108,20 +107,18 @@ def put(arguments: argparse.Namespace) -> None:
         facts["core_hours"] = float(f"{seconds / 3600:.2g}")
     seen = data.symmetry_keys(data.published("train"))
     facts["test"], facts["solved"] = tested(module, data, arguments.puzzles, seen)
-    sets = {"test split": (data, labelled(data, arguments.scaled or arguments.puzzles))}
-    for name, (other, samples) in elsewhere(data, arguments.puzzles, seen, arguments.real).items():
-        answers = Solver((module, other), halt="never", batch_size=BATCH).roll_out(samples.inputs).answers
-        facts["solved"][name] = groups(other, samples, solves(answers, samples.labels))
-        if name.startswith("real"):
-            sets[name] = other, samples.take(np.arange(arguments.scaled or len(samples.inputs)))
-    facts["scaling"] = {name: scaled(module, *boards) for name, boards in sets.items()}
+    facts["scaling"] = scaled(module, data, labelled(data, arguments.scaled or arguments.puzzles))
+    if easy := generated(data, arguments.puzzles, seen):
+        answers = Solver((module, easy[0]), halt="never", batch_size=BATCH).roll_out(easy[1].inputs).answers
+        name = f"generated, {EASY_CLUES[0]} to {EASY_CLUES[1]} clues"
+        facts["solved"][name] = groups(*easy, solves(answers, easy[1].labels))
     facts["probe"] = [
         {key: value for key, value in _rounded(point).items() if key not in ("quartiles", "keeps_givens")}
         for point in robustness.measure(module, data, arguments.probed, BATCH, 0, STRENGTHS)["points"]
     ]
     facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": commit(PROJECT)}
     card = render(facts)
-    publish(path, facts, svg(draw({**facts, **facts["scaling"]["test split"], "checkpoint": arguments.name})))
+    publish(path, facts, svg(draw({**facts, **facts["scaling"], "checkpoint": arguments.name})))
     with atomic_write(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
         file.write(content)
     write(arguments.name, card)
@@ -176,25 +173,13 @@ def tested(
     return report, {"test split": groups(data, samples, found.solved)}
 
 
-def elsewhere(
-    data: PuzzleData, puzzles: int, seen: NDArray[np.uint64], real: str | None
-) -> dict[str, tuple[Sudoku, Samples]]:
-    """Return, for 9x9 Sudoku, easy generated boards and real ones, without those that were trained on."""
+def generated(data: PuzzleData, puzzles: int, seen: NDArray[np.uint64]) -> tuple[Sudoku, Samples] | None:
+    """Return easy generated boards for a 9x9 Sudoku, without those that were trained on; None for other puzzles."""
     if not isinstance(data, Sudoku) or data.size != 9:
-        return {}
-    clues = (EASY_CLUES, 45)
-    easy = Sudoku(9, "generate", 0, 0, puzzles or 1000, clues, seed=FRESH_SEED, root=str(data.root))
-    sets: dict[str, Sudoku] = {f"generated, {clues[0]} to {clues[1]} clues, no guess needed": easy}
-    if real is not None:
-        sets[f"real boards of {Path(real).name}"] = Sudoku(9, real, 1, 0, puzzles or None)
-    found = {}
-    for name, other in sets.items():
-        samples = labelled(other, 0)
-        fresh = ~np.isin(other.symmetry_keys(samples), seen)
-        if other is easy:
-            fresh &= solve(samples.inputs - np.uint8(1), 9).guesses == 0
-        found[name] = other, samples.take(fresh)
-    return found
+        return None
+    other = Sudoku(9, "generate", 0, 0, puzzles or 1000, EASY_CLUES, seed=FRESH_SEED, root=str(data.root))
+    samples = labelled(other, 0)
+    return other, samples.take(~np.isin(other.symmetry_keys(samples), seen))
 
 
 def labelled(data: PuzzleData, puzzles: int) -> Samples:

@@ -41,7 +41,7 @@ def test_a_model_is_put_into_the_zoo_with_its_card(tmp_path: Path, monkeypatch: 
     measured = json.loads(Path("tiny.json").read_text())
     assert measured["training_puzzles"] == 20
     assert measured["test"]["puzzles"] == 4
-    assert [point["depth"] for point in measured["scaling"]["test split"]["points"][:2]] == [1, 2]
+    assert [point["depth"] for point in measured["scaling"]["points"][:2]] == [1, 2]
     text = card("tiny")
     assert text.startswith("# tiny\n\nTiny: solves ")
     assert f"| test split | all | 4 | {percent(4 * measured['test']['solved'], 4)} |" in text

@@ -39,9 +39,12 @@ def shareable(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
         for name, tensor in content[keys.STATE].items()
     }
     arguments = dict(content[keys.FAMILY]["init_args"])
+    defaults = defaults_of(type(data))
     for name, others in data.folders.items():
         if name in arguments and arguments[name] not in others:
-            arguments[name] = defaults_of(type(data))[name]
+            arguments[name] = defaults[name]
+            everything = [size for size in arguments if size.endswith("_size") and arguments[size] is None]
+            arguments.update({size: defaults[size] for size in everything})  # all samples of that folder
     type(data)(**arguments)  # raises if they contradict each other
     return {
         keys.STATE: state,

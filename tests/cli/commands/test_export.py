@@ -116,6 +116,14 @@ def test_a_model_to_give_away_names_no_folder(trained: str, capsys: pytest.Captu
         assert shareable(content, family())["family"]["init_args"]["source"] == source
 
 
+def test_a_model_trained_on_all_of_a_folder_draws_a_usual_number_of_puzzles_once_given_away(trained: str) -> None:
+    content = read_checkpoint(trained)
+    content["family"]["init_args"] |= {"source": "/home/me/boards", "train_size": None, "test_size": None}
+    arguments = shareable(content, Sudoku(size=4))["family"]["init_args"]
+    sizes = (arguments["train_size"], arguments["val_size"], arguments["test_size"])
+    assert (arguments["source"], *sizes) == ("generate", 1000, 0, 1000)
+
+
 def test_keys_can_be_those_of_an_uncompiled_model(trained: str) -> None:
     assert main(["export", trained, "--format=official", "--output=own.pt", "--uncompiled"]) == 0
     exported = torch.load("own.pt", weights_only=True)
