@@ -23,6 +23,9 @@ EarlyExit = Literal["auto", "never", "head", "stable", "rules"]
 SelectionName = Literal["halting", "first", "top1", "vote", "confident", "residual", "verifier"]
 """Names of selections, which rank the answers of several rollouts; see ``trm.inference.selection``."""
 
+RENAMED = {"noise": "step_noise"}
+"""Arguments of ``TRMModule`` that had another name in earlier versions, with the present one."""
+
 Base = TypeVar("Base")
 
 

@@ -113,8 +113,9 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             0.7 in CGAR (arXiv 2511.08653).
         start_noise: standard deviation of Gaussian noise added to the initial state of a puzzle in training (random
             initial states of EqR, arXiv 2605.21488); 0 for none.
-        noise: standard deviation of Gaussian noise added to the latent before each supervision step in training, as
-            PTRM (arXiv 2605.19943) does at inference; 0 for none. The noise of EqR is ``pass_noise``.
+        step_noise: standard deviation of Gaussian noise added to the latent once before each supervision step in
+            training, as PTRM (arXiv 2605.19943) does at inference; 0 for none. EqR adds its noise in every pass of the
+            network, which is ``pass_noise``, and damps the update. The former name is ``noise``.
         **architecture: the other arguments of ``trm.nn.TRM``.
     """
 
@@ -146,15 +147,20 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         halt_threshold: float = 0.5,
         step_decay: float = 1.0,
         start_noise: float = 0.0,
-        noise: float = 0.0,
+        step_noise: float = 0.0,
         **architecture: Any,
     ) -> None:
+        if (
+            "noise" in architecture
+        ):  # Lightning passes the arguments of a checkpoint under the names that they have there
+            step_noise = self.init_args["step_noise"] = architecture.pop("noise")
+            self.init_args.pop("noise", None)
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         settings |= defaults_of(TRM) | settings.pop("architecture") | {"num_puzzles": num_puzzles}
         check_range("model", 1, MOST_REPEATS, supervision_steps=supervision_steps)
         check_range("model", 0, 1, explore=explore, min_lr_ratio=min_lr_ratio)
         check_range("model", 0, lr=lr, weight_decay=weight_decay, puzzle_lr=puzzle_lr, warmup_steps=warmup_steps)
-        check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay, noise=noise, start_noise=start_noise)
+        check_range("model", 0, puzzle_weight_decay=puzzle_weight_decay, step_noise=step_noise, start_noise=start_noise)
         check_range("model", 0, 1, step_decay=step_decay, label_smoothing=label_smoothing)
         check_range("model", 0, muon_lr=muon_lr or 0, muon_weight_decay=muon_weight_decay or 0)
         if optimizer != "muon" and (muon_lr, muon_weight_decay) != (None, None):
@@ -326,7 +332,9 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         optimizer.step()  # the step that global_step counts
         optimizer.zero_grad()
         scheduler.step()
-        self.slots = slots.advance(output, self.hparams["supervision_steps"], least)
+        self.slots = slots.advance(
+            output, self.hparams["supervision_steps"], least
+        )
         self.train_metrics.update(
             output.logits.argmax(-1),
             slots.batch.labels,
@@ -338,7 +346,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
 
     def _refilled(self, fresh: Batch) -> Slots:
         """Return the slots of this step, with the noise of training added to their states."""
-        start, latent = self.hparams["start_noise"], self.hparams["noise"]
+        start, latent = self.hparams["start_noise"], self.hparams["step_noise"]
         state = self.core.start(len(fresh.inputs))
         generator = self._generator(noise=True) if start or latent else None  # a run without noise skips it
         if generator and start:

@@ -68,7 +68,7 @@ RECIPES = {
     "step weights": Recipe((WEIGHTS,), "2511.08653", "part of the next"),
     "depth and weights": Recipe((DEPTH, WEIGHTS), "2511.08653", "1.71 times as fast, 86.7 to 86.0 %", scheduled=True),
     "random start": Recipe(("--model.start_noise=1",), "2605.21488", "with path noise and breadth over 99 %"),
-    "path noise": Recipe(("--model.noise=0.1",), "2605.21488", "with random starts and breadth over 99 %"),
+    "path noise": Recipe(("--model.step_noise=0.1",), "2605.21488", "with random starts and breadth over 99 %"),
     "convolution": Recipe(("--model.conv=2",), "2512.14693", "ARC-AGI-1 45.3 to 53.8 %"),
     "gradient of 1": Recipe(("--model.gradient_steps=1",), "2510.04871", "87.4 to 56.5 %"),
     "gradient of 2": Recipe(("--model.gradient_steps=2",), "2512.14693", "ARC-AGI-1 40.0 to 53.8 %"),

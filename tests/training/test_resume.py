@@ -145,7 +145,7 @@ def test_checkpoints_hold_the_average_as_their_state(tmp_path: Path) -> None:
 
 
 RECIPES: list[dict[str, Any]] = [
-    {"noise": 0.1, "start_noise": 1.0, "pass_noise": 0.01, "step_decay": 0.7, "halt_bias": -3.0},
+    {"step_noise": 0.1, "start_noise": 1.0, "pass_noise": 0.01, "step_decay": 0.7, "halt_bias": -3.0},
     {"optimizer": "muon", "conv": 2},
     {"latent_steps": 3, "gradient_steps": 1},
 ]

@@ -13,7 +13,7 @@ from trm.checkpoints.schema import check_content, check_kinds, check_size
 from trm.data.atomic import atomic_write
 from trm.errors import InputError
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import current
+from trm.training.compatibility import current, renamed
 from trm.zoo import find
 
 CODE = "only tensors and plain values are loaded"
@@ -52,7 +52,7 @@ def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
         for key in (keys.STATE, keys.LIVE_STATE)
         if key in checkpoint
     }
-    hyper_parameters = current(checkpoint[keys.HYPER_PARAMETERS])  # two that Lightning adds are of no class
+    hyper_parameters = renamed(current(checkpoint[keys.HYPER_PARAMETERS]))  # two that Lightning adds are of no class
     parts[keys.HYPER_PARAMETERS] = {name: value for name, value in hyper_parameters.items() if not name.startswith("_")}
     if keys.SLOTS in checkpoint:
         parts[keys.SLOTS] = [
@@ -63,6 +63,8 @@ def _current(checkpoint: dict[str, Any]) -> dict[str, Any]:
         if key in checkpoint:
             path, arguments = checkpoint[key]["class_path"], current(checkpoint[key]["init_args"])
             path = f"trm.data.{path.rpartition('.')[2]}" if path.startswith("trm.data.") else path
+            if key == keys.MODULE and hyper_parameters.keys() != checkpoint[keys.HYPER_PARAMETERS].keys():
+                arguments = renamed(arguments)  # else a name of before may be that of an argument of the user's own
             parts[key] = {"class_path": path, "init_args": arguments}
     return {**checkpoint, **parts}
 

@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
+from trm.arguments import RENAMED
 from trm.cli.arrange import arrange
 from trm.cli.messages import config_files
 from trm.cli.parser import OneSentence
@@ -31,6 +32,12 @@ class SaveFitConfig(SaveConfigCallback):
 
 class Parser(OneSentence, LightningArgumentParser):
     """Lightning's parser, with errors of one sentence and an arranged help."""
+
+    def dump(self, cfg: Any, *args: Any, **options: Any) -> str:
+        """Return a configuration as text, with the names of this version."""
+        cfg = cfg.clone()
+        rename(cfg)
+        return str(super().dump(cfg, *args, **options))
 
     def format_help(self, *formatter: Any) -> str:
         """Return the help: usage, description, and the options in groups."""
@@ -56,6 +63,20 @@ def configurations(given: Iterable[str]) -> Iterator[dict[str, Any]]:
             content = read_yaml(Path(file))
             if isinstance(content, dict):
                 yield content
+
+
+def rename(settings: Any) -> list[str]:
+    """Give the settings of a model that had another name in earlier versions their present one.
+
+    Returns:
+        A sentence for each.
+    """
+    model, told = settings.get("model"), []
+    for before, now in RENAMED.items():
+        if model is not None and before in model:
+            model[now] = model.pop(before)
+            told.append(f"model.{before} is now called model.{now}; it is {model[now]}.")
+    return told
 
 
 def replaced_family(given: Iterable[str], class_path: str, accepted: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.plugins import CheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_info
 
-from trm.arguments import class_path, find_class
+from trm.arguments import RENAMED, class_path, find_class
 from trm.callbacks.checkpoints import Checkpoints
 from trm.callbacks.ema import StepEMA
 from trm.callbacks.interrupt import Interrupt
@@ -25,7 +25,7 @@ from trm.callbacks.progress import Progress
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint, read_facts
 from trm.cli.commands.bench import trainer_arguments
-from trm.cli.configuration import Parser, SaveFitConfig, configurations, quiet, replaced_family
+from trm.cli.configuration import Parser, SaveFitConfig, configurations, quiet, rename, replaced_family
 from trm.cli.messages import values_of
 from trm.cli.parser import ENV_PREFIX, spelled_out
 from trm.cli.trainer import TRMTrainer
@@ -106,6 +106,9 @@ class TRMCLI(LightningCLI):
             arguments = "model.init_args"
         for name in ("vocab_size", "seq_len", "num_puzzles", "num_symbols", "grid"):
             parser.link_arguments(f"data.{name}", f"{arguments}.{name}", apply_on="instantiate")
+        if arguments == "model":  # of a class of the user's own, it may be an argument
+            for before in RENAMED:
+                parser.add_argument(f"--model.{before}", type=float, default=SUPPRESS, help=SUPPRESS)
         parser.add_argument(
             "--threads", type=int | None, help="Threads on a CPU; null to choose by the size of the network."
         )
@@ -135,6 +138,8 @@ class TRMCLI(LightningCLI):
         settings = self.config if subcommand is None else self.config[subcommand]
         self._refuse_foreign(subcommand or "")
         self._report_family(settings.get("data"))
+        for sentence in rename(settings):
+            rank_zero_info(sentence)
         seed = settings.get("seed_everything")
         if seed is not None and not isinstance(seed, bool):
             check_range(subcommand or "cli", 0, 2**32 - 1, seed_everything=seed)

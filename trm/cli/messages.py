@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from trm.arguments import RENAMED
+
 NOISE = (
     r"^Does not validate against any of the Union subtypes$",
     r"^(Subtypes|Errors|Given value type): ?.*$",
@@ -63,7 +65,9 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
         kind = re.search(r"Problem with given class_path '([\w.]+)'", text)
         names = _arguments(kind[1]) if kind else list(known)
         near = difflib.get_close_matches(name, names, n=1)
+        now = RENAMED.get(name.rpartition(".")[2], "")
         end = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(names))}" if kind else ""
+        end = f"; it is now called {now}" if now in names else end
         text = f"{text}{_place(name, given)}{end}"
     return text
 

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from trm.arguments import class_path, defaults_of, parameters_of
+from trm.arguments import RENAMED, class_path, defaults_of, parameters_of
 from trm.data import PuzzleData
 from trm.errors import InputError, printable
 from trm.nn import TRM, find_network
@@ -41,6 +41,12 @@ def current(arguments: dict[str, Any]) -> dict[str, Any]:
         name: None if isinstance(value, int | str) and former.get(name) == value else value
         for name, value in arguments.items()
     }
+
+
+def renamed(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a module, those of an earlier version under the names of this one."""
+    names = {before: now for before, now in RENAMED.items() if now not in arguments}
+    return {names.get(name, name): value for name, value in arguments.items()}
 
 
 def architecture(network: type[TRM]) -> list[str]:
