@@ -38,6 +38,7 @@ from trm.training.compatibility import (
 )
 from trm.training.compilation import compile_in_place
 from trm.training.evaluation import EvaluatedModule
+from trm.training.latents import Winners, start_all
 from trm.training.optim import build_optimizer, set_rates, warmup_cosine
 from trm.training.precision import check_finite, check_precision
 from trm.training.restoring import check_loops, check_optimizer, check_slots
@@ -310,7 +311,9 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         vectors = None if embedding is None else embedding(slots.batch.puzzle_ids)
         if self.hparams["pass_noise"]:
             torch.manual_seed(self._generator(noise=True).initial_seed())  # a resumed run goes on with the same noise
-        output = self.core(slots.state, slots.batch.inputs, vectors)
+        several = self.core.latents > 1
+        winners = Winners(self.core, slots.state, slots.batch, vectors, self.answer_loss) if several else None
+        output = self.core(winners.state if winners else slots.state, slots.batch.inputs, vectors)
         losses = self._losses(output.logits, output.halt, slots.batch.labels)
         decay = self.hparams["step_decay"]
         total = losses.total(step_weights(slots.steps, decay, self.hparams["supervision_steps"]) if decay < 1 else None)
@@ -333,7 +336,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         optimizer.zero_grad()
         scheduler.step()
         self.slots = slots.advance(
-            output, self.hparams["supervision_steps"], least
+            winners.keep(output) if winners else output, self.hparams["supervision_steps"], least
         )
         self.train_metrics.update(
             output.logits.argmax(-1),
@@ -347,7 +350,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
     def _refilled(self, fresh: Batch) -> Slots:
         """Return the slots of this step, with the noise of training added to their states."""
         start, latent = self.hparams["start_noise"], self.hparams["step_noise"]
-        state = self.core.start(len(fresh.inputs))
+        state = start_all(self.core, len(fresh.inputs))
         generator = self._generator(noise=True) if start or latent else None  # a run without noise skips it
         if generator and start:
             state = State(*(add_noise(part, start, generator) for part in state))

@@ -166,9 +166,12 @@ class Solver:
 
     A puzzle gets ``views * breadth`` rollouts, each in one of the puzzle's symmetric views. Rollout number r is in view
     r modulo ``views``; from r = ``views`` on, noise is added. The first rollout is therefore the unchanged puzzle
-    without noise. A selection ranks the distinct answers:
+    without noise. With a network of K latents the rollouts of a view start from one latent after the other, and noise
+    is added from r = ``views * K`` on. A selection ranks the distinct answers:
 
     * ``halting``: the answer of the rollout with the highest halting probability (best-Q@K of PTRM, arXiv 2605.19943).
+    * ``first``: the answer of the rollout that halted first ("halt first" of SIC, arXiv 2601.19085).
+    * ``top1``: the answer with the highest mean probability of its tokens (C-voting, arXiv 2604.13521).
     * ``vote``: the most frequent answer (majority vote).
     * ``confident``: a vote of the more confident half of the rollouts, weighted by their halting probability (after
       DeepConf, arXiv 2508.15260).
@@ -182,7 +185,7 @@ class Solver:
             pair of a module and its family.
         data: the family of puzzles; required with a module, and with a checkpoint trained on plain data loaders.
         depth: maximum number of supervision steps of a rollout; None for the number in training.
-        breadth: number of rollouts in each view; more than 1 requires noise or start_noise.
+        breadth: number of rollouts in each view; more than the network has latents require noise or start_noise.
         noise: standard deviation of Gaussian noise added to the latent before each supervision step (PTRM, arXiv
             2605.19943); 0 for none.
         start_noise: standard deviation of Gaussian noise added to answer and latent before the first supervision step
@@ -235,12 +238,13 @@ class Solver:
         check_range("solver", 0, 2**32 - 1, seed=seed)
         check_choice("solver", SELECTIONS, select=select)
         check_choice("solver", get_args(EarlyExit), halt=halt)
-        if breadth > 1 and not (noise or start_noise):
-            raise InputError(
-                f"breadth is {breadth}, but without noise all rollouts of a view are the same; "
-                "pass noise or start_noise greater than 0"
-            )
         self.module, self.data = _loaded(model, data, family, module)
+        self.latents = self.module.core.latents
+        if breadth > self.latents and not (noise or start_noise):
+            same = "all rollouts of a view are the same" if self.latents == 1 else f"only {self.latents} latents differ"
+            raise InputError(
+                f"breadth is {breadth}, but without noise {same}; pass noise or start_noise greater than 0"
+            )
         steps = depth or self.module.hparams["supervision_steps"]
         self.depth = min(steps, budget) if budget else steps
         self.breadth, self.noise, self.start_noise, self.seed = breadth, noise, start_noise, seed
@@ -385,7 +389,10 @@ class Solver:
         if self.noise or self.start_noise:
             seeds = self._seeds(questions[puzzles], numbers)
             add_noise = gaussian_noise(seeds, self.noise, self.start_noise, device)
-        found = think(self.module.core, inputs, ids, self.depth, record_and_halt, add_noise)
+        latents = None
+        if self.latents > 1:
+            latents = torch.from_numpy(numbers // len(self.views.cells) % self.latents).to(device)
+        found = think(self.module.core, inputs, ids, self.depth, record_and_halt, add_noise, latents)
         logs = LOG_PROBABILITIES[self.module.hparams["loss"]](found.logits)  # (B, L, V)
         answers = self.views.undo(found.tokens.to(torch.uint8).cpu().numpy(), which)
         valid = self.data.valid(questions[puzzles], answers) if self.has_rules else None
@@ -400,10 +407,10 @@ class Solver:
         )
 
     def _seeds(self, questions: Tokens, numbers: NDArray[np.int64]) -> list[int | None]:
-        """Return the noise seed of each rollout, a hash of question, seed and number; None for the first of a view."""
+        """Return the noise seed of each rollout, a hash of question, seed and number; None for a latent's first."""
         pairs = zip(questions, numbers, strict=True)
         names = (bytes(question) + f"{self.seed} {number}".encode() for question, number in pairs)
-        plain = numbers < len(self.views.cells)
+        plain = numbers < len(self.views.cells) * self.latents
         return [None if first else int(seed >> 1) for first, seed in zip(plain, hash_bytes(names), strict=True)]
 
 

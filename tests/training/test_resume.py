@@ -147,11 +147,12 @@ def test_checkpoints_hold_the_average_as_their_state(tmp_path: Path) -> None:
 RECIPES: list[dict[str, Any]] = [
     {"step_noise": 0.1, "start_noise": 1.0, "pass_noise": 0.01, "step_decay": 0.7, "halt_bias": -3.0},
     {"optimizer": "muon", "conv": 2},
+    {"latents": 3, "start_noise": 1.0, "pass_noise": 0.01},
     {"latent_steps": 3, "gradient_steps": 1},
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["noise", "muon", "curriculum"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["noise", "muon", "latents", "curriculum"])
 def test_resume_is_exact_with_every_recipe(tmp_path: Path, recipe: dict[str, Any]) -> None:
     data = {"train_size": 30, "val_size": 4, "test_size": 4, "clues": (8, 8), "root": str(tmp_path)}
     loading = {"slots": 4, "steps_per_batch": 3, "workers": 0}

@@ -109,7 +109,7 @@ def estimate_step(module: TRMModule, slots: int, precision: AbstractContextManag
 
     with precision, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         flops, dtype = count_flops(module.core, 1), module.core.dtype
-    total = flops.training(module.hparams["continue_loss"])
+    total = flops.training(module.core)
     return Estimate(total * slots, sum(saved.values()) * slots, flops, dtype)
 
 

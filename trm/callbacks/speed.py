@@ -15,7 +15,7 @@ class Speed(Callback):
 
     ``speed/steps_per_second`` and ``speed/puzzles_per_second`` are means since the last log; a puzzle counts once per
     supervision step that it takes. The cost is logged with each validation, and saved in checkpoints: ``cost/tflop``,
-    the operations of ``count_flops`` and of the look-ahead of a continue loss, and ``cost/core_seconds``, the CPU time
+    the operations of a training step by ``count_flops``, and ``cost/core_seconds``, the CPU time
     of the process, or, on other devices, ``cost/device_seconds``, the wall time. Costs are multiplied by the number of
     processes, and include neither validations nor the workers of the loader.
     """
@@ -28,13 +28,13 @@ class Speed(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start to count the operations of every step."""
         module = need_module(self, pl_module)
-        core, continue_loss = module.core, module.hparams["continue_loss"]
+        core = module.core
         counted: dict[tuple[int, int], int] = {}
 
         def count(*_: Any) -> None:
             depth = core.cycles, core.latent_steps  # a curriculum may change them
             if depth not in counted:
-                counted[depth] = count_flops(core, 1).training(continue_loss)
+                counted[depth] = count_flops(core, 1).training(core)
             self._operations += counted[depth]
 
         self._handle = trainer.optimizers[0].register_step_pre_hook(count)

@@ -117,6 +117,8 @@ def to_official(state: Mapping[str, Tensor], network: NetworkName, prefix: str, 
     """
     if network not in LAYOUTS:
         raise InputError(f"{where} is of the network {network}, which the official code does not have")
+    if state["z_init"].dim() > 1:
+        raise InputError(f"{where} has {len(state['z_init'])} latents, but a network of the official code has one")
     initial = [name for name in ("y_init", "z_init") if official_name(name, network)]
     exported = {name: tensor.float() for name, tensor in state.items() if name != "z_init" or name in initial}
     if unknown := [name for name in exported if official_name(name, network) is None]:

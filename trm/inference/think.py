@@ -60,6 +60,7 @@ def think(
     max_steps: int,
     halting: HaltingRule | None = None,
     add_noise: StateNoise | None = None,
+    latents: Tensor | None = None,
 ) -> Answers:
     """Return the answers to puzzles after supervision steps until each has halted.
 
@@ -72,10 +73,12 @@ def think(
             question is empty, halt after the first step. With None all puzzles take ``max_steps`` steps, as in the
             official evaluation.
         add_noise: function applied to the state before each supervision step.
+        latents: number of the latent that each puzzle starts with, from 0, (B,), for a network that has several; None
+            for the first of them.
     """
     vectors = None if core.puzzle_embedding is None else core.puzzle_embedding(puzzle_ids)
     state = State(
-        *(part.contiguous() for part in core.start(inputs.shape[0]))
+        *(part.contiguous() for part in core.start(inputs.shape[0], *([] if latents is None else [latents])))
     )  # the layout of later states: one compilation
     indices = torch.arange(inputs.shape[0], device=inputs.device)  # of the puzzles that have not halted
     if halting is None:

@@ -41,9 +41,12 @@ class StepFlops(NamedTuple):
         """All operations of the step."""
         return self.forward + self.backward
 
-    def training(self, continue_loss: bool) -> int:
-        """Return the operations of a training step; a continue loss adds the forward pass of one more step."""
-        return self.total + continue_loss * self.forward
+    def training(self, core: TRM) -> int:
+        """Return the operations of a training step of a network.
+
+        A continue loss adds the forward pass of one more step, and several latents one forward pass each.
+        """
+        return self.total + (core.continue_loss + core.latents * (core.latents > 1)) * self.forward
 
 
 def count_flops(core: TRM, slots: int) -> StepFlops:

@@ -34,7 +34,7 @@ class State(NamedTuple):
     y: Tensor
     """Current answer, (B, S, D)."""
     z: Tensor
-    """Latent, (B, S, D); variants may have another number of channels, or none."""
+    """Latent, (B, S, D); variants may have another number of channels, or none. Slots keep all K, (B, K, S, D)."""
 
 
 class StepOutput(NamedTuple):
@@ -88,6 +88,10 @@ class TRM(nn.Module):
         damping: share of its old value that the answer or the latent keeps in each update; 0 for none (official),
             0.05 in EqR (arXiv 2605.21488).
         pass_noise: standard deviation of Gaussian noise added in each update in training; 0 for none, 0.01 in EqR.
+        latents: number K of latents of a puzzle, each with an initial state of its own. A training step takes all K
+            from one answer, differentiates the one with the least answer loss, and keeps its answer (winner takes all
+            of SIC, arXiv 2601.19085); it costs K more forward passes. An evaluation uses the first latent, ``trm solve
+            --breadth K --select first`` all. 1 for a single latent (official).
         continue_loss: train a second output of the halting head, the continue logit, by Q-learning as in HRM; it costs
             one more supervision step without gradient. A slot then halts when the halting logit is the greater one.
             By default a slot halts when the halting logit exceeds zero.
@@ -110,6 +114,8 @@ class TRM(nn.Module):
         }
     )
     """Arguments that may differ from a checkpoint's: trained parameters keep their meaning."""
+    most_latents: ClassVar[int] = 64
+    """Greatest number of latents; 1 for a network without a latent that could be chosen."""
     block: ClassVar[Callable[..., nn.Module]] = Block
     """Class of the blocks; it takes the arguments of ``Block``."""
     y_init: Tensor
@@ -136,6 +142,7 @@ class TRM(nn.Module):
         gradient_steps: int | None = None,
         damping: float = 0.0,
         pass_noise: float = 0.0,
+        latents: int = 1,
         continue_loss: bool = False,
         halt_bias: float = HALT_BIAS,
         gradient_checkpointing: bool = False,
@@ -149,6 +156,12 @@ class TRM(nn.Module):
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
         check_range("model", 0, expansion=expansion, conv=conv, pass_noise=pass_noise)
         check_range("model", 0, 1, damping=damping)
+        check_range("model", 1, TRM.most_latents, latents=latents)
+        if latents > self.most_latents:
+            raise InputError(
+                f"model.latents is {latents}, but the network {type(self).__name__} has no latents to choose from; "
+                f"accepted is 1"
+            )
         check_range("model", 0, latent_steps, gradient_steps=gradient_steps)  # 0 is null in older checkpoints
         least = num_layers * 2 * expansion * hidden_size**2  # of the SwiGLUs alone
         if least > MOST_PARAMETERS:
@@ -178,6 +191,7 @@ class TRM(nn.Module):
         self.gradient_steps = gradient_steps or None
         self.damping = damping
         self.pass_noise = pass_noise
+        self.latents = latents
         self.continue_loss = continue_loss
         self.gradient_checkpointing = gradient_checkpointing
         self.scale = math.sqrt(hidden_size)
@@ -202,7 +216,8 @@ class TRM(nn.Module):
             for _ in range(num_layers)
         )
         self.register_buffer("y_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
-        self.register_buffer("z_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
+        shape = (hidden_size,) if latents == 1 else (latents, hidden_size)
+        self.register_buffer("z_init", truncated_normal_(torch.empty(shape), std=1.0))
 
     def _rotary(self, positions: str, grid: Sequence[int], seq_len: int, head_size: int) -> Rotary | None:
         if positions == "rotary":
@@ -223,10 +238,21 @@ class TRM(nn.Module):
             )
         return Rotary(coordinates, head_size, GRID_BASE)
 
-    def start(self, batch_size: int) -> State:
-        """Return the initial state of every puzzle; each part is a view, (B, S, D)."""
+    def start(self, batch_size: int, latents: Tensor | None = None) -> State:
+        """Return the initial state of every puzzle; each part is a view, (B, S, D).
+
+        Args:
+            batch_size: number of puzzles B.
+            latents: number of the latent that each puzzle starts with, from 0, (B,); None for the first of them.
+        """
         shape = (batch_size, self.length, -1)
-        return State(self.y_init.to(self.dtype).expand(shape), self.z_init.to(self.dtype).expand(shape))
+        return State(*(part.to(self.dtype).expand(shape) for part in self.initial(latents)))
+
+    def initial(self, latents: Tensor | None = None) -> State:
+        """Return the initial answer, (D,), and latent, (D,), or (B, 1, D) for ``latents`` of K, (B,)."""
+        if self.latents == 1:
+            return State(self.y_init, self.z_init)
+        return State(self.y_init, self.z_init[0] if latents is None else self.z_init[latents].unsqueeze(1))
 
     def forward(self, state: State, inputs: Tensor, puzzle_vectors: Tensor | None = None) -> StepOutput:
         """Take one supervision step: T cycles; only the last is differentiated.

@@ -87,11 +87,9 @@ class Symmetric(TRM):
         truncated_normal_(self.tokens.weight, hidden_size**-0.5)
         self.answer_head = Linear(hidden_size, self.others + 1)
 
-    def start(self, batch_size: int) -> State:
-        """Return the initial state of every puzzle, the same for all symbols; each part is (B, S, F w)."""
-        shape = (batch_size, self.length, -1)
-        y, z = (part.to(self.dtype).repeat(self.num_symbols).expand(shape) for part in (self.y_init, self.z_init))
-        return State(y, z)
+    def initial(self, latents: Tensor | None = None) -> State:
+        """Return the initial answer and latent, (F w), the same for all symbols."""
+        return State(*(part.tile(self.num_symbols) for part in super().initial(latents)))
 
     def apply_blocks(self, blocks: nn.ModuleList, hidden: Tensor) -> Tensor:
         """Apply blocks in turn, (B, S, F w) to (B, S, F w)."""

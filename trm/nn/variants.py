@@ -21,6 +21,8 @@ from trm.nn.symmetric import Symmetric
 class SingleZ(TRM):
     """One feature instead of two (table 2: single z): it is stored in y, which the heads read, and z is (B, S, 0)."""
 
+    most_latents = 1
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.z_init = self.z_init[:0].clone()
@@ -40,7 +42,8 @@ class MultiScale(TRM):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.z_init = truncated_normal_(torch.empty(self.latent_steps * len(self.y_init)), std=1.0)
+        shape = (*self.z_init.shape[:-1], self.latent_steps * len(self.y_init))
+        self.z_init = truncated_normal_(torch.empty(shape), std=1.0)
 
     def cycle(self, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Update each latent once from the question, the answer and the sum of all latents; then the answer."""
@@ -78,6 +81,8 @@ class HRM(TwoNetworks):
     Raises:
         InputError: if ``gradient_steps`` is greater than 1.
     """
+
+    most_latents = 1
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -149,7 +154,7 @@ def build_network(network: str | type[TRM], extra: dict[str, Any], **arguments: 
         **arguments: those of ``TRM``.
 
     Raises:
-        InputError: if there is no such network or it does not accept an argument in ``extra``.
+        InputError: if there is no such network, it does not accept an argument in ``extra``, or it has fewer latents.
     """
     kind = find_network(network)
     own = {name for name in parameters_of(kind) if name not in parameters_of(TRM)}
@@ -158,4 +163,10 @@ def build_network(network: str | type[TRM], extra: dict[str, Any], **arguments: 
         raise InputError(f"model.network_args has {unknown[0]!r}, but the network {network_name(kind)} {accepted}")
     if kind is TRM:
         return TRM(**arguments)  # jsonargparse reads this line to find the arguments of the network
-    return kind(**arguments, **extra)
+    core = kind(**arguments, **extra)
+    if core.latents > 1 and (core.z_init.dim() < 2 or len(core.z_init) != core.latents):
+        raise InputError(
+            f"model.latents is {core.latents}, but the network {network_name(kind)} sets a z_init of shape "
+            f"{tuple(core.z_init.shape)}; expected are {core.latents} latents, ({core.latents}, D)"
+        )
+    return core

@@ -12,6 +12,7 @@ from trm.batch import as_batch
 from trm.errors import InputError
 from trm.nn import TRM
 from trm.training import checkpoint_keys as keys
+from trm.training.latents import start_all
 from trm.training.optim import AdamATan2
 
 
@@ -77,7 +78,7 @@ def check_slots(saved: list[dict[str, Tensor]], core: TRM, vocab_size: int) -> N
         if missing := names - slots.keys():
             raise InputError(f"the checkpoint is damaged: its slots lack {min(missing)}")
         count = len(slots["steps"]) if slots["steps"].dim() else 0
-        start, length = core.start(count), core.length - core.puzzle_tokens
+        start, length = start_all(core, count), core.length - core.puzzle_tokens
         rows = len(core.puzzle_embedding.weights) if core.puzzle_embedding is not None else torch.inf
         shapes = {"y": start.y.shape, "z": start.z.shape, **dict.fromkeys(("steps", "halted", "puzzle_ids"), (count,))}
         wrong = [name for name, shape in shapes.items() if tuple(slots[name].shape) != tuple(shape)]

@@ -20,7 +20,7 @@ class Slots:
     """
 
     state: State
-    """Answer and latent of each puzzle, 2 x (B, S, D)."""
+    """Answer and latent of each puzzle, 2 x (B, S, D); of K latents all, (B, K, S, D)."""
     batch: Batch
     """The puzzles, (B, ...)."""
     steps: Tensor

@@ -49,7 +49,7 @@ def solve(
             tasks, or the name of a task; each test input gets two attempts.
         json: print one JSON object per puzzle.
         depth: most supervision steps of a rollout; null for as many as in training.
-        breadth: rollouts of each view of the puzzle; all but the first have noise.
+        breadth: rollouts of each view of the puzzle; all but the first, or the first of each latent, have noise.
         noise: standard deviation of the noise on the latent before each supervision step.
         start_noise: standard deviation of the noise on answer and latent before the first step.
         views: symmetric forms of the puzzle to solve; null for 64 of an ARC task, else for 1.
