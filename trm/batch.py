@@ -27,7 +27,8 @@ class Batch(NamedTuple):
     inputs: Tensor
     """Tokens of the questions, (..., B, L) int32."""
     labels: Tensor
-    """Tokens of the answers, ``IGNORE`` where there is none, (..., B, L) int32."""
+    """Tokens of the answers, ``IGNORE`` where there is none, (..., B, L) int32; of up to A right answers to each puzzle
+    (..., B, A, L)."""
     puzzle_ids: Tensor
     """Puzzle ids, (..., B) int32."""
 
@@ -37,7 +38,8 @@ def as_batch(given: Any, seq_len: int, vocab_size: int, chunked: bool) -> Batch:
 
     Args:
         given: a ``Batch``, or a sequence of inputs, labels and, optionally, puzzle ids; integers, (B, L), (B, L) and
-            (B,). In training they may have a leading axis of K chunks, one per supervision step.
+            (B,). Labels of up to A right answers are (B, A, L). In training all may have a leading axis of K chunks,
+            one per supervision step.
         seq_len: cells of a puzzle, L.
         vocab_size: tokens of the network, V.
         chunked: return (K, B, ...), as training requires; a batch without chunks becomes one chunk.
@@ -53,7 +55,8 @@ def as_batch(given: Any, seq_len: int, vocab_size: int, chunked: bool) -> Batch:
     inputs, labels = given[0], given[1]
     ids = given[2] if len(given) == 3 else inputs.new_zeros(inputs.shape[:-1], dtype=torch.int32)
     axes = (2, 3) if chunked else (2,)
-    if inputs.dim() not in axes or inputs.shape[-1] != seq_len or labels.shape != inputs.shape:
+    one_answer = labels.select(-2, 0) if labels.dim() == inputs.dim() + 1 and labels.shape[-2] else labels
+    if inputs.dim() not in axes or inputs.shape[-1] != seq_len or one_answer.shape != inputs.shape:
         raise InputError(f"the data loader yields {_described(given)}; {expected}")
     if ids.shape != inputs.shape[:-1] or any(part.is_floating_point() or part.is_complex() for part in given):
         raise InputError(f"the data loader yields {_described(given)}; {expected}")

@@ -312,9 +312,10 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         if self.hparams["pass_noise"]:
             torch.manual_seed(self._generator(noise=True).initial_seed())  # a resumed run goes on with the same noise
         several = self.core.latents > 1
-        winners = Winners(self.core, slots.state, slots.batch, vectors, self.answer_loss) if several else None
+        winners = Winners(self.core, slots.state, slots.batch, vectors, self._nearest_loss) if several else None
         output = self.core(winners.state if winners else slots.state, slots.batch.inputs, vectors)
-        losses = self._losses(output.logits, output.halt, slots.batch.labels)
+        labels = self.nearest_labels(output.logits, slots.batch.labels)
+        losses = self._losses(output.logits, output.halt, labels)
         decay = self.hparams["step_decay"]
         total = losses.total(step_weights(slots.steps, decay, self.hparams["supervision_steps"]) if decay < 1 else None)
         if self.hparams["continue_loss"]:
@@ -340,12 +341,16 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         )
         self.train_metrics.update(
             output.logits.argmax(-1),
-            slots.batch.labels,
+            labels,
             output.halt.detach(),
             self.slots.steps,
             self.slots.halted,
             *(loss.detach() for loss in losses),
         )
+
+    def _nearest_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of each answer, (B,), against the nearest of its labels; see ``nearest_labels``."""
+        return self.answer_loss(logits, self.nearest_labels(logits, labels))
 
     def _refilled(self, fresh: Batch) -> Slots:
         """Return the slots of this step, with the noise of training added to their states."""

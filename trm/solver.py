@@ -20,7 +20,7 @@ from trm.arguments import EarlyExit, SelectionName
 from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData, Verdict
 from trm.data.boards import REMARK
-from trm.data.samples import Completion, Tokens, hash_bytes
+from trm.data.samples import Completion, Tokens, hash_bytes, matches
 from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
 from trm.inference import HaltingContext, halting_rule, think
@@ -110,8 +110,8 @@ class Solution(NamedTuple):
         return f"{'abstains: ' if self.abstains else ''}{verdict}; {steps}, confidence {self.confidence:.1%}"
 
     def equals(self, label: Tokens | None) -> bool | None:
-        """Return whether the answer equals a label (L,) in every labelled cell; None if there is no label."""
-        return None if label is None else bool(((self.answer == label) | (label == 0)).all())
+        """Return whether the answer equals a label, (L,) or one of (A, L), where it has one; None without a label."""
+        return None if label is None else bool(matches(self.answer, label))
 
     def as_line(self) -> str:
         """Return the answer in the notation of the family and the sentence, on one line that can be read back."""

@@ -25,7 +25,7 @@ from trm.analysis import robustness
 from trm.analysis.calibration import collect, summary
 from trm.analysis.plots import svg
 from trm.analysis.report import load, publish, table
-from trm.analysis.scaling import Point, draw, evaluate, solves
+from trm.analysis.scaling import Point, draw, evaluate
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.summary import cost, weights_digest
@@ -33,6 +33,7 @@ from trm.cli.commands.export import export
 from trm.data import ARC, Maze, PuzzleData, Samples, Sudoku
 from trm.data.atomic import atomic_write
 from trm.data.maze.paths import PATH
+from trm.data.samples import matches
 from trm.data.sudoku.solver import solve
 from trm.errors import InputError
 from trm.inference.halting import has_rules
@@ -111,7 +112,7 @@ def put(arguments: argparse.Namespace) -> None:
     if easy := generated(data, arguments.puzzles, seen):
         answers = Solver((module, easy[0]), halt="never", batch_size=BATCH).roll_out(easy[1].inputs).answers
         name = f"generated, {EASY_CLUES[0]} to {EASY_CLUES[1]} clues"
-        facts["solved"][name] = groups(*easy, solves(answers, easy[1].labels))
+        facts["solved"][name] = groups(*easy, matches(answers, easy[1].labels))
     facts["probe"] = [
         {key: value for key, value in _rounded(point).items() if key not in ("quartiles", "keeps_givens")}
         for point in robustness.measure(module, data, arguments.probed, BATCH, 0, STRENGTHS)["points"]
@@ -237,7 +238,7 @@ def checked(module: TRMModule, data: PuzzleData, samples: Samples) -> list[Point
     views = max(CHECKED) if isinstance(data, Sudoku) else max(VOTES)  # a square has eight symmetries
     solver = Solver((module, data), select="verifier", views=views, batch_size=BATCH)
     rollouts = solver.roll_out(samples.inputs, samples.puzzle_ids)
-    solved = solves(rollouts.answers, samples.labels[rollouts.puzzles])
+    solved = matches(rollouts.answers, samples.labels[rollouts.puzzles])
     number = np.arange(len(solved)) - np.searchsorted(rollouts.puzzles, rollouts.puzzles)  # of the rollout, from 0
     points = []
     for breadth in (count for count in CHECKED if count <= views):

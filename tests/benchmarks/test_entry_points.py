@@ -17,6 +17,7 @@ from training import BOARDS, SMALL
 SCRIPTS = [
     *(HERE / question / "measure.py" for question in questions()),
     HERE / "speed/compare.py",
+    HERE / "recipes/answers.py",
     HERE / "fill_tables.py",
 ]
 

@@ -67,10 +67,11 @@ def collect(
     for samples in labelled(data, puzzles, batch_size):
         batch = Batch(*(field.to(module.device) for field in to_batch(samples)))
         answers = module.solve(batch.inputs, batch.puzzle_ids, None)
-        calibration.update(answers.halt, answers.tokens, batch.labels)
+        labels = module.nearest_labels(answers.logits, batch.labels)
+        calibration.update(answers.halt, answers.tokens, labels)
         if scorer is not None:
             scorer.update(answers.tokens, answers.halt, batch)
-        right, obedient = is_solved(answers.logits, batch.labels), obeys(data, batch.inputs, answers.tokens)
+        right, obedient = is_solved(answers.logits, labels), obeys(data, batch.inputs, answers.tokens)
         facts = (answers.halt, right, torch.zeros_like(right) if obedient is None else obedient)
         parts.append([fact.cpu().numpy() for fact in facts])
     halt, solved, valid = (np.concatenate(column) for column in zip(*parts, strict=True))

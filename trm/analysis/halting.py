@@ -92,7 +92,8 @@ def observe(module: TRMModule, batch: Batch, exit_rules: Collection[HaltingRule]
     solved, exits = [], []
 
     def note(context: HaltingContext) -> Tensor:
-        solved.append(is_solved(context.output.logits, batch.labels))
+        logits = context.output.logits
+        solved.append(is_solved(logits, module.nearest_labels(logits, batch.labels)))
         exits.append(torch.stack([rule(context) for rule in exit_rules]))
         return torch.zeros_like(solved[-1])
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from trm.checkpoints.load import load_checkpoint
@@ -34,7 +33,7 @@ def labelled(data: PuzzleData, puzzles: int | None, batch_size: int) -> Iterator
     found = False
     for first in range(0, size, batch_size):
         samples = data.eval_samples("test", first, min(batch_size, size - first))
-        answered = np.asarray(samples.labels.any(axis=1))
+        answered = samples.labelled
         if answered.any():
             found = True
             yield samples.take(answered)

@@ -116,7 +116,7 @@ def measure(
         InputError: if no puzzle has a label.
     """
     samples = Samples(*map(np.concatenate, zip(*labelled(data, puzzles, batch_size), strict=True)))
-    given = torch.from_numpy(given_tokens(samples.inputs, samples.labels, data.vocab_size))
+    given = torch.from_numpy(given_tokens(samples.inputs, samples.first, data.vocab_size))
     intact = ask(module, data, samples, samples.inputs, given, batch_size)
     points = [_point("intact", 0, intact)]
     for number, kind in enumerate(CORRUPTIONS):
@@ -162,10 +162,12 @@ def _ask(module: TRMModule, data: PuzzleData, batch: Batch, intact: Tensor, give
     tokens, unknown = answers.tokens, torch.full_like(answers.halt, math.nan)
     valid = obeys(data, batch.inputs, tokens)
     kept = (tokens == batch.inputs) | ~given[batch.inputs]  # (B, L)
-    labelled = batch.labels != IGNORE
+    several = batch.labels.dim() == 3
+    unchanged = batch.labels.where(intact.unsqueeze(1) if several else intact, IGNORE)
+    labelled = (batch.labels[:, 0] if several else batch.labels) != IGNORE
     probabilities = CELL_LOSSES[module.hparams["loss"]](answers.logits, tokens).neg().exp() * labelled  # (B, L)
     return Outcome(
-        solved(answers.logits, batch.labels.where(intact, IGNORE)),
+        solved(answers.logits, module.nearest_labels(answers.logits, unchanged)),
         unknown if valid is None else valid,
         kept.all(-1) if given.any() else unknown,
         answers.halt.double().sigmoid(),

@@ -12,7 +12,7 @@ from trm.analysis.plots import doublings, legend, panels, percent, shares, subje
 from trm.analysis.report import Facts, columns, labelled
 from trm.arguments import EarlyExit
 from trm.data import PuzzleData
-from trm.data.samples import Samples, Tokens
+from trm.data.samples import Samples, matches
 from trm.inference.rollouts import Rollouts
 from trm.inference.selection import SELECTIONS
 from trm.module import TRMModule
@@ -122,7 +122,7 @@ def evaluate(rollouts: Rollouts, samples: Samples, solver: Solver, breadths: lis
         breadths: numbers of rollouts, at most K; a greater one counts as K.
     """
     count, most = len(samples.inputs), len(rollouts.puzzles) // len(samples.inputs)
-    right = solves(rollouts.answers, np.repeat(samples.labels, most, axis=0)).reshape(count, most)
+    right = matches(rollouts.answers, np.repeat(samples.labels, most, axis=0)).reshape(count, most)
     steps = rollouts.steps.reshape(count, most)
     valid = rollouts.valid.reshape(count, most)
     for breadth in sorted({min(breadth, most) for breadth in breadths}):
@@ -143,15 +143,10 @@ def evaluate(rollouts: Rollouts, samples: Samples, solver: Solver, breadths: lis
         points = []
         for select in SELECTIONS:
             best = [candidates[0] for candidates in rank_answers(part, select)]
-            solved = solves(np.stack([candidate.answer for candidate in best]), samples.labels)
+            solved = matches(np.stack([candidate.answer for candidate in best]), samples.labels)
             obeys = np.array([candidate.valid for candidate in best])
             points.append(point(select, solved, obeys, until_valid if select == "verifier" else spent))
         yield [*points, point("oracle", right[:, :breadth].any(axis=1), found.any(axis=1), spent)]
-
-
-def solves(answers: Tokens, labels: Tokens) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which answers have every labelled cell right, 2 x (N, L) to (N,)."""
-    return np.asarray(((answers == labels) | (labels == 0)).all(axis=1))
 
 
 def tabulate(facts: Facts) -> str:

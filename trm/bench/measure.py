@@ -71,7 +71,7 @@ def solving(trainer: Trainer, module: TRMModule, data: PuzzleData, repeats: int)
     device, plugin = trainer.strategy.root_device, trainer.strategy.precision_plugin
     loader = data.val_dataloader() or data.test_dataloader()
     batch = move(next(iter(cast(DataLoader[Batch], loader))), device)
-    real = (batch.labels != IGNORE).any(-1)
+    real = (batch.labels != IGNORE).flatten(1).any(-1)
     solver = cast(TRMModule, plugin.convert_module(copy.deepcopy(module))).to(device).eval()
     if solver.hparams["compile"]:
         compile_in_place(solver.core, device)

@@ -18,6 +18,7 @@ from trm.data import ARC
 from trm.data.arc.submission import write_submission
 from trm.data.arc.votes import Votes
 from trm.data.atomic import atomic_write
+from trm.data.samples import matches
 from trm.errors import InputError, check_range
 from trm.inference import Prediction
 from trm.trace.picture import beside, picture
@@ -28,7 +29,7 @@ class PredictionWriter(BasePredictionWriter):
     """Writes the answers of ``trm predict`` to a CSV file, one line per puzzle.
 
     Columns: question, answer, steps (supervision steps taken), confidence (halting probability), valid (by the
-    family's rules), correct (equal to the label; empty where there is none).
+    family's rules), correct (equal to a label; empty where there is none).
 
     The files of an earlier prediction stay until all answers are written, and are then replaced, whatever their number.
 
@@ -66,13 +67,13 @@ class PredictionWriter(BasePredictionWriter):
         """Write the answers of a batch, without its padding."""
         data = need_data(self, trainer)
         questions, answers = batch.inputs.cpu().numpy(), prediction.tokens.cpu().numpy()
-        labels, confidence = batch.labels.cpu().numpy(), prediction.confidence.tolist()
+        labels, confidence = batch.labels.clamp(min=0).cpu().numpy(), prediction.confidence.tolist()
         for row, steps in enumerate(prediction.steps.tolist()):
-            question, answer, given = questions[row].astype("uint8"), answers[row].astype("uint8"), labels[row] >= 0
+            question, answer = questions[row].astype("uint8"), answers[row].astype("uint8")
             if not question.any():
                 continue
             valid = data.verify(question, answer).valid
-            correct = bool((answer == labels[row])[given].all()) if given.any() else ""
+            correct = bool(matches(answer, labels[row])) if labels[row].any() else ""
             self._writer.writerow(
                 [data.write(question), data.write(answer), steps, f"{confidence[row]:.4f}", valid, correct]
             )
@@ -163,7 +164,7 @@ class Pictures(Callback):
             return
         data, module = need_data(self, trainer), need_module(self, pl_module)
         samples = data.eval_samples("val", min(self.puzzle, data.eval_size("val") - 1), 1)
-        question, label = samples.inputs[0], samples.labels[0]
+        question, label = samples.inputs[0], samples.first[0]
         steps = record(module, question, int(samples.puzzle_ids[0]), module.hparams["supervision_steps"]).steps
         shown = [frame for frame in steps if frame.step & (frame.step - 1) == 0]  # powers of two
         images = [picture(data, question, question)]

@@ -29,7 +29,7 @@ class Puzzle(NamedTuple):
     question: Tokens
     """Tokens, (L,)."""
     label: Tokens | None = None
-    """Tokens of the answer if it is known, (L,)."""
+    """Tokens of the answer if it is known, (L,), or of all that are, (A, L)."""
     puzzle_id: int = 0
 
 

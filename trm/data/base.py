@@ -199,6 +199,15 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
             raise InputError(f"{type(self).__name__}.verify returns {min(others)}; expected is trm.data.Verdict")
         return np.array([verdict.valid for verdict in verdicts], dtype=np.bool_)
 
+    def valid_labels(self, samples: Samples) -> NDArray[np.bool_] | None:
+        """Return which samples have only valid answers, (N,); None if the family has no rules to check."""
+        answers = samples.answers  # (N, A, L)
+        count, several, cells = answers.shape
+        if several == 1:
+            return self.valid(samples.inputs, samples.first)
+        valid = self.valid(np.repeat(samples.inputs, several, axis=0), answers.reshape(-1, cells))
+        return None if valid is None else np.asarray((valid.reshape(count, several) | ~answers.any(-1)).all(1))
+
     def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
         """Search for an answer that obeys the rules, guided by the probabilities of a network.
 
@@ -224,8 +233,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def faults(self, samples: Samples) -> dict[str, int]:
         """Return the number of samples with each fault that a single sample can have."""
-        samples = samples.take(samples.labelled)  # the others have no answer
-        valid = self.valid(samples.inputs, samples.labels)
+        valid = self.valid_labels(samples.take(samples.labelled))  # the others have no answer
         return {} if valid is None else {"answers that break the rules": int((~valid).sum())}
 
     def replacements(self, kind: Corruption, samples: Samples) -> NDArray[np.bool_]:
@@ -233,7 +241,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
         By default this follows from the tokens of questions and answers alone; see ``trm.data.corruption``.
         """
-        return replacements(kind, samples.inputs, samples.labels, self.vocab_size)
+        return replacements(kind, samples.inputs, samples.first, self.vocab_size)
 
     def prepare(self, stage: str) -> None:
         """Load, and thereby check, the splits of a stage ("fit", "validate", "test" or "predict"; otherwise all).
@@ -407,7 +415,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         chosen = (chances[:, 0] < self.corrupt) & (corruptions.max_strength > 0)
         return samples._replace(
             inputs=np.where(chosen[:, None], inputs, samples.inputs),
-            labels=np.where(chosen[:, None], np.uint8(0), samples.labels),
+            labels=samples.labels * ~chosen.reshape(-1, *[1] * (samples.labels.ndim - 1)),
         )
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:

@@ -54,7 +54,7 @@ def check_data(data: PuzzleData) -> Report:
     findings = [finding for split, samples in splits.items() for finding in _check_split(data, split, samples)]
     findings += _check_augmentations(data, splits["train"])
     unchecked = {}
-    if data.valid(splits["train"].inputs[:1], splits["train"].labels[:1]) is None:
+    if data.valid_labels(splits["train"].take(slice(1))) is None:
         unchecked["answers against the rules"] = f"{type(data).__name__} has no rules to check answers by"
     leaks, unseen = find_leaks(data, splits)
     sizes = {split: len(samples.inputs) for split, samples in splits.items()}
@@ -75,7 +75,7 @@ def _check_split(data: PuzzleData, split: str, samples: Samples) -> Iterator[Fin
     if not data.padded:
         padded = int((samples.inputs == 0).any(axis=1).sum())
         yield Finding(f"{split}: questions with token 0, padding, though the family is not padded", padded, size)
-    labelled = samples.labels != 0
+    labelled = samples.first != 0
     none = int((~labelled.any(axis=1)).sum())
     partly = int((~labelled & (samples.inputs != 0)).any(axis=1).sum()) - none
     yield Finding(f"{split}: samples without labels", none, size, fault=split == "train")
@@ -88,7 +88,7 @@ def _check_split(data: PuzzleData, split: str, samples: Samples) -> Iterator[Fin
     questions = np.column_stack([samples.inputs, samples.puzzle_ids])
     alike, each = np.unique(questions, axis=0, return_inverse=True)
     yield Finding(f"{split}: duplicate questions", size - len(alike), size)
-    pairs = np.unique(np.column_stack([each.reshape(-1, 1), samples.labels]), axis=0)
+    pairs = np.unique(np.column_stack([each.reshape(-1, 1), samples.answers.reshape(size, -1)]), axis=0)
     yield Finding(f"{split}: duplicate questions with different answers", len(pairs) - len(alike), size)
     counts: Counter[str] = Counter()
     for first in range(0, size, CHUNK):
@@ -108,13 +108,13 @@ def _check_augmentations(data: PuzzleData, samples: Samples) -> Iterator[Finding
     if type(data).augment is PuzzleData.augment:
         return
     samples = samples.take(samples.labelled).take(slice(AUGMENTED))
-    right = data.valid(samples.inputs, samples.labels)
+    right = data.valid_labels(samples)
     if right is not None:
         samples = samples.take(right)
     given = data.augment(samples, DrawGenerator(data.seed, 0, len(samples.inputs)))
     where = f"{type(data).__name__}.augment returns"
     augmented = check_samples(given, data.seq_len, data.vocab_size, data.num_puzzles, where)
-    still_right = data.valid(augmented.inputs, augmented.labels)
+    still_right = data.valid_labels(augmented)
     if still_right is not None:
         wrong = int((~still_right).sum())
         yield Finding("train: right answers that an augmentation makes wrong", wrong, len(samples.inputs))

@@ -165,7 +165,7 @@ def _draw(data: PuzzleData, samples: Samples, draws: int, stream: int, name: str
             part = Samples(*(np.concatenate([a, b]) for a, b in zip(old[:3], new[:3], strict=True)))
         which.append(images % size)
         puzzles.append(_puzzle_keys(data, part))
-        solutions.append(_puzzle_keys(data, part._replace(inputs=part.labels)))
+        solutions.append(_puzzle_keys(data, part._replace(inputs=part.first, labels=part.first)))
     return Keys(np.concatenate(which), np.concatenate(puzzles), np.concatenate(solutions), draws)
 
 

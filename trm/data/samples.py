@@ -24,14 +24,24 @@ class Samples(NamedTuple):
     inputs: Tokens
     """Tokens of the questions, (N, L)."""
     labels: Tokens
-    """Tokens of the answers, (N, L)."""
+    """Tokens of the answers, (N, L); of up to A right answers to each (N, A, L), zeros where there are fewer."""
     puzzle_ids: NDArray[np.int32]
     """Puzzle ids, which index the puzzle embedding, (N,)."""
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """Which samples have a label in some cell, (N,)."""
-        return np.asarray((self.labels != 0).any(axis=1))
+        return np.asarray((self.answers != 0).any(axis=(1, 2)))
+
+    @property
+    def answers(self) -> Tokens:
+        """All right answers that are given, (N, A, L); A is 1 in a family of one answer."""
+        return self.labels if self.labels.ndim == 3 else self.labels[:, None]
+
+    @property
+    def first(self) -> Tokens:
+        """The first right answer to each question, (N, L)."""
+        return self.answers[:, 0]
 
     def take(self, which: slice | NDArray[Any]) -> "Samples":
         """Return the samples at an index, (M,), or in a slice."""
@@ -42,7 +52,7 @@ def check_samples(given: Any, seq_len: int, vocab_size: int, num_puzzles: int, w
     """Return what a family has loaded as samples of the documented types, after a check of shapes, types and values.
 
     Args:
-        given: samples, or three arrays of integers of any type: (N, L), (N, L) and (N,).
+        given: samples, or three arrays of integers of any type: (N, L), (N, L) or (N, A, L), and (N,).
         seq_len: L.
         vocab_size: V, at most 256.
         num_puzzles: number of puzzle ids; 0 if the family has none, which leaves them unchecked.
@@ -54,11 +64,13 @@ def check_samples(given: Any, seq_len: int, vocab_size: int, num_puzzles: int, w
     parts = [np.asarray(part) for part in given] if isinstance(given, (tuple, list)) else []
     shapes = ", ".join(f"{part.shape} {part.dtype}" for part in parts) or type(given).__name__
     size = len(parts[0]) if len(parts) == 3 and parts[0].ndim else 0
-    expected = [(size, seq_len), (size, seq_len), (size,)]
+    several = len(parts) == 3 and parts[1].ndim == 3 and parts[1].shape[1] > 0
+    answers = parts[1].shape[1:2] if several else ()
+    expected = [(size, seq_len), (size, *answers, seq_len), (size,)]
     if [part.shape for part in parts] != expected or any(part.dtype.kind not in "iu" for part in parts):
         raise InputError(
             f"{where} {shapes}; expected are inputs (N, {seq_len}), labels (N, {seq_len}) and puzzle ids (N,) of "
-            "integers"
+            "integers; with several right answers labels (N, answers, cells)"
         )
     if vocab_size > 256:
         raise InputError(f"the vocabulary has {vocab_size} tokens, but at most 256 are supported")
@@ -66,7 +78,7 @@ def check_samples(given: Any, seq_len: int, vocab_size: int, num_puzzles: int, w
     for name, part, limit in zip(("inputs", "labels", "puzzle ids"), parts, limits, strict=True):
         if size and not 0 <= int(part.min()) <= int(part.max()) < limit:
             place = np.argwhere((part < 0) | (part >= limit))[0]
-            cell = f", cell {place[1]}" if part.ndim == 2 else ""
+            cell = f", cell {place[-1]}" if part.ndim > 1 else ""
             none = "; 0 is the label of a cell without an answer" if name == "labels" else ""
             raise InputError(
                 f"{where} {name} with {part[tuple(place)]} in sample {place[0]}{cell}; accepted are 0 to "
@@ -85,7 +97,10 @@ class Views(NamedTuple):
     """The replacement of each token, (K, V)."""
 
     def apply(self, boards: Tokens, which: NDArray[np.integer]) -> Tokens:
-        """Return each board under one of the views, (N, L) and (N,) to (N, L)."""
+        """Return each board under one of the views, (N, L) and (N,) to (N, L); or A boards of each, (N, A, L)."""
+        if boards.ndim == 3:
+            flat = self.apply(boards.reshape(-1, boards.shape[-1]), np.repeat(which, boards.shape[1]))
+            return flat.reshape(boards.shape)
         moved = np.take_along_axis(boards, self.cells[which], axis=1)
         return np.take_along_axis(self.tokens[which], moved.astype(np.intp), axis=1)
 
@@ -132,6 +147,19 @@ class Completion(NamedTuple):
     """(L,)."""
     guesses: int
     """Number of branching nodes of the search."""
+
+
+def matches(answers: Tokens, labels: Tokens) -> NDArray[np.bool_]:
+    """Return which answers have every labelled cell of a label right; True for a sample without labels.
+
+    Args:
+        answers: tokens, (..., L).
+        labels: tokens of the right answer, (..., L), or of several, (..., A, L), of which any counts; 0 for no label.
+    """
+    if labels.ndim == answers.ndim:
+        return np.asarray(((answers == labels) | (labels == 0)).all(-1))
+    given = labels.any(-1)  # (..., A)
+    return np.asarray((matches(answers[..., None, :], labels) & given).any(-1) | ~given.any(-1))
 
 
 def hash_bytes(strings: Iterable[bytes]) -> NDArray[np.uint64]:

@@ -14,7 +14,11 @@ Counts = Mapping[str, int | None]
 """Samples of "train", "val" and "test"; None for all of a table."""
 MOST_GENERATED = 10_000_000
 """Most samples of all generated splits together. They are kept in memory, two bytes per cell."""
+MOST_SOLUTIONS = 64
+"""Most right answers of a generated puzzle; all of them are kept, and compared with an answer at every step."""
 Arrays = dict[str, NDArray[Any]]
+Range = tuple[int, int]
+"""Least and greatest number, both included."""
 
 
 class Generate(Protocol):
@@ -24,8 +28,13 @@ class Generate(Protocol):
         """Generate all splits, or stop when the splits in ``only`` have that many samples."""
 
 
-def check_sizes(counts: Counts, source: str) -> None:
+def check_sizes(counts: Counts, source: str, answers: int = 1) -> None:
     """Check the arguments ``train_size``, ``val_size`` and ``test_size`` of a family.
+
+    Args:
+        counts: the sizes.
+        source: where the samples come from.
+        answers: right answers of a generated sample, at most.
 
     Raises:
         InputError: if one is negative, or the generator would have to make too many samples.
@@ -33,9 +42,30 @@ def check_sizes(counts: Counts, source: str) -> None:
     sizes: dict[str, float | None] = {f"{split}_size": count for split, count in counts.items()}
     check_range("data", 0, float("inf"), **sizes)
     total = sum(count or 0 for count in counts.values())
-    if source == "generate" and total > MOST_GENERATED:
+    if source == "generate" and total * answers > MOST_GENERATED:
         names = " + ".join(f"data.{split}_size" for split in counts)
-        raise InputError(f"{names} is {total:,}, but at most {MOST_GENERATED:,} samples are generated")
+        each = f" with up to {answers} answers each" if answers > 1 else ""
+        raise InputError(f"{names} is {total:,}, but at most {MOST_GENERATED // answers:,} samples{each} are generated")
+
+
+def check_solutions(solutions: Range | None, source: str) -> None:
+    """Check the argument ``solutions`` of a family, the fewest and most answers of its generated puzzles.
+
+    Raises:
+        InputError: if it is no range of accepted numbers, or the puzzles are not generated.
+    """
+    if solutions is None:
+        return
+    least, most = solutions
+    if not 1 <= least <= most <= MOST_SOLUTIONS:
+        raise InputError(
+            f"data.solutions is {list(solutions)}, but must be two numbers in order, from 1 to {MOST_SOLUTIONS}"
+        )
+    if source != "generate":
+        raise InputError(
+            f"data.solutions is {list(solutions)}, but data.source is {source!r}: only generated puzzles are given "
+            "with all their answers"
+        )
 
 
 def check_wanted(counts: Counts, source: str, split: str) -> None:

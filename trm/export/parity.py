@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm.data import PuzzleData, Samples
+from trm.data.samples import matches
 from trm.errors import InputError
 from trm.inference import think
 from trm.inference.halting import has_rules, head
@@ -119,5 +120,4 @@ def _solved(data: PuzzleData, samples: Samples, answers: NDArray[np.uint8]) -> N
         valid = data.valid(samples.inputs, answers)
         assert valid is not None
         return valid
-    known = samples.labels.any(axis=1)
-    return np.asarray(((answers == samples.labels) | (samples.labels == 0)).all(axis=1) & known)
+    return np.asarray(matches(answers, samples.labels) & samples.labelled)

@@ -3,6 +3,7 @@
 Shapes: B puzzles, L grid cells, V vocabulary.
 """
 
+import math
 from typing import Any, NoReturn
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from trm.arguments import EarlyExit
-from trm.batch import Batch, as_batch
+from trm.batch import Batch, as_batch, exact_match, labelled
 from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.inference import Answers, HaltingRule, Prediction, halting_rule, think
@@ -90,6 +91,24 @@ class EvaluatedModule(LightningModule):
         smoothing = self.hparams.get("label_smoothing", 0.0) if self.training else 0.0
         return answer_loss(logits, labels, self.hparams["loss"], smoothing)
 
+    def nearest_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the label to compare each answer with: of several right answers the one with the least loss.
+
+        If the most likely tokens are one of the right answers, it is that one, also where two losses are equal.
+
+        Args:
+            logits: answer logits, (B, L, V).
+            labels: one right answer to each puzzle, (B, L), which is returned, or up to A, (B, A, L).
+        """
+        if labels.dim() == 2:
+            return labels
+        with torch.no_grad():
+            losses = torch.stack([self.answer_loss(logits, answers) for answers in labels.unbind(1)], dim=1)  # (B, A)
+        given = labelled(labels).any(-1)
+        right = given & exact_match(logits.argmax(-1).unsqueeze(1), labels)
+        losses = losses.masked_fill(right, -math.inf).masked_fill(~given, math.inf)
+        return labels[torch.arange(len(labels), device=labels.device), losses.argmin(1)]
+
     def solve(self, inputs: Tensor, puzzle_ids: Tensor, halting: HaltingRule | None = TRAINING_RULE) -> Answers:
         """Return the answers to puzzles after at most ``supervision_steps`` steps each; see ``trm.inference.think``.
 
@@ -151,13 +170,14 @@ class EvaluatedModule(LightningModule):
     def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
         batch = self._as_batch(batch)
         answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("never"))
-        losses = self._losses(answers.logits, answers.halt, batch.labels)
+        labels = self.nearest_labels(answers.logits, batch.labels)
+        losses = self._losses(answers.logits, answers.halt, labels)
         finished = torch.ones_like(answers.halt, dtype=torch.bool)
         data = self._data()
         valid = obeys(data, batch.inputs, answers.tokens) if data else None
         real = batch.inputs.any(-1)
-        metrics.update(answers.tokens, batch.labels, answers.halt, answers.steps, finished, *losses, valid, real)
-        self.calibration.update(answers.halt, answers.tokens, batch.labels)
+        metrics.update(answers.tokens, labels, answers.halt, answers.steps, finished, *losses, valid, real)
+        self.calibration.update(answers.halt, answers.tokens, labels)
         if self.scorer is not None:
             self.scorer.update(answers.tokens, answers.halt, batch)
 

@@ -31,7 +31,7 @@ class PuzzleMetrics(Metric):
     ``compute`` returns a dictionary:
 
     * ``solved``: exact-match accuracy, the share of puzzles with every labelled cell right (``exact_accuracy`` in the
-      official code).
+      official code). Of several right answers the label is the nearest, see ``EvaluatedModule.nearest_labels``.
     * ``cells``: cell accuracy, the mean over puzzles of the share of labelled cells that are right (``accuracy``).
     * ``halting_accuracy``: share of puzzles where the halting head predicts correctly whether they are solved.
     * ``supervision_steps``: mean number of supervision steps taken (``steps``).

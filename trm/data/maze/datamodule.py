@@ -23,6 +23,8 @@ from trm.data.maze.paths import (
     START,
     SYMBOLS,
     WALL,
+    all_shortest_paths,
+    count_shortest_paths,
     find_errors,
     find_faults,
     symmetry_cells,
@@ -30,7 +32,7 @@ from trm.data.maze.paths import (
 from trm.data.maze.sources import generated, mixed_letters, notation, note_digits, tabled
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, name_cell
 from trm.data.sampling import DrawGenerator
-from trm.data.splits import Counts, check_sizes, check_wanted
+from trm.data.splits import Counts, check_sizes, check_solutions, check_wanted
 from trm.errors import InputError
 
 SYMMETRIES = ("relabel", "official", "none")
@@ -52,6 +54,8 @@ class Maze(PuzzleData):
         kind: generated mazes: "hard" as in Maze-Hard, with many shortest paths; or "unique" with exactly one.
         min_moves: fewest moves of generated mazes from start to goal; null makes "hard" mazes as rare as Maze-Hard's
             109 moves at 30x30, and is twice the size for "unique" mazes.
+        solutions: fewest and most shortest paths of generated mazes; all of them are its labels, and an answer is
+            compared with the nearest. null for any number, of which ``label_rule`` selects the one label.
         label_rule: which shortest path is the answer: the order in which directions are tried at every step from the
             start; null to take the answers of a table unchanged.
         symmetries: augmentation of training mazes by turns and reflections: "relabel" to find the answer anew by the
@@ -81,6 +85,7 @@ class Maze(PuzzleData):
         test_size: int | None = 1000,
         kind: str = "hard",
         min_moves: int | None = None,
+        solutions: tuple[int, int] | None = None,
         label_rule: str | None = "down-left-right-up",
         symmetries: str = "relabel",
         root: str | None = None,
@@ -95,8 +100,10 @@ class Maze(PuzzleData):
         self.seq_len = size * size
         self.source = source
         self.counts: Counts = {"train": train_size, "val": val_size, "test": test_size}
-        check_sizes(self.counts, source)
+        check_solutions(solutions, source)
+        check_sizes(self.counts, source, solutions[1] if solutions else 1)
         self.kind = kind
+        self.solutions = solutions
         self.label_rule = label_rule
         self.symmetries = symmetries
         self.root = cache_folder(root)
@@ -111,6 +118,11 @@ class Maze(PuzzleData):
         for name, value, accepted in (("kind", self.kind, KINDS), ("symmetries", self.symmetries, SYMMETRIES)):
             if value not in accepted:
                 raise InputError(f"data.{name} is {value!r}; accepted are {', '.join(accepted)}")
+        if self.solutions and self.solutions[1] > 1 and self.kind == "unique":
+            raise InputError(
+                f"data.solutions is {list(self.solutions)}, but data.kind is 'unique': such mazes have exactly one "
+                "shortest path; accepted is [1, 1], and any with 'hard'"
+            )
         if self.label_rule is None:
             if self.source == "generate" or self.symmetries == "relabel":
                 raise InputError(
@@ -131,9 +143,8 @@ class Maze(PuzzleData):
         """Return at least the first ``count`` samples of a split; of a table, all."""
         check_wanted(self.counts, self.source, split)
         if self.source == "generate":
-            questions = generated(
-                split, count, self.size, self.known_sizes, self.kind, self.min_moves, self.seed, self.root
-            )
+            source = self.kind, self.min_moves, self.solutions, self.seed, self.root
+            questions = generated(split, count, self.size, self.known_sizes, *source)
             return self._samples(questions, self._label(questions))
         return self._samples(*tabled(split, self.size, self.counts, self.source, self.label_rule, self.seed, self.root))
 
@@ -150,8 +161,11 @@ class Maze(PuzzleData):
         number = sum(generator.coins().astype(np.intp) << bit for bit in range(3))
         source = symmetry_cells(self.size)[number]  # (count, L): the source of each cell
         questions = np.take_along_axis(samples.inputs, source, axis=1)
-        if self.symmetries == "official":
-            return Samples(questions, np.take_along_axis(samples.labels, source, axis=1), samples.puzzle_ids)
+        if (
+            self.symmetries == "official" or samples.labels.ndim == 3
+        ):  # turned paths are all the paths of the turned maze
+            cells = source[:, None] if samples.labels.ndim == 3 else source
+            return Samples(questions, np.take_along_axis(samples.labels, cells, axis=-1), samples.puzzle_ids)
         return self._samples(questions, self._label(questions))
 
     def views(self, count: int, seed: int = 0) -> Views:
@@ -260,14 +274,18 @@ class Maze(PuzzleData):
         samples = samples.take(solvable)
         others = 0
         answered = samples.take(samples.labelled)
-        if self.label_rule is not None and len(answered.inputs):
+        if self.label_rule is not None and len(answered.inputs) and samples.labels.ndim == 2:
             ruled = self._label(answered.inputs).reshape(answered.labels.shape)
             others = int((ruled != answered.labels).any(axis=1).sum())
-        return {
+        faults = {
             "questions without a solution": int((~solvable).sum()),
             **super().faults(samples),
             "answers that do not follow the label rule": others,
         }
+        if self.solutions:
+            paths, given = count_shortest_paths(self._grid(samples.inputs)), samples.answers.any(-1).sum(1)
+            faults["questions with solutions that are not given"] = int((paths != given).sum())
+        return faults
 
     def replacements(self, kind: Corruption, samples: Samples) -> NDArray[np.bool_]:
         """Return the replacements; a maze shows walls and free cells alike, so it has no blank cells.
@@ -277,11 +295,12 @@ class Maze(PuzzleData):
         """
         if kind == "unused":
             return super().replacements(kind, samples)
-        free, on_path = samples.inputs == FREE, samples.labels == PATH
+        free, paths = samples.inputs == FREE, samples.answers == PATH  # (N, L), (N, A, L)
+        on_every = (paths | ~samples.answers.any(-1, keepdims=True)).all(1) & samples.labelled[:, None]
         cells, news = {
-            "wrong": (free & on_path, (WALL,)),
+            "wrong": (free & on_every, (WALL,)),
             "missing": (samples.inputs == WALL, (FREE,)),
-            "extra": (free & ~on_path, (WALL,)),
+            "extra": (free & ~paths.any(1), (WALL,)),
             "contradictory": (free, (START, GOAL)),
         }[kind]
         return np.asarray(cells[..., None] & np.isin(np.arange(self.vocab_size), news))
@@ -290,8 +309,13 @@ class Maze(PuzzleData):
         return tokens.reshape(-1, self.size, self.size)
 
     def _label(self, questions: Tokens) -> Tokens:
-        return LABEL_RULES[str(self.label_rule)](self._grid(questions))
+        rule, grids = str(self.label_rule), self._grid(questions)
+        if self.solutions and self.solutions[1] > 1:
+            order = np.array([list(DIRECTIONS).index(direction) for direction in rule.split("-")])
+            return all_shortest_paths(grids, order, self.solutions[1])
+        return LABEL_RULES[rule](grids)
 
     def _samples(self, questions: Tokens, answers: Tokens) -> Samples:
-        shape = (-1, self.seq_len)
-        return Samples(questions.reshape(shape), answers.reshape(shape), np.zeros(len(questions), dtype=np.int32))
+        count, cells = len(questions), self.seq_len
+        labels = answers.reshape(count, *answers.shape[1:-2], cells)
+        return Samples(questions.reshape(count, cells), labels, np.zeros(count, dtype=np.int32))

@@ -23,6 +23,7 @@ from trm.data.maze.paths import (
     Ints,
     Mazes,
     Words,
+    count_shortest_paths,
     follow,
     on_shortest_paths,
     pack,
@@ -62,6 +63,7 @@ def generate(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
     only: Mapping[str, int] | None = None,
+    solutions: tuple[int, int] | None = None,
 ) -> dict[str, Mazes]:
     """Generate splits of mazes, no two with the same walls up to symmetry.
 
@@ -74,6 +76,7 @@ def generate(
         progress: called after each round with the numbers of mazes found and wanted.
         only: stop when these splits have that many mazes, which are the first of those of a whole generation; the
             other splits stay incomplete.
+        solutions: fewest and most shortest paths of a maze; None for any number.
 
     Returns:
         Questions of each split, (N, size, size).
@@ -91,14 +94,18 @@ def generate(
     while any(len(found[split]) < number for split, number in goal.items()):
         if idle >= PATIENCE:
             lacking = " and ".join(f"{n:,} of {counts[split]:,} for {split}" for split, n in missing.items() if n)
+            wanted = f"{solutions[0]} to {solutions[1]} shortest paths" if solutions else "a shortest path"
             raise ValueError(
-                f"no more {size}x{size} mazes with a shortest path of {min_moves} moves or more were found; "
+                f"no more {size}x{size} mazes with {wanted} of {min_moves} moves or more were found; "
                 f"missing are {lacking}; lower min_moves or the split sizes"
             )
         idle += BATCH
         mazes = far_mazes(BATCH, size, min_moves, rng)
         if kind == "unique":
             mazes = wall_off_rivals(mazes, rng)
+        if solutions:
+            paths = count_shortest_paths(mazes)
+            mazes = mazes[(paths >= solutions[0]) & (paths <= solutions[1])]
         for maze, key in zip(mazes, layout_keys(mazes), strict=True):
             split = split_of(key)
             if missing.get(split) and key not in seen:

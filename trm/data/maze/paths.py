@@ -132,6 +132,49 @@ LABEL_RULES: dict[str, Callable[[Mazes], Mazes]] = {
 """Rules that select the shortest path that is the answer, by name; "down-left-right-up" is the rule of Maze-Hard."""
 
 
+def count_shortest_paths(mazes: Mazes) -> NDArray[np.float64]:
+    """Return the number of shortest paths from start to goal, (N, size, size) to (N,); 0 where there is none."""
+    moves = np.pad(goal_distances(mazes), ((0, 0), (1, 1), (1, 1)), constant_values=-1)
+    start = np.pad(mazes == START, ((0, 0), (1, 1), (1, 1)))
+    paths = (moves == 0).astype(np.float64)  # from each cell to the goal; whole numbers up to 2**53
+    for left in range(1, int(moves.max(where=start, initial=0)) + 1):
+        nearer = np.where(moves == left - 1, paths, 0)
+        around = sum(np.roll(nearer, step, axis=axis) for axis in (1, 2) for step in (-1, 1))  # the frame is empty
+        paths = np.where(moves == left, around, paths)
+    return np.asarray(paths.sum(axis=(1, 2), where=start & (moves >= 0)))
+
+
+def all_shortest_paths(mazes: Mazes, order: NDArray[np.intp], most: int) -> Mazes:
+    """Mark every shortest path of mazes that have at most ``most``.
+
+    Args:
+        mazes: questions with one start each and a path, (N, size, size).
+        order: ``DIRECTIONS`` by preference, (4,); the path of ``follow`` with this order comes first.
+        most: most paths A.
+
+    Returns:
+        Answers, zeros where there are fewer, (N, A, size, size).
+    """
+    count, size = len(mazes), mazes.shape[1] + 2
+    framed = np.pad(goal_distances(mazes), ((0, 0), (1, 1), (1, 1)), constant_values=-1)
+    moves = framed.reshape(count, size * size)
+    maze, row, column = np.nonzero(mazes == START)
+    here = (row + 1) * size + column + 1  # (P,): the current end of each path, P of them so far
+    steps = np.array([size * down + right for down, right in DIRECTIONS.values()])[order]
+    marked = np.zeros((count, size * size), dtype=np.bool_)  # (P, cells)
+    while (going := moves[maze, here] > 1).any():
+        nearer = moves[maze[:, None], here[:, None] + steps] == moves[maze, here][:, None] - 1  # (P, 4)
+        nearer[~going] = [True, False, False, False]  # a path that has arrived goes on as one
+        path, direction = np.nonzero(nearer)
+        here = np.where(going[path], here[path] + steps[direction], here[path])
+        maze, marked = maze[path], marked[path]
+        marked[np.arange(len(maze)), here] = True
+    paths = marked.reshape(-1, size, size)[:, 1:-1, 1:-1] & (mazes[maze] == FREE)
+    found = np.zeros((count, most, *mazes.shape[1:]), dtype=np.uint8)
+    found[maze, np.arange(len(maze)) - np.searchsorted(maze, maze)] = np.where(paths, np.uint8(PATH), mazes[maze])
+    return found
+
+
 def on_shortest_paths(mazes: Mazes) -> Bools:
     """Return which cells lie on any shortest path, both ends included, (N, size, size).
 

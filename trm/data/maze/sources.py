@@ -12,7 +12,7 @@ from trm.data.boards import Notation
 from trm.data.cache import Progress
 from trm.data.maze.generator import generate
 from trm.data.maze.paths import FREE, GOAL, LABEL_RULES, PATH, START, WALL, Mazes, find_errors, find_faults
-from trm.data.splits import Counts, generated_split
+from trm.data.splits import Counts, Range, generated_split
 from trm.data.tables import Table, choose_rows, find_table, read_table
 from trm.errors import InputError
 
@@ -20,7 +20,15 @@ MAZE_HARD = "sapientinc/maze-30x30-hard-1k"
 
 
 def generated(
-    split: str, first: int, size: int, counts: Mapping[str, int], kind: str, min_moves: int, seed: int, root: Path
+    split: str,
+    first: int,
+    size: int,
+    counts: Mapping[str, int],
+    kind: str,
+    min_moves: int,
+    solutions: Range | None,
+    seed: int,
+    root: Path,
 ) -> Mazes:
     """Return at least the ``first`` generated questions of a split, from the cache in ``root`` if they are there.
 
@@ -28,9 +36,10 @@ def generated(
         InputError: if too few such mazes are found.
     """
     arguments = {"size": size, "counts": dict(counts), "kind": kind, "min_moves": min_moves, "seed": seed}
+    arguments |= {"solutions": solutions} if solutions else {}
 
     def make(progress: Progress, only: Mapping[str, int] | None) -> dict[str, Mazes]:
-        return generate(size, counts, kind, min_moves, seed, progress, only)
+        return generate(size, counts, kind, min_moves, seed, progress, only, solutions)
 
     return generated_split(root, f"maze-{kind}-{size}x{size}", arguments, split, first, make)[split]
 

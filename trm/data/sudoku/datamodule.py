@@ -13,9 +13,9 @@ from trm.data.cache import cache_folder
 from trm.data.corruption import Corruption
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, name_cell
 from trm.data.sampling import DrawGenerator
-from trm.data.splits import Counts, check_sizes, check_wanted
+from trm.data.splits import MOST_SOLUTIONS, Counts, check_sizes, check_solutions, check_wanted
 from trm.data.sudoku.complete import first_solutions
-from trm.data.sudoku.generator import fingerprint
+from trm.data.sudoku.generator import SOLUTIONS_4X4, fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.sudoku.sources import SYMBOLS, generated, notation, tabled
 from trm.errors import InputError, check_range
@@ -26,7 +26,7 @@ SHORTENED.maxstring = 120
 
 
 class Sudoku(PuzzleData):
-    """Sudoku puzzles with exactly one solution; token 1 is a blank cell, token d + 1 the digit d.
+    """Sudoku puzzles, by default with exactly one solution; token 1 is a blank cell, token d + 1 the digit d.
 
     Each draw is augmented by a random symmetry: digits, bands, stacks, rows, columns and, where boxes are square, the
     transpose.
@@ -40,6 +40,8 @@ class Sudoku(PuzzleData):
         test_size: test puzzles; from a table a seeded subset, null for all.
         clues: fewest and most clues of generated puzzles; null for minimal puzzles, in which no clue can be removed
             without a second solution.
+        solutions: fewest and most solutions of generated puzzles; all solutions of a puzzle are its labels, and an
+            answer is compared with the nearest. null for exactly one. Boards of 4x4 have 1 to 10, 12, 18, 24 or 36.
         min_rating: leave out the puzzles of a table with a lower rating.
         symmetries: augment the training puzzles.
         easier: probability that a draw of the training puzzles has a random part of its blanks filled in, from none to
@@ -70,6 +72,7 @@ class Sudoku(PuzzleData):
         val_size: int = 1000,
         test_size: int | None = 1000,
         clues: tuple[int, int] | None = None,
+        solutions: tuple[int, int] | None = None,
         min_rating: float = 0,
         symmetries: bool = True,
         easier: float = 0.0,
@@ -93,8 +96,15 @@ class Sudoku(PuzzleData):
         self.grid = (size, size, self.geometry.box_rows, self.geometry.box_cols)
         self.source = source
         self.counts: Counts = {"train": train_size, "val": val_size, "test": test_size}
-        check_sizes(self.counts, source)
+        check_solutions(solutions, source)
+        if size == 4 and solutions and not any(solutions[0] <= count <= solutions[1] for count in SOLUTIONS_4X4):
+            raise InputError(
+                f"data.solutions is {list(solutions)}, but no 4x4 board has that many solutions; there are boards with "
+                f"{', '.join(str(count) for count in SOLUTIONS_4X4 if count <= MOST_SOLUTIONS)}"
+            )
+        check_sizes(self.counts, source, solutions[1] if solutions else 1)
         self.clues = clues
+        self.solutions = solutions if solutions and solutions[1] > 1 else None
         self.min_rating = min_rating
         check_range("data", 0, 1, easier=easier, corrupt=corrupt)
         self.symmetries = symmetries
@@ -110,10 +120,13 @@ class Sudoku(PuzzleData):
         """Return at least the first ``count`` samples of a split; of a table, all."""
         check_wanted(self.counts, self.source, split)
         if self.source == "generate":
-            boards = generated(split, count, self.size, self.known_sizes, self.clues, self.seed, self.root)
+            boards = generated(
+                split, count, self.size, self.known_sizes, self.clues, self.solutions, self.seed, self.root
+            )
         else:
             boards = tabled(split, self.size, self.counts, self.source, self.min_rating, self.seed, self.root)
-        questions, answers = (board + np.uint8(1) for board in boards)
+        questions, answers = boards
+        questions, answers = questions + np.uint8(1), answers + (answers > 0).astype(np.uint8)
         return Samples(questions, answers, np.zeros(len(questions), dtype=np.int32))
 
     @property
@@ -133,7 +146,11 @@ class Sudoku(PuzzleData):
         """Fill in a random part of the blanks of a random share ``easier`` of the boards."""
         chances = generator.uniforms(2 + self.seq_len)  # (N, 2 + L): whether, how much, and in which cells
         filled = (chances[:, :1] < self.easier) & (chances[:, 2:] < chances[:, 1:2])  # (N, L)
-        return samples._replace(inputs=np.where(filled, samples.labels, samples.inputs))
+        inputs = np.where(filled, samples.first, samples.inputs)
+        if samples.labels.ndim == 2:
+            return samples._replace(inputs=inputs)
+        still = ((samples.labels == inputs[:, None]) | (inputs == 1)[:, None]).all(-1, keepdims=True)  # right answers
+        return samples._replace(inputs=inputs, labels=samples.labels * still)
 
     def views(self, count: int, seed: int = 0) -> Views:
         """Return random symmetries of the board, the identity first."""
@@ -238,21 +255,28 @@ class Sudoku(PuzzleData):
 
     def symmetry_keys(self, samples: Samples) -> NDArray[np.uint64]:
         """Return a hash of clues and solution, equal for symmetric puzzles; of the question if the answer is wrong."""
-        questions, answers = samples.inputs - np.uint8(1), samples.labels - np.uint8(1)
+        questions, answers = samples.inputs - np.uint8(1), samples.labels - (samples.labels > 0).astype(np.uint8)
         keys = super().symmetry_keys(samples).copy()
-        complete = is_valid_grid(answers, self.size)
+        given = samples.answers - (samples.answers > 0).astype(np.uint8)  # (N, A, L)
+        right = is_valid_grid(given.reshape(-1, self.seq_len), self.size).reshape(given.shape[:2])
+        complete = np.asarray((right | ~given.any(-1)).all(1) & given[:, 0].any(-1))
         keys[complete] = fingerprint(questions[complete], answers[complete], self.size, grid_only=False)
         return keys
 
     def faults(self, samples: Samples) -> dict[str, int]:
-        """Return the numbers of wrong answers, and of questions not proven to have exactly one solution."""
-        counts = solve(samples.inputs - np.uint8(1), self.size).counts
-        unsolvable, several, open_ = (int((counts == count).sum()) for count in (0, 2, -1))
-        return super().faults(samples) | {
+        """Return the numbers of wrong answers, and of questions not proven to have the solutions that are given."""
+        most = self.solutions[1] if self.solutions else 1
+        counts = solve(samples.inputs - np.uint8(1), self.size, limit=most + 1).counts
+        unsolvable, several, open_ = (int((counts == count).sum()) for count in (0, most + 1, -1))
+        faults = super().faults(samples) | {
             "questions without a solution": unsolvable,
-            "questions with several solutions": several,
+            f"questions with {f'more than {most}' if self.solutions else 'several'} solutions": several,
             "questions too hard to prove": open_,
         }
+        if self.solutions:
+            missing = (counts <= most) & (counts > samples.answers.any(-1).sum(1))
+            faults["questions with solutions that are not given"] = int(missing.sum())
+        return faults
 
     def replacements(self, kind: Corruption, samples: Samples) -> NDArray[np.bool_]:
         """Return the replacements; in a blank, a digit that is given in its row, column or box is contradictory."""

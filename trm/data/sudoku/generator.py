@@ -1,7 +1,7 @@
-"""Generator of Sudoku puzzles with exactly one solution, in splits that are disjoint up to symmetry.
+"""Generator of Sudoku puzzles with one solution or several, in splits that are disjoint up to symmetry.
 
-Complete grids are filled at random, and clues are removed while the solution stays unique. A fingerprint that is equal
-for symmetric puzzles determines the split of a puzzle.
+Complete grids are filled at random, and clues are removed while the solutions stay few enough, by default unique. A
+fingerprint that is equal for symmetric puzzles determines the split of a puzzle.
 
 Shapes: N boards.
 """
@@ -19,6 +19,7 @@ from trm.data.sudoku.solver import (
     Geometry,
     Indices,
     Ints,
+    all_solutions,
     geometry,
     is_open,
     propagate,
@@ -44,13 +45,17 @@ MAX_NODES = 2000
 """Branching nodes after which a clue is kept, or a puzzle dropped; only some of 16x16 need so many."""
 
 
+SOLUTIONS_4X4 = (*range(1, 11), 12, 18, 24, 36, 72, 288)
+"""All numbers of solutions that a 4x4 board can have, counted over the sub-boards of its 288 grids."""
+
+
 class Puzzles(NamedTuple):
-    """Puzzles with exactly one solution."""
+    """Puzzles with their solutions."""
 
     questions: Digits
     """Clues, 0 for a blank, (N, cells)."""
     answers: Digits
-    """Solutions, (N, cells)."""
+    """Solutions, (N, cells); of up to A solutions all, zeros where there are fewer, (N, A, cells)."""
     guesses: Ints
     """Difficulty: branching nodes of the solver, (N,)."""
 
@@ -66,6 +71,7 @@ def generate(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
     only: Mapping[str, int] | None = None,
+    solutions: tuple[int, int] | None = None,
 ) -> dict[str, Puzzles]:
     """Generate splits of distinct puzzles, disjoint up to symmetry.
 
@@ -78,13 +84,15 @@ def generate(
         progress: called after each round with the numbers of puzzles found and wanted.
         only: stop when these splits have that many puzzles, which are the first of those of a whole generation; the
             other splits stay incomplete.
+        solutions: fewest and most solutions, chosen uniformly for each puzzle as the number that it may not exceed;
+            None for exactly one.
 
     Raises:
         ValueError: if an argument is out of its range, or too few puzzles are found.
     """
     _check(size, counts, clues)
     rng = np.random.default_rng(seed)
-    parts = {split: [_none(size)] for split in counts}
+    parts = {split: [_none(size, solutions)] for split in counts}
     missing = dict(counts)
     seen: set[bytes] = set()
     fruitless = 0
@@ -94,9 +102,10 @@ def generate(
         if fruitless == PATIENCE:
             lacking = ", ".join(f"{missing[split]:,} of {counts[split]:,} for {split}" for split in wanted)
             kind = f"with {clues[0]} to {clues[1]} clues" if clues else "that are minimal"
+            kind += f" and have {solutions[0]} to {solutions[1]} solutions" if solutions else ""
             raise ValueError(f"too few {size}x{size} puzzles {kind} were found; missing are {lacking}")
         grids = min(BATCH, max(64, *(10 * missing[split] // TENTHS[split] for split in wanted)))
-        puzzles = _attempt(grids, wanted, size, clues or (0, 0), rng)
+        puzzles = _attempt(grids, wanted, size, clues or (0, 0), rng, solutions)
         puzzles = puzzles.take(_new(puzzles.questions, seen))
         splits = split_of(fingerprint(puzzles.questions, puzzles.answers, size))
         before = sum(missing.values())
@@ -120,9 +129,10 @@ def _check(size: int, counts: Mapping[str, int], clues: tuple[int, int] | None) 
         raise ValueError(f"clues {clues} are not a range; accepted are two numbers in order, from 0 to {cells}")
 
 
-def _none(size: int) -> Puzzles:
+def _none(size: int, solutions: tuple[int, int] | None) -> Puzzles:
     boards = np.zeros((0, size**2), dtype=np.uint8)
-    return Puzzles(boards, boards, np.zeros(0, dtype=np.int64))
+    answers = boards if solutions is None else np.zeros((0, solutions[1], size**2), dtype=np.uint8)
+    return Puzzles(boards, answers, np.zeros(0, dtype=np.int64))
 
 
 def _join(parts: Sequence[Puzzles]) -> Puzzles:
@@ -130,14 +140,28 @@ def _join(parts: Sequence[Puzzles]) -> Puzzles:
     return Puzzles(np.concatenate(questions), np.concatenate(answers), np.concatenate(guesses))
 
 
-def _attempt(count: int, wanted: Sequence[str], size: int, clues: tuple[int, int], rng: np.random.Generator) -> Puzzles:
+def _attempt(
+    count: int,
+    wanted: Sequence[str],
+    size: int,
+    clues: tuple[int, int],
+    rng: np.random.Generator,
+    solutions: tuple[int, int] | None,
+) -> Puzzles:
     """Return puzzles from ``count`` random grids; sizes that are split by grid skip the grids of other splits."""
     grids = random_grids(count, size, rng)
     if size in GRID_SIZES:
         grids = grids[np.isin(split_of(fingerprint(grids, grids, size)), wanted)]
-    questions = dig(grids, size, rng.integers(clues[0], clues[1] + 1, len(grids)), rng)
-    solutions, counts, guesses = solve(questions, size, max_nodes=MAX_NODES)
-    return Puzzles(questions, solutions, guesses).take(np.flatnonzero(counts == 1))
+    kept = rng.integers(clues[0], clues[1] + 1, len(grids))
+    if solutions is None:
+        questions = dig(grids, size, kept, rng)
+        answers, counts, guesses = solve(questions, size, max_nodes=MAX_NODES)
+        return Puzzles(questions, answers, guesses).take(np.flatnonzero(counts == 1))
+    least, most = solutions
+    questions = dig(grids, size, kept, rng, rng.integers(least, most + 1, len(grids)))
+    answers, counts = all_solutions(questions, grids, size, most, MAX_NODES)
+    right = np.flatnonzero((counts >= least) & (counts <= most))
+    return Puzzles(questions, answers, solve(questions, size, limit=1, max_nodes=MAX_NODES).guesses).take(right)
 
 
 def _new(questions: Digits, seen: set[bytes]) -> Indices:
@@ -181,14 +205,21 @@ def _fill(attempts: int, geo: Geometry, rng: np.random.Generator) -> Digits:
     return np.concatenate(full)
 
 
-def dig(grids: Digits, size: int, clues: NDArray[np.integer], rng: np.random.Generator) -> Digits:
-    """Remove clues in random order while the solution stays unique.
+def dig(
+    grids: Digits,
+    size: int,
+    clues: NDArray[np.integer],
+    rng: np.random.Generator,
+    most: NDArray[np.integer] | None = None,
+) -> Digits:
+    """Remove clues in random order while the solution stays unique, or the solutions few enough.
 
     Args:
         grids: complete grids, (N, cells).
         size: 4, 6, 9 or 16.
         clues: number of clues to leave in each grid, (N,); a grid that cannot lose so many becomes minimal.
         rng: random generator of the order.
+        most: most solutions of each board, (N,); None for one.
 
     Returns:
         Questions, 0 for a blank, (N, cells).
@@ -203,8 +234,13 @@ def dig(grids: Digits, size: int, clues: NDArray[np.integer], rng: np.random.Gen
         rows = np.flatnonzero(np.count_nonzero(questions, axis=1) > clues)
         cells = order[rows, step]
         boards = to_masks(questions[rows], geo)
-        boards[cells, np.arange(len(rows))] ^= geo.full  # any digit but the clue: solvable if and only if it is needed
-        spare = search(boards, geo, limit=1, max_nodes=MAX_NODES).counts == 0
+        if most is None:
+            boards[cells, np.arange(len(rows))] ^= geo.full  # any digit but the clue: solvable only if it is needed
+            spare = search(boards, geo, limit=1, max_nodes=MAX_NODES).counts == 0
+        else:
+            boards[cells, np.arange(len(rows))] = geo.full
+            counts = search(boards, geo, limit=int(most.max()) + 1, max_nodes=MAX_NODES).counts
+            spare = (counts > 0) & (counts <= most[rows])
         questions[rows[spare], cells[spare]] = 0
     return questions
 
@@ -220,13 +256,20 @@ def fingerprint(questions: Digits, answers: Digits, size: int, grid_only: bool |
     Symmetries relabel the digits, permute bands, stacks, rows of a band and columns of a stack, and transpose where
     boxes are square. Other puzzles rarely collide, and a collision only puts them into the same split. At 9x9 and 16x16
     only the answer is hashed, so all puzzles of one solution grid have the same fingerprint; ``grid_only`` overrides
-    this.
+    this. Of several answers, (N, A, cells), the first is hashed there, and the set of all of them elsewhere.
 
     Raises:
         ValueError: if the size is unknown.
     """
     geo = geometry(size)
-    given = (questions > 0) & (not (size in GRID_SIZES if grid_only is None else grid_only))
+    grid_only = size in GRID_SIZES if grid_only is None else grid_only
+    if answers.ndim == 3 and not grid_only:
+        real = np.asarray(answers.any(axis=2))  # (N, A)
+        filled = np.where(real[..., None], answers, answers[:, :1]).reshape(-1, geo.cells)
+        each = fingerprint(np.repeat(questions, answers.shape[1], axis=0), filled, size, False)
+        return _mix((each.reshape(real.shape) * real).sum(axis=1))
+    answers = answers[:, 0] if answers.ndim == 3 else answers
+    given = (questions > 0) & (not grid_only)
     hashes = _hash_upright(given, answers, geo)
     if geo.box_rows == geo.box_cols:
         flip = np.arange(geo.cells).reshape(size, size).T.ravel()

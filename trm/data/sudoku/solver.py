@@ -131,6 +131,34 @@ def solve(boards: ArrayLike, size: int, limit: int = 2, max_nodes: int = 100_000
     return search(to_masks(digits, geo), geo, limit, max_nodes)
 
 
+def all_solutions(boards: Digits, grids: Digits, size: int, most: int, max_nodes: int) -> tuple[Digits, Ints]:
+    """Return all solutions of boards that have at most ``most``.
+
+    Args:
+        boards: digits, 0 for a blank, (N, cells).
+        grids: the solution of each board that comes first, (N, cells); the others follow by their digits.
+        size: 4, 6, 9 or 16.
+        most: most solutions M.
+        max_nodes: branching nodes after which a board counts as undecided.
+
+    Returns:
+        The solutions, zeros where there are fewer, (N, M, cells); and their number, (N,): M + 1 if there are more and
+        -1 for an undecided board, whose solutions are zeros.
+    """
+    geo = geometry(size)
+    every: list[tuple[Digits, Indices]] = []
+    counts = search(to_masks(boards, geo), geo, most + 1, max_nodes, every).counts
+    solutions, roots = (np.concatenate(part) for part in zip(*every, strict=True))
+    kept = (counts[roots] >= 0) & (counts[roots] <= most)
+    solutions, roots = solutions[kept], roots[kept]
+    others = (solutions != grids[roots]).any(axis=1)
+    order = np.lexsort((*solutions.T[::-1], others, roots))
+    solutions, roots = solutions[order], roots[order]
+    found = np.zeros((len(boards), most, geo.cells), dtype=np.uint8)
+    found[roots, np.arange(len(roots)) - np.searchsorted(roots, roots)] = solutions
+    return found, counts
+
+
 def is_valid_grid(grids: ArrayLike, size: int) -> Bools:
     """Return which grids are complete and have every digit once in each unit, (N, cells) -> (N,).
 
@@ -170,9 +198,12 @@ def tightest(masks: Masks) -> Indices:
     return np.asarray(np.argmin(np.bitwise_count(masks) - np.uint8(2), axis=0))  # decided cells wrap round to 255
 
 
-def search(masks: Masks, geo: Geometry, limit: int, max_nodes: int) -> Solutions:
+def search(
+    masks: Masks, geo: Geometry, limit: int, max_nodes: int, every: list[tuple[Digits, Indices]] | None = None
+) -> Solutions:
     """Search boards given by their candidates, (cells, N); the other arguments and the result are those of ``solve``.
 
+    To ``every``, if given, solutions are appended as they are found, (n, cells), with the index of their boards, (n,).
     The stack contains pieces of boards, the deepest on top, so memory is bounded by the depth of the search.
     """
     count = masks.shape[1]
@@ -187,6 +218,8 @@ def search(masks: Masks, geo: Geometry, limit: int, max_nodes: int) -> Solutions
         boards, roots = boards[:, consistent], roots[consistent]
         stuck = is_open(boards).any(axis=0)
         _record(found, boards[:, ~stuck], roots[~stuck])
+        if every is not None:
+            every.append((to_digits(boards[:, ~stuck]), roots[~stuck]))
         boards, roots = boards[:, stuck], roots[stuck]
         np.add.at(found.guesses, roots, 1)
         children, parents = _branch(boards, geo)

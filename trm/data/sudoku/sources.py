@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trm.data.boards import Notation
 from trm.data.cache import Progress
-from trm.data.splits import Counts, generated_split
+from trm.data.splits import Counts, Range, generated_split
 from trm.data.sudoku.generator import generate
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
 from trm.data.tables import Table, choose_rows, find_table, read_table
@@ -34,17 +34,27 @@ def notation(size: int) -> Notation:
 
 
 def generated(
-    split: str, first: int, size: int, counts: Mapping[str, int], clues: tuple[int, int] | None, seed: int, root: Path
+    split: str,
+    first: int,
+    size: int,
+    counts: Mapping[str, int],
+    clues: Range | None,
+    solutions: Range | None,
+    seed: int,
+    root: Path,
 ) -> tuple[Boards, Boards]:
     """Return at least the ``first`` generated questions and answers, from the cache in ``root`` if they are there.
+
+    With a range of ``solutions`` [least, A] all solutions are returned, (N, A, cells), zeros where there are fewer.
 
     Raises:
         InputError: if too few such puzzles are found.
     """
     arguments = {"size": size, "counts": dict(counts), "clues": clues, "seed": seed}
+    arguments |= {"solutions": solutions} if solutions else {}
 
     def make(progress: Progress, only: Mapping[str, int] | None) -> dict[str, NDArray[Any]]:
-        puzzles = generate(size, counts, clues, seed, progress, only)
+        puzzles = generate(size, counts, clues, seed, progress, only, solutions)
         return {f"{part}_{name}": array for part in puzzles for name, array in puzzles[part]._asdict().items()}
 
     arrays = generated_split(root, f"sudoku-{size}x{size}", arguments, split, first, make)
