@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
+import answers
 import torch
 from recipes import OPTIONS, RECIPES, TASKS, Task
 from report import by_clues, comparison, curves, draw, merged, read
@@ -34,7 +35,7 @@ HERE = Path(__file__).parent
 
 
 def tables(folder: Path = HERE) -> dict[str, str]:
-    """Return a table for each task and round, and the shares of 9x9 boards solved by number of clues."""
+    """Return a table for each task and round, the 9x9 boards solved by number of clues, and several answers."""
     about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
     found = {}
     for (number, task), rows in itertools.groupby(
@@ -43,6 +44,8 @@ def tables(folder: Path = HERE) -> dict[str, str]:
         found[task if number == 1 else f"{task}-round-{number}"] = comparison(list(rows), about)
     if clues := read(folder / "clues.csv"):
         found["clues"] = by_clues(clues)
+    if (folder / "answers.json").exists():
+        found |= answers.tables(folder)
     return found
 
 
