@@ -1,10 +1,10 @@
 """The page of the service, in a browser: a person solves a puzzle, and reads why one is refused."""
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from browsing import chromium
 from serving import BOARD, running
 
 from trm.serve.backend import TorchBackend
@@ -13,15 +13,8 @@ from trm.solver import Solver
 
 @pytest.fixture
 def tab() -> Iterator[Any]:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started.new_page(viewport={"width": 390, "height": 844})
-        started.close()
+    with chromium() as browser:
+        yield browser.new_page(viewport={"width": 390, "height": 844})
 
 
 def test_a_person_solves_a_puzzle_with_the_form(tab: Any) -> None:

@@ -2,6 +2,7 @@
 // As in trm/data/arc (grids, query, votes, consistency). A grid is an array of rows of colours 0 to 9.
 
 const END = 1, FIRST_COLOUR = 2, MOST_SIDE = 30, ATTEMPTS = 2;
+const MOST_PAIRS = 100;  // of a list; the largest published one has 10
 
 /** Return a grid under one of the eight symmetries of the square: flipped, then its axes swapped. */
 function transformed(grid, [flipsRows, flipsColumns, swaps]) {
@@ -90,6 +91,8 @@ function readTask(text, name, side) {
   for (const part of ["train", "test"]) {
     if (!Array.isArray(value?.[part])) throw new InputError(`${name} is no task: an object with the lists "train" and "test" is needed`);
     if (!value[part].length) throw new InputError(`${name} has no ${part} pair, but at least one is needed`);
+    if (value[part].length > MOST_PAIRS)
+      throw new InputError(`${name} has ${value[part].length.toLocaleString("en")} ${part} pairs, but at most ${MOST_PAIRS} are accepted`);
     task[part] = value[part].map((pair, i) => readPair(pair, part, `${name}, ${part} pair ${i + 1}`));
   }
   const most = Math.max(...[...task.train, ...task.test].flat().filter(Boolean).flatMap(shapeOf));

@@ -32,5 +32,5 @@ async function openModel(about) {
   ort.env.wasm.numThreads = 1;  // more need headers that static hosts do not send
   ort.env.wasm.wasmBinary = wasm;
   ort.env.logLevel = "error";
-  return new Model(ort, await ort.InferenceSession.create(model, {executionProviders: ["wasm"]}), about);
+  return new Model(ort, await ort.InferenceSession.create(model, {executionProviders: ["wasm"], logSeverityLevel: 3}), about);
 }

@@ -86,6 +86,7 @@ try {
   const model = await openModel(PAGE.about);
   const vectors = PAGE.arc?.vectors ? floats(await fileBytes("vectors")) : null;
   setBusy(false);
+  say("");
   family.open(model, vectors);
   $("solve").focus({preventScroll: true});
 } catch (error) {

@@ -97,7 +97,7 @@ class BoardSolver {
 
   /** Return the tokens of a question as text; raises an InputError. */
   parse(text) {
-    const {symbols, cells} = this.about, lines = text.replace(/^\n+|\s*$/g, "").split(/\r?\n/);
+    const {symbols, cells} = this.about, lines = text.replace(/^[\r\n]+/, "").trimEnd().split(/\r?\n/);
     let compact = lines.join("");
     if (!(" " in symbols) || compact.length !== cells)
       compact = [...text].filter(character => character in symbols ? character !== " " : !/[\s|+,"'-]/.test(character)).join("");
