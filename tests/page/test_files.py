@@ -79,7 +79,7 @@ def test_a_folder_with_other_files_is_refused_and_an_earlier_page_needs_force(tm
     assert {path.name for path in folder.iterdir()} == {*NAMES} - {"vectors.bin"}, "nothing of the earlier page is left"
     (folder / "thesis.txt").write_text("years of work")
     for force in (False, True):
-        with pytest.raises(InputError, match="contains thesis.txt, which is no file of a page; accepted is a new or"):
+        with pytest.raises(InputError, match=r"contains thesis\.txt, which is no file of a page; accepted is a new or"):
             check_folder(folder, force)
     with pytest.raises(InputError, match="is not a folder that can be written to"):
         check_folder(folder / "thesis.txt", force=True)
@@ -113,7 +113,8 @@ def test_scripts_write_text_and_never_markup() -> None:
 def test_the_command_refuses_what_it_cannot_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv(npm.REGISTRY_VARIABLE, "http://127.0.0.1:9")  # nothing is fetched before the folder is checked
     Path("taken").mkdir()
     Path("taken/thesis.txt").write_text("years of work")

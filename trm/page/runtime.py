@@ -76,7 +76,7 @@ def _fetched() -> dict[str, bytes]:
         with urllib.request.urlopen(url, timeout=SECONDS) as reply:
             package = reply.read()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        reason = error.reason if type(error) is urllib.error.URLError else error
         raise InputError(f"cannot fetch {url}: {reason}; a page needs it once, and then works offline") from error
     found = base64.b64encode(hashlib.sha512(package).digest()).decode()
     if found != INTEGRITY:

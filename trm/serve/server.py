@@ -77,9 +77,7 @@ def serve(
         log.info("stopped", extra={"fields": {"requests": server.server_state.total_requests}})
 
 
-def config(
-    models: Mapping[str, Backend], limits: Limits, key: str = "", page: Path | None = None
-) -> uvicorn.Config:
+def config(models: Mapping[str, Backend], limits: Limits, key: str = "", page: Path | None = None) -> uvicorn.Config:
     """Return the configuration of the server."""
     return uvicorn.Config(
         create_app(models, limits, key, page),
