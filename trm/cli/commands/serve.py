@@ -57,7 +57,7 @@ def serve(
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
         abstain: confidence below which an answer is marked as abstaining.
         complete: if an answer breaks the rules, complete it with an exact solver guided by the model.
-        page: folder that ``trm page`` wrote, to serve at /; without it, there is a form that sends puzzles to the service.
+        page: folder that ``trm page`` wrote, to serve at /; without it, a form there sends puzzles to the service.
             The page solves in the browser, and needs no key.
         family: the class the checkpoints were trained on if it is your own, such as my_puzzles.Futoshiki.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
