@@ -77,6 +77,8 @@ def _fetched() -> dict[str, bytes]:
             package = reply.read()
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if type(error) is urllib.error.URLError else error
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the reply as well
         raise InputError(f"cannot fetch {url}: {reason}; a page needs it once, and then works offline") from error
     found = base64.b64encode(hashlib.sha512(package).digest()).decode()
     if found != INTEGRITY:
