@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 GREETING := sudoku-9x9 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
 BOARD := .3...2.1...4....
+MODELS := $(patsubst trm/zoo/%.ckpt,%,$(wildcard trm/zoo/*.ckpt))
 QUESTIONS := $(patsubst benchmarks/%/measure.py,%,$(wildcard benchmarks/*/measure.py))
 
 SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast fuzz lint format docs notebooks tables clean
+.PHONY: help install demo page test test-fast fuzz lint format docs notebooks tables clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,10 @@ test: install ## Run all tests, in two processes of one thread each
 
 test-fast: install ## Run the tests that are not marked slow, while working on something
 	$(BIN)/pytest -n 2 -m "not slow"
+
+page: install ## Write the browser page of every model of the zoo to build/page: ten minutes, and 33 MB to download once
+	for name in $(MODELS); do $(BIN)/trm page $$name -o build/page/$$name --force || exit 1; done
+	@echo "open them: $(BIN)/python -m http.server --directory build/page"
 
 fuzz: install ## Try the readers of checkpoints, puzzles and configurations on other hostile input for SECONDS (an hour)
 	end=$$(( $$(date +%s) + $(SECONDS) )); while [ $$(date +%s) -lt $$end ]; do TRM_FUZZ=1 $(BIN)/pytest -x tests/fuzz || exit 1; done

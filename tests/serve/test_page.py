@@ -1,27 +1,22 @@
 """The page of the service, in a browser: a person solves a puzzle, and reads why one is refused."""
 
-import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import BOARD, running
+from browsing import chromium
+from serving import BOARD, Held, ask, running
 
+from trm.cli.main import main
 from trm.serve.backend import TorchBackend
 from trm.solver import Solver
 
 
 @pytest.fixture
 def tab() -> Iterator[Any]:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started.new_page(viewport={"width": 390, "height": 844})
-        started.close()
+    with chromium() as browser:
+        yield browser.new_page(viewport={"width": 390, "height": 844})
 
 
 def test_a_person_solves_a_puzzle_with_the_form(tab: Any) -> None:
@@ -44,3 +39,20 @@ def test_a_person_solves_a_puzzle_with_the_form(tab: Any) -> None:
         tab.get_by_role("button", name="Solve").click()
         verdict.get_by_text("row 1 has 1 more than once").wait_for()
     assert not elsewhere
+
+
+def test_a_page_that_solves_in_the_browser_is_served_beside_the_api(tmp_path: Path) -> None:
+    for name, content in {"index.html": "<h1>page</h1>", "model.wasm": "wasm"}.items():
+        (tmp_path / name).write_text(content)
+    with running({"held": Held()}, key="secret", page=tmp_path) as url:
+        assert ask(url).body == "<h1>page</h1>"
+        assert ask(f"{url}/model.wasm").headers.get_content_type() == "application/wasm"
+        assert ask(f"{url}/health").body == {"status": "ok"}
+        assert ask(f"{url}/models").status == 401
+        assert ask(f"{url}/..%2f..%2fetc/passwd").status == 404
+        assert [model["name"] for model in ask(f"{url}/models", Authorization="Bearer secret").body] == ["held"]
+
+
+def test_a_folder_without_a_page_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "sudoku-4x4", "--port=0", f"--page={tmp_path}"]) == 2
+    assert f"page is {tmp_path}, which has no index.html" in capsys.readouterr().err

@@ -42,6 +42,7 @@ COMMANDS = {
     "bench": Command("measure how fast a configuration trains, solves and reads data here", f"{TRAINER}.bench"),
     "solve": Command("solve puzzles", "trm.cli.commands.solve:solve"),
     "serve": Command("answer puzzles over HTTP", "trm.cli.commands.serve:serve"),
+    "page": Command("write a page on which a browser solves puzzles", "trm.cli.commands.page:page"),
     "trace": Command("show how an answer develops: a page, an animation, the terminal", "trm.cli.commands.trace:trace"),
     "info": Command("describe a checkpoint", "trm.cli.commands.info:info"),
     "export": Command(

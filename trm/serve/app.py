@@ -15,6 +15,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.staticfiles import StaticFiles
 
 import trm
 from trm.data.samples import Tokens
@@ -146,13 +147,16 @@ class Service:
                 task.cancel()
 
 
-def create_app(models: Mapping[str, Backend], limits: Limits | None = None, key: str = "") -> FastAPI:
+def create_app(
+    models: Mapping[str, Backend], limits: Limits | None = None, key: str = "", page: Path | None = None
+) -> FastAPI:
     """Return the application.
 
     Args:
         models: the backends by name of the model.
         limits: limits of requests, and size and wait of batches.
         key: what requests must send as ``Authorization: Bearer KEY``; "" if any may ask.
+        page: folder of a page of ``trm page`` to serve at /; None for a form that sends puzzles to the service.
 
     Raises:
         InputError: if a limit is out of its range.
@@ -173,6 +177,10 @@ def create_app(models: Mapping[str, Backend], limits: Limits | None = None, key:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(400, _undecodable)
     _add_routes(app, service, [Depends(_authorized(key))] if key else [])
+    if page is None:
+        _add_form(app)
+    else:
+        app.mount("/", StaticFiles(directory=page, html=True))  # after the routes, so that these come first
     app.state.service = service
     return app
 
@@ -220,6 +228,9 @@ def _add_routes(app: FastAPI, service: Service, protected: list[Any]) -> None:
             raise RefusedError(503, f"{service.pending:,} puzzles wait, which is all that are accepted")
         return schema.Status(status="ready")
 
+
+def _add_form(app: FastAPI) -> None:
+    """Add the page with a form that sends a puzzle to the service."""
     page, policy = _page()
 
     @app.get("/", include_in_schema=False)

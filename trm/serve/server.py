@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -57,7 +58,9 @@ def address(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(models: Mapping[str, Backend], bound: socket.socket, limits: Limits, key: str = "") -> None:
+def serve(
+    models: Mapping[str, Backend], bound: socket.socket, limits: Limits, key: str = "", page: Path | None = None
+) -> None:
     """Serve models until a signal, such as SIGTERM; then refuse connections, and answer what was accepted.
 
     Args:
@@ -65,18 +68,19 @@ def serve(models: Mapping[str, Backend], bound: socket.socket, limits: Limits, k
         bound: where to listen.
         limits: limits of requests, and size and wait of batches.
         key: what requests must send as ``Authorization: Bearer KEY``; "" if any may ask.
+        page: folder of a page of ``trm page`` to serve at /; None for a form.
     """
-    server = Server(config(models, limits, key))
+    server = Server(config(models, limits, key, page))
     server.announced = {"address": address(bound), "models": list(models), "key": bool(key)}
     with bound, logged_as_json():
         asyncio.run(server.serve([bound]))
         log.info("stopped", extra={"fields": {"requests": server.server_state.total_requests}})
 
 
-def config(models: Mapping[str, Backend], limits: Limits, key: str = "") -> uvicorn.Config:
+def config(models: Mapping[str, Backend], limits: Limits, key: str = "", page: Path | None = None) -> uvicorn.Config:
     """Return the configuration of the server."""
     return uvicorn.Config(
-        create_app(models, limits, key),
+        create_app(models, limits, key, page),
         http=_patient(limits.receive_timeout),
         ws="none",
         loop="asyncio",

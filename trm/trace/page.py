@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trm.data import PuzzleData
 from trm.data.samples import Tokens
 from trm.trace.record import Recording
-from trm.trace.theme import ANSWER, CHANGED, SKY, WRONG, broken, look
+from trm.trace.theme import broken, look, scripts, stylesheet
 
 LEVELS = 64
 """Levels of confidence, a letter for each."""
@@ -31,8 +31,7 @@ def page(data: PuzzleData, recording: Recording, question: Tokens, label: Tokens
         about: text beside the title.
     """
     template = files("trm.trace").joinpath("page.html").read_text(encoding="utf-8")
-    for name, colour in {"ANSWER": ANSWER, "WRONG": WRONG, "CHANGED": CHANGED, "SKY": SKY}.items():
-        template = template.replace(f"__{name}__", colour)
+    template = template.replace("__LOOK__", stylesheet()).replace("__SCRIPTS__", scripts())
     content = json.dumps(_content(data, recording, question, label, title, about), separators=(",", ":"))
     return template.replace("__DATA__", content.replace("<", "\\u003c"))
 

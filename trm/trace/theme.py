@@ -1,6 +1,7 @@
 """The look of pictures: their colours, and the grid and symbols of each family."""
 
 import math
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +63,20 @@ def look(data: PuzzleData) -> Theme:
     rows = next(rows for rows in range(math.isqrt(data.seq_len), 0, -1) if data.seq_len % rows == 0)
     box = (rows, data.seq_len // rows)
     return Theme(*box, box, _symbols(data), [""] * data.vocab_size, True)
+
+
+def stylesheet() -> str:
+    """Return the CSS of pages with boards and charts, in the colours of pictures."""
+    text = files("trm.trace").joinpath("look.css").read_text(encoding="utf-8")
+    for name, colour in {"ANSWER": ANSWER, "WRONG": WRONG, "CHANGED": CHANGED, "SKY": SKY}.items():
+        text = text.replace(f"__{name}__", colour)
+    return text
+
+
+def scripts() -> str:
+    """Return the JavaScript of such pages, which draws boards and charts."""
+    folder = files("trm.trace")
+    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("board.js", "chart.js"))
 
 
 def broken(data: PuzzleData, question: Tokens, answer: Tokens) -> NDArray[np.bool_]:

@@ -28,6 +28,7 @@ def serve(
     halt_threshold: float = 0.5,
     abstain: float = 0.0,
     complete: bool = False,
+    page: str = "",
     family: str = "",
     module: str = "",
 ) -> int:
@@ -56,6 +57,8 @@ def serve(
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
         abstain: confidence below which an answer is marked as abstaining.
         complete: if an answer breaks the rules, complete it with an exact solver guided by the model.
+        page: folder that ``trm page`` wrote, to serve at /; without it, a form there sends puzzles to the service.
+            The page solves in the browser, and needs no key.
         family: the class the checkpoints were trained on if it is your own, such as my_puzzles.Futoshiki.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
@@ -74,6 +77,8 @@ def serve(
     key = os.environ.get(KEY)
     if key == "" or (key and not (key.isascii() and key.isprintable() and " " not in key)):
         raise InputError(f"{KEY} is set, but is no key; accepted are printable ASCII characters without spaces")
+    if page and not Path(page, "index.html").is_file():
+        raise InputError(f"page is {page}, which has no index.html; accepted is a folder that trm page wrote")
     files = _named(models)
     bound = bind(host, port)
     try:
@@ -98,7 +103,7 @@ def serve(
     except BaseException:
         bound.close()
         raise
-    run(served, bound, limits, key or "")
+    run(served, bound, limits, key or "", Path(page) if page else None)
     return 0
 
 
