@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from inspect import Parameter
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, Self, TypeVar
@@ -116,7 +117,7 @@ class RecordsArguments:
         """Load an object as Lightning does, after the checkpoint has been checked.
 
         Args:
-            checkpoint_path: a file, or the name of a model of the zoo.
+            checkpoint_path: a file, a hub folder, or the name of a model.
             *args: as Lightning's.
             **options: as Lightning's.
 
@@ -127,8 +128,13 @@ class RecordsArguments:
             from trm.checkpoints.files import read_checkpoint  # above this file, which needs no torch
             from trm.zoo import find
 
-            read_checkpoint(checkpoint_path)
+            content = read_checkpoint(checkpoint_path)
             checkpoint_path = find(checkpoint_path)
+            if checkpoint_path.is_dir():  # Lightning reads what torch.save has written, and nothing else
+                import torch
+
+                torch.save(content, checkpoint_path := BytesIO())
+                checkpoint_path.seek(0)
         loaded: Self = super().load_from_checkpoint(checkpoint_path, *args, **options)  # type: ignore[misc]
         return loaded
 

@@ -12,6 +12,7 @@ from torch import Tensor
 import trm
 from trm.arguments import find_class
 from trm.checkpoints.files import read_pickle
+from trm.checkpoints.hub import read_safetensors
 from trm.checkpoints.official import architecture, from_official, refuse_misfits
 from trm.data import ARC, PuzzleData
 from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
@@ -104,7 +105,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
     Raises:
         InputError: if the file is missing or corrupt, contains code, or is not a state dict.
     """
-    content = _read_safetensors(path) if _is_safetensors(Path(path)) else read_pickle(path)
+    content = read_safetensors(Path(path), path) if _is_safetensors(Path(path)) else read_pickle(path)
     if not isinstance(content, Mapping):
         raise InputError(f"{path} contains a {type(content).__name__}, not a state dict")
     if keys.VERSION in content:
@@ -120,18 +121,6 @@ def _is_safetensors(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
-
-
-def _read_safetensors(path: str) -> dict[str, Tensor]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise InputError(f"{path} is a safetensors file; to read it, pip install safetensors") from error
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is truncated or corrupt: {error}") from error
 
 
 def _recipe(family: str, state: Mapping[str, Tensor]) -> Recipe:

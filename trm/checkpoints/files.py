@@ -9,6 +9,7 @@ from zipfile import ZIP_STORED, ZipFile, is_zipfile
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from trm.checkpoints.hub import read_folder
 from trm.checkpoints.schema import check_content, check_kinds, check_size
 from trm.data.atomic import atomic_write
 from trm.errors import InputError
@@ -20,7 +21,7 @@ CODE = "only tensors and plain values are loaded"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return the content of a checkpoint, a file or a model of the zoo, in names of this version.
+    """Return the content of a checkpoint in names of this version: of a file, a hub folder, or a model by its name.
 
     This is the only reader of checkpoints, and everything is checked here, before anything is built: the checksums of
     the file, and what ``trm.checkpoints.schema`` checks. Nothing in the file is executed.
@@ -75,19 +76,26 @@ def read_pickle(path: str | Path) -> Any:
     Raises:
         InputError: if the file is missing or corrupt, contains code, or was not written by ``torch.save``.
     """
-    if is_zipfile(find(path)):
+    file = find(path)
+    if file.is_dir() or is_zipfile(file):
         return _read_archive(path)
     return _load(path, mmap=False)  # of torch before 1.6, without checksums
 
 
 def _read_archive(path: str | Path, checksums: bool = True) -> Any:
-    """Return what ``torch.save`` wrote to an archive; its tensors are read from disk when they are used.
+    """Return what ``torch.save`` wrote to an archive, or a hub folder contains.
+
+    The tensors of an archive are read from disk when they are used.
 
     Args:
-        path: the file, or the name of a model of the zoo.
+        path: the file, the hub folder, or the name of a model.
         checksums: compare the checksums of the archive, which ``torch.load`` does not.
     """
     file = find(path)
+    if file.is_dir():
+        content = read_folder(file, path)
+        check_size(content, sum(part.stat().st_size for part in file.iterdir() if part.is_file()), path)
+        return content
     try:
         if not is_zipfile(file):
             with file.open("rb") as stream:

@@ -64,6 +64,19 @@ OPTIONAL: dict[str, Any] = {
     keys.IMPORTED_FROM: str,
 }
 """Kinds of the values that the program reads, by key: a type, or a dictionary with a type for each of its keys."""
+FACTS = (
+    keys.VERSION,
+    keys.MODULE,
+    keys.LIGHTNING_VERSION,
+    keys.IMPORTED_FROM,
+    keys.STARTED_FROM,
+    keys.STEP,
+    keys.METRICS,
+    keys.TRAINING_PUZZLES,
+    keys.TABLE_HASH,
+    keys.SEED,
+)
+"""Keys that a shared checkpoint keeps: its version, class and origin."""
 OF_CALLBACKS: dict[str, Any] = {
     "best_model_path": str,
     "best_k_models": dict[str, Tensor],

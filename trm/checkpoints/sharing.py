@@ -3,24 +3,10 @@
 from typing import Any
 
 from trm.arguments import defaults_of
+from trm.checkpoints.schema import FACTS
 from trm.checkpoints.summary import is_averaged
 from trm.data import PuzzleData
 from trm.training import checkpoint_keys as keys
-
-FACTS = (
-    keys.VERSION,
-    keys.MODULE,
-    keys.LIGHTNING_VERSION,
-    keys.IMPORTED_FROM,
-    keys.STARTED_FROM,
-    keys.STEP,
-    keys.METRICS,
-    keys.TRAINING_PUZZLES,
-    keys.TABLE_HASH,
-    keys.SEED,
-)
-"""Keys that a shared checkpoint keeps: its version, class and origin."""
-
 
 def shareable(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
     """Return a checkpoint with what is needed to use a model, in float32; local folders become the family's defaults.
@@ -38,7 +24,8 @@ def shareable(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
         ).clone()  # torch would save the whole storage of a view
         for name, tensor in content[keys.STATE].items()
     }
-    arguments = dict(content[keys.FAMILY]["init_args"])
+    family = content.get(keys.FAMILY, data.family)  # a run on plain data loaders names none
+    arguments = dict(family["init_args"])
     defaults = defaults_of(type(data))
     for name, others in data.folders.items():
         if name in arguments and arguments[name] not in others:
@@ -49,7 +36,7 @@ def shareable(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
     return {
         keys.STATE: state,
         keys.HYPER_PARAMETERS: content[keys.HYPER_PARAMETERS],
-        keys.FAMILY: {"class_path": content[keys.FAMILY]["class_path"], "init_args": arguments},
+        keys.FAMILY: {"class_path": family["class_path"], "init_args": arguments},
         keys.AVERAGED: is_averaged(content),
         **{name: content[name] for name in FACTS if name in content},
     }

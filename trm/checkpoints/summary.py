@@ -73,7 +73,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     buffers = ("core.y_init", "core.z_init")
     return {
         "file": str(path),
-        "file_bytes": find(path).stat().st_size,
+        "file_bytes": sum(file.stat().st_size for file in _files(find(path))),
         "written_by": f"trm {checkpoint[keys.VERSION]}",
         "family": family.get("class_path"),
         "step": checkpoint.get(keys.STEP),
@@ -86,6 +86,11 @@ def describe(path: str | Path) -> dict[str, Any]:
         "data": family.get("init_args", {}),
         "bytes": _bytes(checkpoint),
     }
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files of a checkpoint: itself, or those in a hub folder."""
+    return [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
 
 
 def _bytes(checkpoint: dict[str, Any]) -> dict[str, int]:

@@ -48,6 +48,7 @@ COMMANDS = {
     "export": Command(
         "write a model to share, for the official code, or as ONNX for the edge", "trm.cli.commands.export:export"
     ),
+    "push": Command("upload a model to the Hugging Face hub", "trm.cli.commands.push:push"),
     "import": Command("convert a checkpoint of the official code", "trm.cli.commands.import_:import_"),
     "analyze halting": Command(
         "measure early exit: accuracy lost and supervision steps saved", "trm.cli.commands.analyze:halting"

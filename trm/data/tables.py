@@ -1,7 +1,5 @@
 """Tables of puzzles: files of boards in any form that ``trm.data.boards`` reads, local or of the Hugging Face hub."""
 
-import hashlib
-import json
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.atomic import atomic_write
 from trm.data.boards import Board, Notation, split_boards
+from trm.data.hub import fetch
 from trm.data.splits import Counts
 from trm.errors import InputError
-from trm.text import read_json, read_lines
+from trm.text import read_lines
 
 ENDINGS = (".csv", ".tsv", ".txt", ".sdm", ".sdk", ".ss")
 """Of files of puzzles in a folder, each also with ".gz" behind it."""
@@ -128,7 +126,7 @@ def find_table(split: str, source: str, repo: str, root: Path) -> Path:
     """
     name = "test" if split == "test" else "train"
     if source == "hub":
-        return fetch_table(repo, f"{name}.csv", root / repo.rpartition("/")[2])
+        return fetch(repo, f"{name}.csv", root / repo.rpartition("/")[2], "dataset")
     folder = Path(source)
     if folder.is_file() or (folder / f"{name}.csv").is_file():
         return folder if folder.is_file() else folder / f"{name}.csv"
@@ -173,37 +171,3 @@ def choose_rows(
     if len(rows) < wanted:
         raise InputError(f"{path} has {len(rows):,} rows to choose from, but the split sizes require {wanted:,}")
     return np.random.default_rng((seed, order == ["test"])).permutation(rows)[first:last]
-
-
-def fetch_table(repo: str, file: str, root: Path, revision: str = "main") -> Path:
-    """Download one file of a data set on the Hugging Face hub, once, and return its path.
-
-    The first download records the commit and the SHA-256 of the file in ``root/lock.json``. Later downloads, on any
-    machine with that lock file, fetch the same commit and check the SHA-256.
-
-    Raises:
-        InputError: if huggingface_hub is not installed, the download fails, or the SHA-256 differs.
-    """
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise InputError("data.source 'hub' needs the package huggingface_hub: pip install huggingface_hub") from error
-    lock_path = root / "lock.json"
-    lock = read_json(lock_path) if lock_path.exists() else {}
-    commit = lock.get("commit", revision)
-    try:
-        if commit == revision:
-            commit = str(huggingface_hub.dataset_info(repo, revision=revision).sha)
-        path = Path(huggingface_hub.hf_hub_download(repo, file, repo_type="dataset", revision=commit, local_dir=root))
-    except (OSError, ValueError) as error:  # all errors of the hub and of its HTTP client are OSErrors
-        raise InputError(f"cannot download {file} of {repo} at {commit} from the Hugging Face hub: {error}") from error
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    known = lock.get("sha256", {}).get(file, digest)
-    if digest != known:
-        raise InputError(f"{path} has the SHA-256 {digest}, but {lock_path} records {known}; delete one of the two")
-    if lock.get("sha256", {}).get(file) is None:
-        lock = {"repo": repo, "commit": commit, "sha256": {**lock.get("sha256", {}), file: digest}}
-        with atomic_write(lock_path, "w") as stream:
-            json.dump(lock, stream, indent=2)
-    return path

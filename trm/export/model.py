@@ -24,10 +24,7 @@ from trm.export.parity import Runner, compare_answers, compare_steps, sample_puz
 from trm.export.step import DType, export_step, quiet, rounded
 from trm.module import TRMModule
 from trm.nn import TRM
-from trm.zoo import card, names
-
-ZOO_LICENCE = "Apache-2.0"
-"""Licence of the models of the zoo; that of any other model is its owner's to state."""
+from trm.zoo import LICENCE, card, names
 
 
 class Exported(NamedTuple):
@@ -111,8 +108,8 @@ def export_pt2(checkpoint: str, family: str = "", module: str = "") -> Exported:
 def _loaded(checkpoint: str, family: str, module: str) -> tuple[TRMModule, PuzzleData, dict[str, Any], dict[str, str]]:
     """Return the module, its family, the description and the texts of a checkpoint."""
     model, data = load_checkpoint(checkpoint, family, module)
-    is_zoo = checkpoint in names() and not Path(checkpoint).is_file()
-    texts = {"card": card(checkpoint), "licence": ZOO_LICENCE} if is_zoo else {}
+    is_zoo = checkpoint in names() and not Path(checkpoint).exists()
+    texts = {"card": card(checkpoint), "licence": LICENCE} if is_zoo else {}
     return model, data, describe(read_checkpoint(checkpoint), model, data, Path(checkpoint).name), texts
 
 

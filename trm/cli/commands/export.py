@@ -1,6 +1,6 @@
 """The command ``trm export``: a trained model to share, for the official code, or for other runtimes."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trm.errors import InputError
 from trm.training import checkpoint_keys as keys
@@ -15,7 +15,7 @@ def export(
     checkpoint: str,
     *,
     output: str = "",
-    format: Literal["trm", "official", "onnx", "pt2"],
+    format: Literal["trm", "hub", "official", "onnx", "pt2"],
     dtype: Literal["float32", "float16", "int8"] = "float32",
     whole: bool = False,
     kit: str = "",
@@ -27,7 +27,8 @@ def export(
     """Write a trained model to share, for the official code, or for other runtimes.
 
     The parameters are those that evaluation uses, averaged if the run kept an average. The format trm is a checkpoint
-    that all commands read, without local folders; training cannot resume from it.
+    that all commands read, without local folders; training cannot resume from it. The format hub is the same as a
+    folder for the Hugging Face hub: model.safetensors, config.json and a card; trm push uploads it.
 
     onnx and pt2 are one supervision step for a batch of any size; the loop over steps belongs to the host, as in
     trm.edge.EdgeSolver, which needs no torch. The file is compared with torch on 100 puzzles before it is written.
@@ -37,10 +38,11 @@ def export(
     checkpoint was trained with --data.numbering official, or imported.
 
     Args:
-        checkpoint: a file written by ``trm fit`` or ``trm import``, or the name of a model of the zoo.
-        output: file to write; -o for short. Required without --kit.
-        format: trm, a checkpoint without the state of training; official, a plain state dict for the official code;
-            onnx, for onnxruntime and the edge; or pt2, a program of torch.export.
+        checkpoint: a file written by ``trm fit`` or ``trm import``, a folder of ``trm export --format hub``, a name of
+            the zoo, or hf:OWNER/NAME on the hub.
+        output: file to write, for hub a folder; -o for short. Required without --kit.
+        format: trm, a checkpoint without the state of training; hub, a folder for the Hugging Face hub; official, a
+            plain state dict for the official code; onnx, for onnxruntime and the edge; or pt2, a program of torch.export.
         dtype: type in which onnx stores the weights; the computation is in float32.
         whole: write the loop over all supervision steps, for runtimes without a host language; for onnx.
         kit: folder to write with the model, a runner in one file and a README, for a machine with numpy and
@@ -62,6 +64,8 @@ def export(
         raise InputError("there is nothing to write: pass -o FILE, or --format onnx with --kit FOLDER")
     if whole and kit:
         raise InputError("whole is true and kit is a folder, but the runner of a kit needs the step model; pass one")
+    if format == "hub":
+        return _for_hub(checkpoint, output, force, family, module)
     if output:
         refuse_overwriting(output, force, checkpoint)
     if kit:
@@ -122,11 +126,34 @@ def _for_people(checkpoint: str, output: str, family: str, module: str) -> int:
     CheckpointFiles().save_checkpoint(model, output)
     size = sum(tensor.nbytes for tensor in model[keys.STATE].values())
     print(f"{output}: the model of {checkpoint}, {size:,} bytes of parameters")
-    before, after = content[keys.FAMILY]["init_args"], model[keys.FAMILY]["init_args"]
+    _print_left_out(content, model)
+    return 0
+
+
+def _for_hub(checkpoint: str, output: str, force: bool, family: str, module: str) -> int:
+    from pathlib import Path
+
+    from trm.checkpoints.files import read_checkpoint
+    from trm.data.atomic import atomic_write, refuse_overwriting
+    from trm.export.hub import FILES, export_hub
+
+    for name in FILES:
+        refuse_overwriting(Path(output, name), force, Path(checkpoint, name))
+    files, model = export_hub(checkpoint, family, module)
+    for name, content in files.items():
+        with atomic_write(Path(output, name), "wb") as file:
+            file.write(content)
+        print(f"{Path(output, name)}: {len(content):,} bytes")
+    _print_left_out(read_checkpoint(checkpoint), model)
+    return 0
+
+
+def _print_left_out(content: dict[str, Any], model: dict[str, Any]) -> None:
+    """Print the local folders that a checkpoint names and the model to share does not."""
+    before, after = content.get(keys.FAMILY, model[keys.FAMILY])["init_args"], model[keys.FAMILY]["init_args"]
     for name in sorted(before):
         if before[name] != after[name]:
             print(f"left out: data.{name} {before[name]!r}, now {after[name]!r}")
-    return 0
 
 
 def _official(checkpoint: str, output: str, uncompiled: bool) -> int:
