@@ -181,7 +181,7 @@ class Solver:
     Noise and views depend on the seed and the puzzle, not on the other puzzles of the call.
 
     Args:
-        model: a checkpoint written by ``trm fit``, or the name of a model of the zoo; in Python also a module, or a
+        model: a checkpoint written by ``trm fit``, a hub folder, or the name of a model; in Python also a module, or a
             pair of a module and its family.
         data: the family of puzzles; required with a module, and with a checkpoint trained on plain data loaders.
         depth: maximum number of supervision steps of a rollout; None for the number in training.
@@ -418,7 +418,7 @@ def load(checkpoint: str | Path, family: str = "", module: str = "", **options: 
     """Return a solver with a trained model, as in ``print(trm.load("sudoku-4x4").solve(board))``.
 
     Args:
-        checkpoint: a checkpoint written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a checkpoint written by ``trm fit``, a hub folder, or the name of a model.
         family: dotted path of your own family on which the checkpoint was trained, such as my_puzzles.Futoshiki.
         module: dotted paths of your own module and network classes, separated by commas, such as my_nets.Gated.
         **options: arguments of ``Solver``, such as depth, breadth and select.

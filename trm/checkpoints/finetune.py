@@ -19,7 +19,7 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
 
     Args:
         module: the module, with the network of the checkpoint; the number of puzzle ids may differ.
-        path: a checkpoint, whose averaged parameters are used, or the name of a model of the zoo.
+        path: a checkpoint, whose averaged parameters are used, a hub folder, or the name of a model.
         data: the puzzles to train on; None for those of the checkpoint.
 
     Raises:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import trm.data
 from trm.checkpoints.schema import FACTS
+from trm.data import PuzzleData
 from trm.data.hub import CONFIG, MODEL_TYPE, OURS, WEIGHTS, read_config
 from trm.errors import InputError
 from trm.training import checkpoint_keys as keys
@@ -47,20 +48,28 @@ def _read_config(path: Path, where: str) -> dict[str, Any]:
     config = read_config(path, where)
     if unknown := [key for key in config if key not in KNOWN]:
         raise InputError(f"{where} has {some(unknown)}, which this version does not know; it may be of a newer one")
-    _refuse_local_folders(config.get(keys.FAMILY), where)
     del config[MODEL_TYPE]
+    family = config.get(keys.FAMILY)
+    if isinstance(family, dict) and isinstance(family.get("init_args"), dict):
+        named = str(family.get("class_path"))
+        kind = getattr(trm.data, named.rpartition(".")[2], None) if named.startswith("trm.data.") else None
+        if isinstance(kind, type) and issubclass(kind, PuzzleData):
+            family["init_args"] = _arguments(kind, family["init_args"], where)
     return config
 
 
-def _refuse_local_folders(family: Any, where: str) -> None:
-    """Check that no argument of a family names a file or folder of the reader's machine."""
-    arguments = family.get("init_args") if isinstance(family, dict) else None
-    kind = getattr(trm.data, str(family["class_path"]).rpartition(".")[2], None) if arguments else None
-    for name, accepted in getattr(kind, "folders", {}).items():
-        value = arguments.get(name) if isinstance(arguments, dict) else None
+def _arguments(kind: type[PuzzleData], given: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return arguments of a family of the package as they were before they became JSON, which has no tuples.
+
+    Raises:
+        InputError: if one names a file or folder of the reader's machine.
+    """
+    for name, accepted in kind.folders.items():
+        value = given.get(name)
         if value is not None and value not in accepted:
             shown = ", ".join(map(repr, (*accepted, None)))
             raise InputError(f"{where} names a local folder: {name} is {str(value)[:60]!r}; accepted are {shown}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def read_safetensors(path: Path, where: str) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ def load_checkpoint(
     """Load a trained model, with the averaged parameters, and the family of puzzles it was trained on.
 
     Args:
-        path: a file written by ``trm fit``, or the name of a model of the zoo.
+        path: a file written by ``trm fit``, a hub folder, or the name of a model.
         family: the class the checkpoint was trained on if it is your own, such as "my_puzzles.Futoshiki".
         module: your own classes of the module and its network, separated by a comma, such as
             "my_models.MyTRM,my_nets.Gated".

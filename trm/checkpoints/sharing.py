@@ -8,6 +8,7 @@ from trm.checkpoints.summary import is_averaged
 from trm.data import PuzzleData
 from trm.training import checkpoint_keys as keys
 
+
 def shareable(content: dict[str, Any], data: PuzzleData) -> dict[str, Any]:
     """Return a checkpoint with what is needed to use a model, in float32; local folders become the family's defaults.
 

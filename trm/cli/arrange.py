@@ -16,8 +16,8 @@ TRAINER_FIRST = (
 """Options of Lightning's trainer that most runs set, the most important first."""
 
 IN_SHORT = {
-    "ckpt_path": "checkpoint to resume (fit) or to evaluate (other commands): a file, the name of a model of the zoo, "
-    "or 'last' for that of the run's folder",
+    "ckpt_path": "checkpoint to resume (fit) or to evaluate (other commands): a file, the name of a model (see trm zoo "
+    "--help), or 'last' for that of the run's folder",
     "weights_only": "load only tensors and plain values; trm never loads anything else",
     "seed_everything": "seed of random numbers, for the initial parameters too; true for a random one",
     "print_config": "print the settings that result, as a configuration, and exit",

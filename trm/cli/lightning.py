@@ -268,7 +268,8 @@ class TRMCLI(LightningCLI):
         checkpoint = self.config[subcommand].get("ckpt_path")
         if checkpoint is None:
             raise InputError(
-                f"trm {subcommand} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, or 'last'"
+                f"trm {subcommand} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, "
+                "hf:OWNER/NAME, or 'last'"
             )
         if checkpoint in ("best", "last"):
             callbacks = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]

@@ -38,7 +38,7 @@ class TRMTrainer(Trainer):
         Args:
             model: the module.
             *args: as Lightning's.
-            weights: checkpoint or model of the zoo whose parameters to start from, in place of random ones; optimizer,
+            weights: checkpoint, or name of a model, whose parameters to start from, in place of random ones; optimizer,
                 schedule, average and steps start anew. A run that has a checkpoint of its own resumes from that.
             **kwargs: as Lightning's.
 

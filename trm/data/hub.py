@@ -1,5 +1,6 @@
 """Downloads from the Hugging Face hub: pinned to a commit at the first use, checked by their SHA-256 at every use."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -113,21 +114,29 @@ def fetch(
             differs.
     """
     lock_path, path = folder / LOCK, folder / file
-    if not (lock_path.exists() and path.is_file()):  # a cache that is complete may be on a read-only disk
+    if not (lock_path.exists() and path.is_file()):  # else no package is needed, nor a disk that can be written to
+        needs_hub(f"{repo} is on the Hugging Face hub, and downloading it")
         check_writable(lock_path, f"the cache (data.root or {CACHE_VARIABLE}) ")
-    with one_at_a_time(lock_path):
-        lock = _read_lock(lock_path)
-        known = lock["sha256"].get(file)
-        if not (known and path.is_file()):
-            lock["commit"] = _download(repo, file, folder, kind, lock.get("commit", revision), most)
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if digest != (known or digest):
-            raise InputError(f"{path} has the SHA-256 {digest}, but {lock_path} records {known}; delete one of the two")
-        if known is None:
-            lock = {"repo": repo, "commit": lock["commit"], "sha256": {**lock["sha256"], file: digest}}
-            with atomic_write(lock_path, "w") as stream:
-                json.dump(lock, stream, indent=2)
+    try:
+        with one_at_a_time(lock_path):
+            lock = _read_lock(lock_path)
+            known = lock["sha256"].get(file)
+            if not (known and path.is_file()):
+                lock["commit"] = _download(repo, file, folder, kind, lock.get("commit", revision), most)
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if digest != (known or digest):
+                raise InputError(
+                    f"{path} has the SHA-256 {digest}, but {lock_path} records {known}; delete one of the two"
+                )
+            if known is None:
+                lock = {"repo": repo, "commit": lock["commit"], "sha256": {**lock["sha256"], file: digest}}
+                with atomic_write(lock_path, "w") as stream:
+                    json.dump(lock, stream, indent=2)
+    except InputError:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # if there is nothing in it
+        raise
     return path
 
 
@@ -141,7 +150,6 @@ def _read_lock(path: Path) -> dict[str, Any]:
 
 def _download(repo: str, file: str, folder: Path, kind: str, revision: str, most: int) -> str:
     """Download a file to a folder, and return the commit that it is of."""
-    needs_hub(f"{repo} is on the Hugging Face hub, and downloading it")
     import huggingface_hub
     from huggingface_hub import constants, errors
 

@@ -9,7 +9,7 @@ from trm.checkpoints.hub import folder_files
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.sharing import shareable
 from trm.data import PuzzleData
-from trm.data.hub import CARD, CONFIG, PREFIX, WEIGHTS, needs_hub
+from trm.data.hub import CARD, CONFIG, WEIGHTS, needs_hub
 from trm.training import checkpoint_keys as keys
 from trm.zoo import LICENCE, card, names
 

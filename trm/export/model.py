@@ -46,7 +46,7 @@ def export_onnx(
     """Return a model as an ONNX file that has been compared with torch.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, a hub folder, or the name of a model.
         dtype: type in which the weights are stored; the computation is in float32.
         whole: the loop over all supervision steps in place of a single step.
         family: dotted path of your own family; see ``load_checkpoint``.

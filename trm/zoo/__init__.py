@@ -43,7 +43,7 @@ def find(checkpoint: str | Path) -> Path:
         )
     raise InputError(
         f"there is no checkpoint at {text or repr('')}; accepted are a file, a folder of trm export --format hub, "
-        f"{PREFIX}OWNER/NAME on the hub, and the models of the zoo: {', '.join(names())}"
+        f"{PREFIX}OWNER/NAME on the hub, and a model of the zoo: {', '.join(names())}"
     )
 
 

@@ -25,7 +25,7 @@ from trm.zoo import find
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere.ckpt"], "there is no checkpoint at nowhere.ckpt; accepted are a file and the models of the zoo"),
+        (["nowhere.ckpt"], "there is no checkpoint at nowhere.ckpt; accepted are a file, a folder"),
         (["a=nowhere.ckpt"], "there is no checkpoint at nowhere.ckpt"),
         (["sudoku-4x4", "sudoku-4x4"], "two models are named 'sudoku-4x4'; pass NAME=sudoku-4x4 to serve the second"),
         (["arc-toy", "--port=0"], "arc-toy is a model of ARC"),

@@ -4,12 +4,12 @@ import gzip
 import hashlib
 import json
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hub import standing_in
 
 from trm.data import Sudoku
 from trm.data.sudoku.generator import generate
@@ -134,44 +134,41 @@ def test_a_missing_file_and_a_binary_file_are_refused(folder: Path) -> None:
         sudoku(folder).samples("test")
 
 
-class Hub(types.ModuleType):
-    """Stands in for huggingface_hub: serves the files of a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("huggingface_hub")
-        self.folder, self.asked = folder, []
-
-    def dataset_info(self, repo: str, revision: str) -> types.SimpleNamespace:
-        return types.SimpleNamespace(sha="c0ffee")
-
-    def hf_hub_download(self, repo: str, file: str, repo_type: str, revision: str, local_dir: Path) -> str:
-        self.asked.append((repo, file, repo_type, revision))
-        local_dir.mkdir(parents=True, exist_ok=True)
-        path = local_dir / file
-        path.write_bytes((self.folder / file).read_bytes())
-        return str(path)
-
-
 def test_hub_files_are_pinned_and_hashed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = Hub(folder)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    root = tmp_path / "root"
-    data = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=None)
-    assert np.array_equal(data.samples("test").inputs, sudoku(folder).samples("test").inputs)
-    assert hub.asked == [("sapientinc/sudoku-extreme", "test.csv", "dataset", "c0ffee")]
-    lock = json.loads((root / "sudoku-extreme" / "lock.json").read_text())
-    assert lock["commit"] == "c0ffee"
-    assert lock["sha256"]["test.csv"] == hashlib.sha256((folder / "test.csv").read_bytes()).hexdigest()
+    root, repo = tmp_path / "root", "datasets/sapientinc/sudoku-extreme"
 
-    write(folder / "test.csv", table(rows=12, seed=2))  # other bytes at the same commit
-    again = Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=None)
+    def hub_data() -> Sudoku:
+        return Sudoku(size=4, source="hub", root=str(root), train_size=5, val_size=5, test_size=None)
+
+    with standing_in(monkeypatch) as hub:
+        first = hub.commit(repo, {path.name: path.read_bytes() for path in folder.iterdir()})
+        assert np.array_equal(hub_data().samples("test").inputs, sudoku(folder).samples("test").inputs)
+        assert not [asked for asked in hub.asked if "train.csv" in asked]
+        cache = root / "sudoku-extreme"
+        lock = json.loads((cache / "lock.json").read_text())
+        assert lock["commit"] == first
+        assert lock["sha256"]["test.csv"] == hashlib.sha256((folder / "test.csv").read_bytes()).hexdigest()
+
+        hub.commit(repo, {"test.csv": b"", "train.csv": b""})  # later uses are of the first commit
+        assert np.array_equal(hub_data().samples("train").inputs, sudoku(folder, train_size=5).samples("train").inputs)
+    asked = len(hub.asked)
+    hub_data().samples("test")  # without the hub
+    assert len(hub.asked) == asked
+    write(cache / "test.csv", table(rows=12, seed=2))
     with pytest.raises(InputError, match="SHA-256"):
-        again.samples("test")
+        hub_data().samples("test")
+
+
+def test_a_hub_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with standing_in(monkeypatch) as hub:
+        pass  # it has stopped
+    with pytest.raises(InputError, match=rf"cannot download test.csv of .* from the hub at {hub.url}: .*refused"):
+        Sudoku(source="hub", root=str(tmp_path)).samples("test")
 
 
 def test_the_hub_without_its_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError, match="pip install huggingface_hub"):
+    with pytest.raises(InputError, match=r"pip install 'trm\[hub\]'"):
         Sudoku(source="hub", root=str(tmp_path)).samples("train")
 
 

@@ -28,7 +28,7 @@ def halting(
     Each test puzzle takes all supervision steps once; the step at which each rule would exit is recorded.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
         json: print the JSON instead of a table.
         puzzles: only this many of the test split, from its beginning; null for all.
@@ -64,7 +64,7 @@ def scaling(
     and with every selection. Each run is reported on standard error when it ends.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
         json: print the JSON instead of a table.
         depths: most supervision steps of a rollout; null for powers of two up to four times those of training.
@@ -112,7 +112,7 @@ def calibration(
     Each test puzzle takes all supervision steps. The picture shows a reliability diagram and a risk-coverage curve.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
         json: print the JSON instead of a table.
         puzzles: only this many of the test split, from its beginning; null for all.
@@ -144,7 +144,7 @@ def robustness(
     room for it. Early exit is by the halting head at 0.5.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         output: a JSON file to write the numbers to, -o for short; the picture beside it ends in .svg.
         json: print the JSON instead of a table.
         puzzles: only this many of the test split, from its beginning; null for all.

@@ -10,7 +10,7 @@ def info(checkpoint: str, json: bool = False) -> int:
     """Describe a checkpoint: family, step, metrics, configuration and sizes.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         json: print one JSON object.
     """
     from trm.checkpoints.summary import describe

@@ -40,8 +40,8 @@ def serve(
     JSON per request, without puzzles.
 
     Args:
-        models: one or more models: a file written by ``trm fit``, or the name of a model of the zoo; NAME=FILE serves a
-            file under another name than its own.
+        models: one or more models: a file written by ``trm fit`` or ``trm export --format onnx``, or the name of a
+            model; see ``trm zoo --help``. NAME=FILE serves a file under another name than its own.
         host: address to listen on; the default accepts connections of this machine alone, 0.0.0.0 those of any.
         port: port to listen on; 0 for any free one, which the log names.
         batch_size: most puzzles that are solved together.

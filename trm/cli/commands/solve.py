@@ -42,7 +42,7 @@ def solve(
     halting probability.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         puzzles: one or more of: the text of a puzzle; a file of puzzles, such as boards.txt; '-' for those of standard
             input; test:N for sample N of the test split, counted from 0. Sudoku: digits row by row, and '.', '0', '_'
             or '*' for a blank. Maze, in quotes: '#' wall, '.' free, 'S' start, 'G' goal. ARC: a file or folder of

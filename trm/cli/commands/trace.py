@@ -32,7 +32,7 @@ def trace(
     """Show how the answer to one puzzle develops, update by update.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         puzzle: one puzzle as for ``trm solve``, of an ARC task the first test input; test:N is sample N of the test
             split, counted from 0, with its label.
         output: the page to write, -o for short: one HTML file that works offline, with a slider over supervision

@@ -8,10 +8,12 @@ from trm.zoo import card, names
 def zoo(name: str = "", /, *, json: bool = False) -> int:
     """List the trained models that come with the package, or print the card of one.
 
-    A name is accepted wherever a checkpoint is, as in: trm solve NAME BOARD
+    A name is accepted wherever a checkpoint is, as in: trm solve NAME BOARD. So are folders that trm export --format
+    hub writes, and models on the Hugging Face hub, hf:OWNER/NAME or hf:OWNER/NAME@REVISION. The first use of one
+    downloads it, and records its commit and the SHA-256 of its files; later uses check them, and need no network.
 
     Args:
-        name: model whose card to print; without it, all are listed.
+        name: model whose card to print; without it, all of the package are listed.
         json: print one JSON object, which maps names to lines, or the name to its card.
     """
     if name:
