@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         facts = {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
         self.answer(200, content, facts, cut=self.server.cut and file.endswith("safetensors"))
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815
 
     def do_POST(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")

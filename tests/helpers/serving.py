@@ -7,16 +7,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from trm.data import Sudoku
 from trm.data.samples import Tokens
-from trm.serve.backend import Backend
+from trm.serve.backend import Backend, Puzzle, parse_board
 from trm.serve.limits import Limits
 from trm.serve.server import Server, address, bind, config
 
@@ -84,14 +81,16 @@ def metric(url: str, name: str) -> float:
 class Held:
     """A backend of 4x4 Sudoku whose answer is the question itself, and whose batches wait for ``go``."""
 
-    family, cells, parameters = "Sudoku", 16, 0
+    kind, family, cells, parameters = "torch", "Sudoku", 16, 0
 
     def __init__(self) -> None:
         self.data = Sudoku(size=4)
-        self.parse = self.data.parse
         self.go, self.batches = threading.Event(), []  # type: ignore[var-annotated]
 
-    def __call__(self, questions: Tokens, traced: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    def parse(self, puzzle: Puzzle) -> Tokens:
+        return parse_board(self.data, puzzle)
+
+    def __call__(self, questions: Sequence[Tokens], traced: Sequence[bool]) -> list[dict[str, Any]]:
         self.batches.append([self.data.write(question) for question in questions])
         assert self.go.wait(PATIENCE)
         return [self.solution(text) for text in self.batches[-1]]

@@ -21,7 +21,7 @@ def tab() -> Iterator[Any]:
 
 def test_a_person_solves_a_puzzle_with_the_form(tab: Any) -> None:
     elsewhere: list[str] = []
-    with running({"sudoku-4x4": TorchBackend("sudoku-4x4", Solver("sudoku-4x4"))}, key="secret") as url:
+    with running({"sudoku-4x4": TorchBackend(Solver("sudoku-4x4"))}, key="secret") as url:
         tab.on("request", lambda request: None if request.url.startswith(url) else elsewhere.append(request.url))
         tab.goto(url)
         tab.get_by_label("Puzzle, row by row").fill("\n".join(BOARD[row : row + 4] for row in range(0, 16, 4)))

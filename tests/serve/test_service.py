@@ -25,7 +25,7 @@ GRID = [[0, 2, 0, 0], [4, 0, 0, 1], [3, 0, 0, 0], [0, 0, 0, 4]]
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[str]:
-    with running({name: TorchBackend(name, Solver(name, views=2)) for name in MODELS}) as url:
+    with running({name: TorchBackend(Solver(name, views=2)) for name in MODELS}) as url:
         yield url
 
 

@@ -49,7 +49,7 @@ def load_checkpoint(
     """
     checkpoint = read_checkpoint(path)
     if data is None:
-        data = _family(path, checkpoint, family)
+        data = load_family(path, checkpoint, family)
     elif family and family != class_path(type(data)):
         raise InputError(f"family is {family}, but data is a {class_path(type(data))}; pass one of the two")
     theirs = checkpoint[keys.HYPER_PARAMETERS]
@@ -113,8 +113,17 @@ def _built(path: str | Path, checkpoint: dict[str, Any], kind: type[Base], argum
         raise InputError(f"{path} has arguments of which {class_path(kind)} cannot be built: {reason}") from error
 
 
-def _family(path: str | Path, checkpoint: dict[str, Any], named: str) -> PuzzleData:
-    """Return the data module that a checkpoint names, otherwise the one that the user names, with its defaults."""
+def load_family(path: str | Path, checkpoint: dict[str, Any], named: str) -> PuzzleData:
+    """Return the data module that a checkpoint names, otherwise the one that the user names, with its defaults.
+
+    Args:
+        path: name of the checkpoint, for messages.
+        checkpoint: its content, of which only family and version are used.
+        named: dotted path of the user's own family; "" for none.
+
+    Raises:
+        InputError: if the family may not be imported, or cannot be built from its arguments.
+    """
     family = checkpoint.get(keys.FAMILY)
     if family is None:
         if not named:

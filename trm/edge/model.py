@@ -22,6 +22,16 @@ INPUTS = ("inputs", "y", "z", "puzzle_vectors")
 OUTPUTS = ("logits", "halt", "proceed", "next_y", "next_z")
 """Outputs of the step model, those of ``trm.nn.StepOutput``."""
 
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("format", "cells", "tokens", "length", "supervision_steps"), (int,)),
+    **dict.fromkeys(("written_by", "name", "kind"), (str,)),
+    **dict.fromkeys(("start", "views"), (dict,)),
+    **dict.fromkeys(("puzzle_vector", "symbols", "rules"), (dict, type(None))),
+    "write": (str, type(None)),
+    "halt_threshold": (float, int),
+}
+"""Kinds of the values of a description that are read here and by the solver."""
+
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer]
 
@@ -58,24 +68,53 @@ class EdgeModel:
         text = self.session.get_modelmeta().custom_metadata_map.get(KEY, "null")
         try:
             self.about: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{name} has a damaged description of trm: {error}") from error
         if not (isinstance(self.about, dict) and "format" in self.about):
             raise InputError(f"{name} is an ONNX file, but trm export did not write it: it has no description of trm")
-        if self.about["format"] > FORMAT:
+        try:
+            self._refuse_others(name)
+            self.cells, self.tokens = int(self.about["cells"]), int(self.about["tokens"])
+            self.start_y, self.start_z = (unpacked(self.about["start"][part]) for part in ("y", "z"))  # (1 or S, D)
+            vector = self.about["puzzle_vector"]
+            self.puzzle_vector = None if vector is None else unpacked(vector)  # (E,)
+            self._try(name)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            what = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            raise InputError(f"{name} has a damaged description of trm: {what}") from error
+
+    def _refuse_others(self, name: str) -> None:
+        """Refuse a description of a later format, one with values of other kinds, and that of a whole loop."""
+        if isinstance(self.about["format"], int) and self.about["format"] > FORMAT:
             raise InputError(
                 f"{name} has a description of format {self.about['format']}, written by {self.about['written_by']}; "
                 f"this version reads formats up to {FORMAT}"
             )
+        for key, kinds in KINDS.items():
+            if not isinstance(self.about[key], kinds):
+                raise ValueError(f"its {key} is {str(self.about[key])[:60]!r}")
         if self.about["kind"] != "step":
             raise InputError(
                 f"{name} contains the {self.about['kind']} loop, for runtimes without a host language; accepted is a "
                 "file exported without --whole"
             )
-        self.cells, self.tokens = int(self.about["cells"]), int(self.about["tokens"])
-        self.start_y, self.start_z = (unpacked(self.about["start"][part]) for part in ("y", "z"))  # (1 or S, D)
-        vector = self.about["puzzle_vector"]
-        self.puzzle_vector = None if vector is None else unpacked(vector)  # (E,)
+
+    def _try(self, name: str) -> None:
+        """Take a step with one empty puzzle, to see whether the network is the one that is described."""
+        vectors = None if self.puzzle_vector is None else self.puzzle_vector[None]
+        try:
+            logits = self.step(np.zeros((1, self.cells), dtype=np.int32), *self.start(1), vectors).logits
+        except Exception as error:  # the classes of onnxruntime have no base of their own
+            raise InputError(
+                f"{name} does not contain the network that it describes: {' '.join(str(error).split())}"
+            ) from error
+        if logits.shape != (1, self.cells, self.tokens):
+            raise InputError(
+                f"{name} describes {self.cells} cells of {self.tokens} tokens, but its network has logits of shape "
+                f"{logits.shape}"
+            )
 
     def start(self, batch: int) -> tuple[Floats, Floats]:
         """Return the initial answer and latent of every puzzle, 2 x (B, S, D)."""

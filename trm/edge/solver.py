@@ -6,7 +6,7 @@ Shapes: N puzzles, B puzzles of a batch, L grid cells, E size of a puzzle vector
 import math
 import reprlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -42,6 +42,10 @@ class EdgeSolution(NamedTuple):
     """Whether the answer obeys the rules; None if the file describes none."""
     reason: str
     """The broken rule."""
+    views: int
+    """Number of views solved."""
+    agreement: float
+    """Share of the views with this answer."""
 
     @property
     def sentence(self) -> str:
@@ -94,7 +98,9 @@ class EdgeSolver:
         about = self.model.about
         self.rules = about["rules"]
         self.depth = depth or about["supervision_steps"]
-        self.cells, self.tokens = (np.array(about["views"][part]) for part in ("cells", "tokens"))
+        self.cells, self.tokens = (np.array(about["views"].get(part, [])) for part in ("cells", "tokens"))
+        if self.cells.shape[1:] != (self.model.cells,) or self.tokens.shape != (len(self.cells), self.model.tokens):
+            raise InputError(f"{about['name']} has a damaged description of trm: its symmetries are of another size")
         if views > len(self.cells):
             raise InputError(f"solver.views is {views}, but the file describes {len(self.cells)} symmetries")
         self.views, self.select, self.batch_size = views, select, batch_size
@@ -138,6 +144,20 @@ class EdgeSolver:
         """Return the answers to questions under the first view, unchecked, (N, L) and (N, E) to (N, L)."""
         parts = [self._think(boards[p], None if vectors is None else vectors[p])[0] for p in self._batches(len(boards))]
         return np.concatenate(parts)
+
+    def trace(self, boards: Tokens) -> list[list[tuple[Tokens, float]]]:
+        """Return the answer, (L,), and its halting probability after each step, for each question, (N, L)."""
+        steps: list[list[tuple[Tokens, float]]] = [[] for _ in boards]
+
+        def record(indices: Tokens, tokens: Tokens, halts: Floats) -> None:
+            for index, answer, halt in zip(indices, tokens, halts, strict=True):
+                steps[first + index].append((answer, _sigmoid(halt)))
+
+        vectors = self._vectors(None, len(boards))
+        for part in self._batches(len(boards)):
+            first = part.start
+            self._think(boards[part], None if vectors is None else vectors[part], record)
+        return steps
 
     def parse(self, text: str) -> Tokens:
         """Return the tokens of a question with a character per cell, (L,).
@@ -221,8 +241,7 @@ class EdgeSolver:
             spent[undecided] += steps
             for puzzle, answer, halt in zip(undecided, back, halts, strict=True):
                 valid = self.rules is not None and not rules.broken(self.rules, boards[puzzle], answer)
-                confidence = (1 + math.tanh(halt / 2)) / 2  # the sigmoid, which cannot overflow
-                found[puzzle].append((answer.tobytes(), confidence, valid))
+                found[puzzle].append((answer.tobytes(), _sigmoid(halt), valid))
             if self.select == "verifier":
                 undecided = np.array([p for p in undecided if not found[p][-1][2]], dtype=np.int64)
                 if not len(undecided):
@@ -242,10 +261,18 @@ class EdgeSolver:
         answer = np.frombuffer(chosen, dtype=question.dtype)
         reason = "" if self.rules is None else rules.broken(self.rules, question, answer)
         valid = None if self.rules is None else not reason
-        return EdgeSolution(question, answer, self.write(answer), means[chosen], steps, valid, reason)
+        agreement = votes[chosen] / len(found)
+        return EdgeSolution(
+            question, answer, self.write(answer), means[chosen], steps, valid, reason, len(found), agreement
+        )
 
-    def _think(self, inputs: Tokens, vectors: Floats | None) -> tuple[Tokens, NDArray[np.float64], Tokens]:
-        """Return answers, (B, L), halting logits and steps, (B,); puzzles that have halted leave the batch."""
+    def _think(
+        self, inputs: Tokens, vectors: Floats | None, record: Callable[[Tokens, Tokens, Floats], None] | None = None
+    ) -> tuple[Tokens, NDArray[np.float64], Tokens]:
+        """Return answers, (B, L), halting logits and steps, (B,); puzzles that have halted leave the batch.
+
+        ``record`` gets the index, answer and halting logit of each puzzle in the batch after each step.
+        """
         y, z = self.model.start(len(inputs))
         answers, halts = np.zeros_like(inputs), np.zeros(len(inputs))
         steps, indices, last = np.zeros(len(inputs), dtype=np.int64), np.arange(len(inputs)), np.full_like(inputs, -1)
@@ -253,6 +280,8 @@ class EdgeSolver:
             output = self.model.step(inputs, y, z, vectors)
             tokens = output.logits.argmax(-1)
             answers[indices], halts[indices], steps[indices] = tokens, output.halt, step
+            if record:
+                record(indices, tokens, output.halt)
             rest = np.flatnonzero(~self._done(inputs, output, tokens, last) & inputs.any(-1))
             if not len(rest):
                 break
@@ -269,3 +298,8 @@ class EdgeSolver:
         if self.halt == "rules":
             return np.array([not rules.broken(self.rules, *pair) for pair in zip(inputs, tokens, strict=True)])
         return np.zeros(len(inputs), dtype=np.bool_)
+
+
+def _sigmoid(logit: float) -> float:
+    """Return the probability of a logit; it cannot overflow."""
+    return (1 + math.tanh(logit / 2)) / 2

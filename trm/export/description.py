@@ -48,6 +48,7 @@ def describe(content: dict[str, Any], module: TRMModule, data: PuzzleData, name:
         "cells": int(hparams["seq_len"]),
         "tokens": int(hparams["vocab_size"]),
         "length": core.length,
+        "parameters": sum(parameter.numel() for parameter in core.parameters()),
         "supervision_steps": int(hparams["supervision_steps"]),
         "halt_threshold": float(hparams["halt_threshold"]),
         "start": {part: packed(value) for part, value in start_values(core).items()},

@@ -18,7 +18,6 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
 import trm
-from trm.data.samples import Tokens
 from trm.errors import InputError
 from trm.serve import schema
 from trm.serve.backend import Backend
@@ -114,17 +113,18 @@ class Service:
             InputError: if a puzzle cannot be read; then none is solved.
         """
         parse, loop = self.models[model].parse, asyncio.get_running_loop()
-        questions: list[Tokens] = []
+        questions: list[Any] = []
         for number, puzzle in enumerate(asked.puzzles):  # one by one, so that requests take turns
             try:
-                text = schema.as_text(number, puzzle)
-                questions.append(await loop.run_in_executor(self.readers, parse, text))
+                content = schema.as_text(number, puzzle)
+                questions.append(await loop.run_in_executor(self.readers, parse, content))
             except InputError as error:
                 place = "" if len(asked.puzzles) == 1 else f"puzzles[{number}]: "
                 raise InputError(f"{place}{error}") from None
-        solutions = await self.batchers[model].solve(questions, asked.trace)
+        solutions = await self.batchers[model].solve(questions, asked.trace, list(map(schema.weight, asked.puzzles)))
         for puzzle, solution in zip(asked.puzzles, solutions, strict=True):
-            solution["grid"] = schema.in_form_of(puzzle, solution["answer"])
+            if "answer" in solution:  # else it is that of a task
+                solution["grid"] = schema.in_form_of(puzzle, solution["answer"])
         return solutions
 
     async def in_time(self, request: Request, work: Any) -> Any:
@@ -198,8 +198,9 @@ def _add_routes(app: FastAPI, service: Service, protected: list[Any]) -> None:
     async def solve(request: Request, asked: schema.Solve) -> schema.Solutions:
         """Solve puzzles, together with those of other requests."""
         model = service.choose(asked.model)
-        request.state.model, request.state.puzzles = model, len(asked.puzzles)
-        with service.accepted(len(asked.puzzles)):
+        count = sum(map(schema.weight, asked.puzzles))
+        request.state.model, request.state.puzzles = model, count
+        with service.accepted(count):
             solutions = await service.in_time(request, service.solve(asked, model))
         return schema.Solutions(model=model, solutions=solutions)
 
@@ -207,7 +208,7 @@ def _add_routes(app: FastAPI, service: Service, protected: list[Any]) -> None:
     async def models() -> list[schema.Model]:
         """List the models."""
         return [
-            schema.Model(name=name, family=m.family, cells=m.cells, parameters=m.parameters)
+            schema.Model(name=name, family=m.family, cells=m.cells, parameters=m.parameters, backend=m.kind)
             for name, m in service.models.items()
         ]
 

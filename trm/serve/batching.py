@@ -1,17 +1,11 @@
-"""Dynamic batching: questions of concurrent requests are solved together.
-
-Shapes: N questions, L grid cells.
-"""
+"""Dynamic batching: questions of concurrent requests are solved together."""
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from trm.data.samples import Tokens
 from trm.serve.backend import Backend
 from trm.serve.metrics import Metrics
 
@@ -19,8 +13,10 @@ from trm.serve.metrics import Metrics
 class Question(NamedTuple):
     """A question that waits for a batch."""
 
-    tokens: Tokens
-    """Tokens, (L,)."""
+    content: Any
+    """What the backend solves."""
+    weight: int
+    """Number of puzzles that it counts for; a task of ARC for as many as it has test inputs."""
     traced: bool
     """Whether its answer after each supervision step is asked for."""
     since: float
@@ -37,7 +33,7 @@ class Batcher:
         name: name of the model.
         backend: what solves the questions.
         executor: where it runs; one thread for all models.
-        size: most questions of a batch.
+        size: most puzzles of a batch; a question that counts for more is a batch of its own.
         wait: seconds that a question waits for others.
         metrics: where batches are counted.
     """
@@ -50,8 +46,15 @@ class Batcher:
         self._waiting: dict[asyncio.Future[dict[str, Any]], Question] = {}  # in the order in which they came
         self._some, self._full = asyncio.Event(), asyncio.Event()
 
-    async def solve(self, questions: list[Tokens], traced: bool) -> list[dict[str, Any]]:
-        """Return the solutions of questions, each (L,), in their order. If it is cancelled, those waiting are dropped.
+    async def solve(
+        self, questions: Sequence[Any], traced: bool, weights: Sequence[int] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the solutions of questions in their order. If it is cancelled, those waiting are dropped.
+
+        Args:
+            questions: what the backend solves.
+            traced: whether to return the answer after each supervision step.
+            weights: the number of puzzles that each question counts for; ones by default.
 
         Raises:
             Exception: whatever the backend raises.
@@ -60,7 +63,8 @@ class Batcher:
         futures: list[asyncio.Future[dict[str, Any]]] = [loop.create_future() for _ in questions]
         now = loop.time()
         self._waiting |= {
-            future: Question(tokens, traced, now) for future, tokens in zip(futures, questions, strict=True)
+            future: Question(question, weight, traced, now)
+            for future, question, weight in zip(futures, questions, weights or [1] * len(futures), strict=True)
         }
         self._notify()
         try:
@@ -81,21 +85,31 @@ class Batcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(oldest.since + self.wait):
                     await self._full.wait()
-            batch = dict(islice(self._waiting.items(), self.size))
-            for future in batch:
-                del self._waiting[future]
+            batch = self._take()
             self._notify()
             if batch:
                 await self._solve(batch, loop)
+
+    def _take(self) -> dict[asyncio.Future[dict[str, Any]], Question]:
+        """Remove and return the questions of a batch, those that have waited longest."""
+        batch: dict[asyncio.Future[dict[str, Any]], Question] = {}
+        room = self.size
+        for future, question in self._waiting.items():
+            room -= question.weight
+            if batch and room < 0:
+                break
+            batch[future] = question
+        for future in batch:
+            del self._waiting[future]
+        return batch
 
     async def _solve(self, batch: dict[asyncio.Future[dict[str, Any]], Question], loop: Any) -> None:
         """Solve a batch, and pass on the solutions or the error."""
         start = loop.time()
         try:
-            tokens = np.stack([question.tokens for question in batch.values()])
-            traced = np.array([question.traced for question in batch.values()])
-            solutions = await loop.run_in_executor(self.executor, self.backend, tokens, traced)
-            self.metrics.batch(self.name, len(batch), loop.time() - start, solutions)
+            contents, traced = ([getattr(question, part) for question in batch.values()] for part in ("content", "traced"))
+            solutions = await loop.run_in_executor(self.executor, self.backend, contents, traced)
+            self.metrics.batch(self.name, sum(question.weight for question in batch.values()), loop.time() - start, solutions)
             answered = list(zip(batch, solutions, strict=True))
         except Exception as error:  # of the backend: it must not end the queue
             for future in batch:
@@ -108,8 +122,9 @@ class Batcher:
 
     def _notify(self) -> None:
         """Set the events to whether questions wait, and whether they fill a batch."""
+        waiting = sum(question.weight for question in self._waiting.values())
         for event, least in ((self._some, 1), (self._full, self.size)):
-            if len(self._waiting) >= least:
+            if waiting >= least:
                 event.set()
             else:
                 event.clear()

@@ -42,7 +42,8 @@ def export(
             the zoo, or hf:OWNER/NAME on the hub.
         output: file to write, for hub a folder; -o for short. Required without --kit.
         format: trm, a checkpoint without the state of training; hub, a folder for the Hugging Face hub; official, a
-            plain state dict for the official code; onnx, for onnxruntime and the edge; or pt2, a program of torch.export.
+            plain state dict for the official code; onnx, for onnxruntime and the edge; or pt2, a program of
+            torch.export.
         dtype: type in which onnx stores the weights; the computation is in float32.
         whole: write the loop over all supervision steps, for runtimes without a host language; for onnx.
         kit: folder to write with the model, a runner in one file and a README, for a machine with numpy and

@@ -2,9 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from trm.arguments import EarlyExit, SelectionName
-from trm.errors import InputError
+from trm.errors import InputError, check_range
+
+if TYPE_CHECKING:
+    from trm.serve.backend import Backend
 
 KEY = "TRM_API_KEY"
 """Environment variable of the API key; not an option, which every user of the machine could read."""
@@ -13,6 +17,7 @@ EXTRA = ("fastapi", "uvicorn", "prometheus_client")
 
 def serve(
     models: list[str],
+    backend: Literal["torch", "onnx"] = "torch",
     host: str = "127.0.0.1",
     port: int = 8000,
     batch_size: int = 64,
@@ -22,7 +27,7 @@ def serve(
     max_body: int = 1_048_576,
     timeout: float = 60.0,
     depth: int | None = None,
-    views: int = 1,
+    views: int | None = None,
     select: SelectionName = "halting",
     halt: EarlyExit = "auto",
     halt_threshold: float = 0.5,
@@ -42,6 +47,8 @@ def serve(
     Args:
         models: one or more models: a file written by ``trm fit`` or ``trm export --format onnx``, or the name of a
             model; see ``trm zoo --help``. NAME=FILE serves a file under another name than its own.
+        backend: what runs the networks: torch, or onnx for onnxruntime, which is faster on few cores. An exported file
+            always runs in onnxruntime, without --complete and with the selections halting and verifier alone.
         host: address to listen on; the default accepts connections of this machine alone, 0.0.0.0 those of any.
         port: port to listen on; 0 for any free one, which the log names.
         batch_size: most puzzles that are solved together.
@@ -51,7 +58,7 @@ def serve(
         max_body: most bytes of a request; more are refused with status 413.
         timeout: most seconds to an answer, else status 504.
         depth: most supervision steps of a rollout; null for as many as in training.
-        views: symmetric forms of each puzzle to solve.
+        views: symmetric forms of each puzzle to solve; null for 64 of an ARC task, else for 1.
         select: selection among their answers; see ``trm solve --help``.
         halt: early-exit rule; see ``trm solve --help``.
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
@@ -69,9 +76,7 @@ def serve(
         if error.name not in EXTRA:
             raise
         raise InputError(f"trm serve needs the package {error.name}: pip install 'trm[serve]'") from error
-    from trm.serve.backend import TorchBackend
     from trm.serve.limits import Limits
-    from trm.solver import Solver
 
     limits = Limits(batch_size, wait / 1000, queue, max_puzzles, max_body, timeout).check()
     key = os.environ.get(KEY)
@@ -80,31 +85,38 @@ def serve(
     if page and not Path(page, "index.html").is_file():
         raise InputError(f"page is {page}, which has no index.html; accepted is a folder that trm page wrote")
     files = _named(models)
+    options: dict[str, Any] = {"depth": depth, "select": select, "halt": halt, "halt_threshold": halt_threshold}
+    options |= {"abstain": abstain, "complete": complete, "family": family, "module": module}
     bound = bind(host, port)
     try:
-        served = {
-            name: TorchBackend(
-                name,
-                Solver(
-                    file,
-                    depth=depth,
-                    views=views,
-                    select=select,
-                    halt=halt,
-                    halt_threshold=halt_threshold,
-                    abstain=abstain,
-                    complete=complete,
-                    family=family,
-                    module=module,
-                ),
-            )
-            for name, file in files.items()
-        }
+        served = {name: _backend(name, file, backend, views, options) for name, file in files.items()}
     except BaseException:
         bound.close()
         raise
     run(served, bound, limits, key or "", Path(page) if page else None)
     return 0
+
+
+def _backend(name: str, file: Path, kind: str, views: int | None, options: dict[str, Any]) -> "Backend":
+    """Return the backend of a model.
+
+    Raises:
+        InputError: if it cannot be loaded, or the backend lacks an option.
+    """
+    from trm.serve.onnx import ENDING, onnx_backend
+
+    check_range("serve", 1, depth=options["depth"], views=views)
+    if kind == "torch" and file.suffix != ENDING:
+        from trm.serve.backend import torch_backend
+
+        return torch_backend(name, file, views, **options)
+    import torch
+
+    given = dict(options)
+    if given.pop("complete"):
+        raise InputError(f"complete is true, but {name} runs in onnxruntime, which has no exact solver")
+    depth = given.pop("depth")
+    return onnx_backend(name, file, depth=depth or 0, views=views or 1, threads=torch.get_num_threads(), **given)
 
 
 def _named(models: list[str]) -> dict[str, Path]:
@@ -113,14 +125,26 @@ def _named(models: list[str]) -> dict[str, Path]:
     Raises:
         InputError: if a file does not exist, or two have the same name.
     """
-    from trm.zoo import find, names
+    from trm.zoo import find
 
     files: dict[str, Path] = {}
     for text in models:
         name, equals, path = text.partition("=")
         if not equals or Path(text).is_file():  # names of Lightning's checkpoints contain equals signs
-            name, path = (text if text in names() else Path(text).stem), text
+            name, path = _short(text), text
         if name in files:
             raise InputError(f"two models are named {name!r}; pass NAME={path} to serve the second under another name")
         files[name] = find(path)
     return files
+
+
+def _short(text: str) -> str:
+    """Return the name under which a model is served by default: of the zoo, of a file, or of a repository."""
+    from trm.data.hub import PREFIX
+    from trm.zoo import names
+
+    if text in names():
+        return text
+    if text.startswith(PREFIX):
+        return text.rpartition("/")[2] if "@" not in text else text.partition("@")[0].rpartition("/")[2]
+    return Path(text).stem

@@ -5,21 +5,18 @@ import sys
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 
 from trm.cli.puzzles import Refusal, find_tasks, readable
 from trm.data import ARC
 from trm.data.arc.consistency import consistent
 from trm.data.arc.grids import Grid
-from trm.data.arc.query import TaskQuery, query_task, refuse_changed_tasks
+from trm.data.arc.query import query_task, refuse_changed_tasks
 from trm.data.arc.tasks import Task
 from trm.data.arc.text import render_grids
 from trm.data.arc.votes import Elected
-from trm.data.samples import to_batch
 from trm.errors import InputError
 from trm.solver import Solver
-
-TASK_VIEWS = 64  # symmetries of a task under which it is solved
+from trm.task_solver import TASK_VIEWS, TaskSolution, solve_queries
 
 
 def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: bool, refusals: list[Refusal]) -> bool:
@@ -63,50 +60,33 @@ def solve_task(solver: Solver, data: ARC, task: Task, views: int, json: bool) ->
     Raises:
         InputError: if the task has no test input, or a grid that is larger than the model's canvas.
     """
-    question = query_task(data, task, views)
-    if not question.known:
+    query = query_task(data, task, views)
+    if not query.known:
         print(f"task {task.name}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
-    rollouts = solver.roll_out(question.samples.inputs, question.samples.puzzle_ids)
-    batch = to_batch(question.samples.take(rollouts.puzzles))._replace(
-        puzzle_ids=torch.from_numpy(question.ids[rollouts.puzzles])
-    )
-    question.votes.update(torch.from_numpy(rollouts.answers), torch.from_numpy(rollouts.halt), batch)
-    elected = question.votes.elected()
-    print(_task_as_json(task, question, elected) if json else _task_for_people(task, question, elected), flush=True)
-    return all(best and all(answer.grid.size for answer in best) for best in elected)
+    (solution,) = solve_queries(solver, [(task, query)])
+    print(_as_json(solution) if json else _for_people(solution), flush=True)
+    return solution.complete
 
 
-def _task_as_json(task: Task, question: TaskQuery, elected: list[list[Elected]]) -> str:
-    """Return the attempts in Kaggle's format, with votes, confidence, consistency and scores."""
-    submission, unanswered = question.votes.submission()
-    return json_format.dumps(
-        {
-            **submission,
-            "votes": [[answer.votes for answer in best] for best in elected],
-            "confidence": [[round(answer.confidence, 4) for answer in best] for best in elected],
-            "consistent": [
-                [consistent(task, pair.input, answer.grid).valid for answer in best]
-                for pair, best in zip(task.test, elected, strict=True)
-            ],
-            "known": question.known,
-            "unanswered": unanswered,
-            "scores": {name: round(float(share), 4) for name, share in question.votes.compute().items()},
-        }
-    )
+def _as_json(solution: TaskSolution) -> str:
+    """Return the solution as an object with the attempts under the name of the task, as in Kaggle's format."""
+    facts = solution.as_dict()
+    return json_format.dumps({solution.task.name: facts.pop("attempts"), **facts})
 
 
-def _task_for_people(task: Task, question: TaskQuery, elected: list[list[Elected]]) -> str:
+def _for_people(solution: TaskSolution) -> str:
     """Return each test input beside its attempts, a line about each attempt, and the scores."""
-    submission, _ = question.votes.submission()
-    lines = []
-    for number, (pair, attempts, best) in enumerate(zip(task.test, submission[task.name], elected, strict=True), 1):
+    task, votes, lines = solution.task, solution.query.votes, []
+    submission, _ = votes.submission()
+    tests = zip(task.test, submission[task.name], solution.elected, strict=True)
+    for number, (pair, attempts, best) in enumerate(tests, 1):
         grids = [pair.input, *(np.array(attempts[name], dtype=np.uint8) for name in sorted(attempts))]
         lines.append(f"test input {number} and two attempts\n{render_grids(grids, sys.stdout.isatty())}")
         for place, answer in enumerate(best, 1):
             verdict = consistent(task, pair.input, answer.grid)
             doubt = "" if verdict.valid else f"; inconsistent with the train pairs: {verdict.reason}"
             lines.append(f"attempt {place}: {_describe(answer, pair.output)}{doubt}")
-    scores = question.votes.compute()
+    scores = votes.compute()
     shown = [name for name in ("unanimous", "pass@1", "pass@2") if name in scores]
     return "\n".join([*lines, ", ".join(f"{name} {float(scores[name]):.0%}" for name in shown)])
 
