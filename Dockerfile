@@ -5,7 +5,7 @@ FROM ${BASE}
 ARG INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /trm
 COPY . .
-RUN pip install --no-cache-dir --extra-index-url ${INDEX} --constraint constraints.txt '.[hub,serve]'
+RUN pip install --no-cache-dir --extra-index-url ${INDEX} --constraint constraints.txt '.[export,hub,serve]'
 RUN useradd --create-home trm
 USER trm
 WORKDIR /home/trm

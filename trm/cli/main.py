@@ -46,7 +46,7 @@ COMMANDS = {
     "trace": Command("show how an answer develops: a page, an animation, the terminal", "trm.cli.commands.trace:trace"),
     "info": Command("describe a checkpoint", "trm.cli.commands.info:info"),
     "export": Command(
-        "write a model to share, for the official code, or as ONNX for the edge", "trm.cli.commands.export:export"
+        "write a model to share, for the hub, the official code or the edge", "trm.cli.commands.export:export"
     ),
     "push": Command("upload a model to the Hugging Face hub", "trm.cli.commands.push:push"),
     "import": Command("convert a checkpoint of the official code", "trm.cli.commands.import_:import_"),
