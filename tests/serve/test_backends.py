@@ -51,7 +51,10 @@ def answers(backend: Backend, puzzles: list[str]) -> list[dict[str, Any]]:
     return backend(questions, [number % 2 == 0 for number in range(len(puzzles))])
 
 
-@pytest.mark.parametrize("options", [{"halt_threshold": 0.1}, {"views": 2}, {"select": "verifier", "views": 3}, {"depth": 2, "halt": "never"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"halt_threshold": 0.1}, {"views": 2}, {"select": "verifier", "views": 3}, {"depth": 2, "halt": "never"}],
+)
 def test_onnx_answers_as_torch_does(options: dict[str, Any], small: Path, exported: Path) -> None:
     solver = Solver(small, **options)
     boards = [solver.data.write(board) for board in solver.data.eval_samples("test", 0, 9).inputs]
@@ -73,7 +76,9 @@ def test_an_exported_file_is_served(exported: Path) -> None:
         assert (model["backend"], model["family"], model["parameters"]) == ("onnx", "Sudoku", 4834)
         reply = ask(f"{url}/solve", {"puzzles": [BOARD, GRID], "trace": True})
         text, grid = reply.body["solutions"]
-        assert text["answer"] == text["trace"][-1]["answer"] == "".join(str(cell) for row in grid["grid"] for cell in row)
+        assert (
+            text["answer"] == text["trace"][-1]["answer"] == "".join(str(cell) for row in grid["grid"] for cell in row)
+        )
         assert (text["valid"], text["abstains"], text["gflop"]) == (False, True, None)
         reply = ask(f"{url}/solve", {"puzzles": ["11.............."]})
         assert reply.body["detail"] == "the board '11..............' is unsolvable: row 1 has 1 more than once"
@@ -197,11 +202,16 @@ def test_what_is_no_task_is_refused_in_a_sentence(arc: str, puzzle: Any, words: 
 
 def test_a_task_counts_for_its_test_inputs(arc: str) -> None:
     reply = ask(f"{arc}/solve", {"puzzles": [TASK, {**TASK, "test": TASK["test"] * 3}]})
-    assert (reply.status, reply.body["detail"]) == (413, "the request has 4 puzzles, but at most 3 are accepted at once")
+    assert (reply.status, reply.body["detail"]) == (
+        413,
+        "the request has 4 puzzles, but at most 3 are accepted at once",
+    )
 
 
 def test_a_task_to_a_model_of_boards_is_refused() -> None:
     with running({"four": TorchBackend(Solver("sudoku-4x4"))}) as url:
         reply = ask(f"{url}/solve", {"puzzles": [TASK]})
     assert reply.status == 422
-    assert "the puzzle is an object, as a task of ARC, but a model of Sudoku takes text or a grid" in reply.body["detail"]
+    assert (
+        "the puzzle is an object, as a task of ARC, but a model of Sudoku takes text or a grid" in reply.body["detail"]
+    )

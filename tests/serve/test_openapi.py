@@ -47,9 +47,7 @@ def test_answers_are_those_that_the_schema_describes(schema: schemathesis.BaseSc
         check()
 
 
-def test_a_solution_is_as_the_schema_describes(
-    schema: schemathesis.BaseSchema, request: pytest.FixtureRequest
-) -> None:
+def test_a_solution_is_as_the_schema_describes(schema: schemathesis.BaseSchema, request: pytest.FixtureRequest) -> None:
     puzzles: list[Any] = [BOARD, [list(BOARD[row : row + 4]) for row in range(0, 16, 4)]]
     if "arc-toy" in request.node.name:
         puzzles = [{"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[1]]}]}]

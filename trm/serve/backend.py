@@ -107,13 +107,13 @@ class TorchBackend:
         """Return the tokens of a puzzle, (L,)."""
         return parse_board(self.solver.data, puzzle)
 
-    def __call__(self, boards: Sequence[Tokens], traced: Sequence[bool]) -> list[dict[str, Any]]:
+    def __call__(self, questions: Sequence[Tokens], traced: Sequence[bool]) -> list[dict[str, Any]]:
         """Return the solutions of N questions, each (L,), with a trace where ``traced`` (N,) is true."""
-        questions = np.stack(boards)
-        solutions = [solution.as_dict() for solution in self.solver.solve_all(questions)]
+        boards = np.stack(questions)
+        solutions = [solution.as_dict() for solution in self.solver.solve_all(boards)]
         if any(traced):
             chosen = np.flatnonzero(traced)
-            for number, steps in zip(chosen, self._trace(questions[chosen]), strict=True):
+            for number, steps in zip(chosen, self._trace(boards[chosen]), strict=True):
                 solutions[number]["trace"] = steps
         return solutions
 
@@ -153,7 +153,9 @@ class TaskBackend:
     def __init__(self, name: str, solver: Solver, views: int) -> None:
         assert isinstance(solver.data, ARC)
         if solver.select not in ("halting", "vote"):
-            raise InputError(f"select is {solver.select!r}, but the attempts of {name} at ARC tasks are elected by vote")
+            raise InputError(
+                f"select is {solver.select!r}, but the attempts of {name} at ARC tasks are elected by vote"
+            )
         self.name, self.solver, self.data, self.views = name, solver, solver.data, views
         self.family, self.cells = type(solver.data).__name__, solver.data.seq_len
         self.parameters: int | None = sum(parameter.numel() for parameter in solver.module.core.parameters())
@@ -167,14 +169,14 @@ class TaskBackend:
             task = self.data.task(puzzle)
         if task is None:
             raise InputError(
-                f"the puzzle is {reprlib.repr(puzzle)}, but a model of ARC needs a task: an object with the lists 'train' and 'test', "
-                f"or the name of one of its {len(self.data.puzzles)} tasks"
+                f"the puzzle is {reprlib.repr(puzzle)}, but a model of ARC needs a task: an object with the lists "
+                f"'train' and 'test', or the name of one of its {len(self.data.puzzles)} tasks"
             )
         return task, query_task(self.data, task, self.views)
 
-    def __call__(self, tasks: Sequence[tuple[Task, TaskQuery]], traced: Sequence[bool]) -> list[dict[str, Any]]:
+    def __call__(self, questions: Sequence[tuple[Task, TaskQuery]], traced: Sequence[bool]) -> list[dict[str, Any]]:
         """Return the solutions of N tasks, whose samples are solved together; they have no trace."""
-        solutions = solve_queries(self.solver, tasks)
+        solutions = solve_queries(self.solver, questions)
         return [
             {"task": found.task.name, "valid": found.complete, "steps": found.steps, **found.as_dict()}
             for found in solutions

@@ -107,9 +107,13 @@ class Batcher:
         """Solve a batch, and pass on the solutions or the error."""
         start = loop.time()
         try:
-            contents, traced = ([getattr(question, part) for question in batch.values()] for part in ("content", "traced"))
+            contents, traced = (
+                [getattr(question, part) for question in batch.values()] for part in ("content", "traced")
+            )
             solutions = await loop.run_in_executor(self.executor, self.backend, contents, traced)
-            self.metrics.batch(self.name, sum(question.weight for question in batch.values()), loop.time() - start, solutions)
+            self.metrics.batch(
+                self.name, sum(question.weight for question in batch.values()), loop.time() - start, solutions
+            )
             answered = list(zip(batch, solutions, strict=True))
         except Exception as error:  # of the backend: it must not end the queue
             for future in batch:

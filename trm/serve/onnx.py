@@ -89,14 +89,14 @@ class OnnxBackend:
         """Return the tokens of a puzzle, (L,)."""
         return parse_board(self.data, puzzle)
 
-    def __call__(self, boards: Sequence[Tokens], traced: Sequence[bool]) -> list[dict[str, Any]]:
+    def __call__(self, questions: Sequence[Tokens], traced: Sequence[bool]) -> list[dict[str, Any]]:
         """Return the solutions of N questions, each (L,), with a trace where ``traced`` (N,) is true."""
-        questions = np.stack(boards).astype(np.int64)
-        solutions = [self._as_dict(solution) for solution in self.solver.solve(questions)]
+        boards = np.stack(questions).astype(np.int64)
+        solutions = [self._as_dict(solution) for solution in self.solver.solve(boards)]
         if any(traced):
             chosen = np.flatnonzero(traced)
-            for number, steps in zip(chosen, self.solver.trace(questions[chosen]), strict=True):
-                solutions[number]["trace"] = self._trace(boards[number], steps)
+            for number, steps in zip(chosen, self.solver.trace(boards[chosen]), strict=True):
+                solutions[number]["trace"] = self._trace(questions[int(number)], steps)
         return solutions
 
     def _trace(self, question: Tokens, steps: list[tuple[NDArray[np.int64], float]]) -> list[dict[str, Any]]:

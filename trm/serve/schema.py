@@ -11,7 +11,10 @@ from trm.errors import InputError
 Cell = Annotated[int, Field(ge=0, le=35)] | Annotated[str, Field(min_length=1, max_length=1)]
 Grid = Annotated[list[Annotated[list[Cell], Field(min_length=1)]], Field(min_length=1)]
 BOARD = ".2..4..13......4"
-FORM = "must be text as for trm solve, or a grid: a list of rows of characters or of integers from 0 to 35; for ARC, a task"
+FORM = (
+    "must be text as for trm solve, or a grid: a list of rows of characters or of integers from 0 to 35; for a model of "
+    "ARC, a task"
+)
 COLOURS = {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}}}
 PAIRS = {
     "type": "array",
@@ -91,7 +94,9 @@ class TaskSolution(BaseModel):
     attempts: list[Attempts]
     votes: list[list[int]] = Field(description="Symmetric views with each of the answers.")
     confidence: list[list[float]] = Field(description="Mean halting probability of these views.")
-    consistent: list[list[bool]] = Field(description="Whether an answer agrees with what the train pairs have in common.")
+    consistent: list[list[bool]] = Field(
+        description="Whether an answer agrees with what the train pairs have in common."
+    )
     known: bool = Field(description="Whether the model was trained on this task; if not, its answers mean little.")
     unanswered: int = Field(description="Test inputs without an answer.")
     scores: dict[str, float] = Field(description="Shares of right answers, if the task has the outputs of its tests.")
