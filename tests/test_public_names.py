@@ -26,7 +26,7 @@ def test_importing_trm_loads_neither_torch_nor_lightning() -> None:
 
 def test_every_public_name_is_there() -> None:
     found = {name: getattr(trm, name) for name in trm.__all__}
-    assert all(issubclass(found[name], PuzzleData) for name in ("Sudoku", "Maze", "ARC", "PuzzleData"))
+    assert all(issubclass(found[name], PuzzleData) for name in ("Sudoku", "Maze", "ARC", "Pairs", "PuzzleData"))
     assert all(callable(thing) for thing in found.values())
     from trm import Solver, TRMModule, load_checkpoint
 

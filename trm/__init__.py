@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trm.checkpoints.load import load_checkpoint as load_checkpoint
     from trm.data import ARC as ARC
     from trm.data import Maze as Maze
+    from trm.data import Pairs as Pairs
     from trm.data import PuzzleData as PuzzleData
     from trm.data import Sudoku as Sudoku
     from trm.module import TRMModule as TRMModule
@@ -28,6 +29,7 @@ _HOMES = {
     "ARC": "trm.data",
     "Checkpoints": "trm.callbacks",
     "Maze": "trm.data",
+    "Pairs": "trm.data",
     "PuzzleData": "trm.data",
     "Solver": "trm.solver",
     "StepEMA": "trm.callbacks",

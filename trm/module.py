@@ -411,6 +411,8 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             checkpoint[keys.EARLIER_PUZZLES] = self._earlier_puzzles
             if data.table_hash:
                 checkpoint[keys.TABLE_HASH] = data.table_hash
+            if kept := data.held_out():
+                checkpoint[keys.HELD_OUT] = kept
         if keys.OPTIMIZERS not in checkpoint:
             save_average(self.trainer, self, checkpoint)
         if self.init_seed is not None:

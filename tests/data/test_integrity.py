@@ -296,11 +296,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "trm data check needs --config FILE, such as configs/quickstart.yaml, or --data FAMILY"),
+        ([], "trm data check needs a file of pairs, --config FILE, such as configs/quickstart.yaml, or --data FAMILY"),
         (["--data=Sudoku", "--data.sizes=9"], "'sizes' is not accepted; did you mean size?"),
         (["--data=Sudoku", "--data.size=five"], "size is five, but must be a whole number"),
         (["--data=Sudoku", "--data.size=5"], "data.size: "),
-        (["--data=Chess"], "there is no class Chess; there are ARC, Maze, Sudoku, and your own as module.Class"),
+        (["--data=Chess"], "there is no class Chess; there are ARC, Maze, Pairs, Sudoku, and your own as module.Class"),
         (["--datta=Sudoku"], "datta"),
     ],
 )

@@ -17,7 +17,12 @@ from trm.data import PuzzleData
 from trm.module import TRMModule
 from trm.nn.flops import StepFlops, count_flops
 
-SMALLER = {"Sudoku": "configs/quickstart.yaml", "Maze": "configs/maze-small.yaml", "ARC": "configs/arc-small.yaml"}
+SMALLER = {
+    "Sudoku": "configs/quickstart.yaml",
+    "Maze": "configs/maze-small.yaml",
+    "ARC": "configs/arc-small.yaml",
+    "Pairs": "configs/pairs.yaml",
+}
 """Configuration of each family for a laptop."""
 LONG = 5.0
 """Seconds per step above which a smaller configuration is suggested on a CPU."""

@@ -139,4 +139,6 @@ def load_family(path: str | Path, checkpoint: dict[str, Any], named: str) -> Puz
     arguments = dict(family["init_args"])
     if kind.startswith("trm.data.") and arguments.get("root") == FORMER_ROOT:
         arguments["root"] = None
-    return _built(path, checkpoint, known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy), arguments)
+    data = _built(path, checkpoint, known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy), arguments)
+    data.recall(checkpoint.get(keys.HELD_OUT, {}))
+    return data

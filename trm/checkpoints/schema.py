@@ -55,6 +55,7 @@ OPTIONAL: dict[str, Any] = {
     keys.EARLIER_PUZZLES: int,
     keys.SETTINGS: dict[str, str | float | bool | None],
     keys.TABLE_HASH: str,
+    keys.HELD_OUT: dict[str, Tensor],
     keys.METRICS: dict[str, float],
     keys.SEED: int,
     keys.SLOTS: list[dict[str, Tensor]],

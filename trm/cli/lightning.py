@@ -146,6 +146,7 @@ class TRMCLI(LightningCLI):
         checkpoint = settings.get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
             content = read_facts(checkpoint)
+            _keep_tokens(settings.get("data"), content)
             if subcommand == "fit" and keys.OPTIMIZERS not in content:
                 raise InputError(
                     f"{checkpoint} contains only parameters, so training cannot resume from it; "
@@ -230,6 +231,7 @@ class TRMCLI(LightningCLI):
             refuse_other_module(self.model, content, TRMModule)
             refuse_other_network(self.model, content[keys.HYPER_PARAMETERS])
             refuse_other_puzzles(self.datamodule, content)
+            self.datamodule.recall(content.get(keys.HELD_OUT, {}))
             self.model.check_restorable(self.trainer, subcommand, content)
         folder: Any = self.trainer.log_dir
         if isinstance(folder, str) and "://" not in folder:  # with fast_dev_run there is none
@@ -278,6 +280,22 @@ class TRMCLI(LightningCLI):
             if not others and not any(getattr(c, f"{checkpoint}_model_path") for c in callbacks):
                 places = ", ".join(folders) or str(self.trainer.log_dir)
                 raise InputError(f"there is no {checkpoint} checkpoint in {places}; run trm fit first")
+
+
+def _keep_tokens(data: Any, checkpoint: Mapping[str, Any]) -> None:
+    """Give settings of the data that are null, and would be read off its source, the values of a checkpoint.
+
+    A source may lack some of the symbols of the training puzzles; the tokens must stand for the same ones.
+    """
+    if data is None or keys.FAMILY not in checkpoint:
+        return
+    family, kind = checkpoint[keys.FAMILY], find_class(data["class_path"], PuzzleData, "the data is")
+    if class_path(kind) != family["class_path"]:
+        return
+    arguments = data.get("init_args") or {}
+    for name in kind.read_off:
+        if arguments.get(name) is None and family["init_args"].get(name) is not None:
+            arguments[name] = family["init_args"][name]
 
 
 def _named_models(args: Any) -> list[str]:

@@ -3,7 +3,8 @@
 from trm.data.arc import ARC
 from trm.data.base import PuzzleData
 from trm.data.maze import Maze
+from trm.data.pairs import Pairs
 from trm.data.samples import Samples, Verdict
 from trm.data.sudoku import Sudoku
 
-__all__ = ["ARC", "Maze", "PuzzleData", "Samples", "Sudoku", "Verdict"]
+__all__ = ["ARC", "Maze", "Pairs", "PuzzleData", "Samples", "Sudoku", "Verdict"]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 from torchmetrics import Metric
@@ -79,6 +80,8 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     """Whether questions may contain token 0, padding, because they are smaller than the grid."""
     numbered_by: tuple[str, ...] = ()
     """Names of the arguments that determine the puzzle ids, besides the puzzles themselves."""
+    read_off: ClassVar[tuple[str, ...]] = ()
+    """Names of the arguments that are read off the source if they are null; those of a checkpoint are kept for it."""
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of the arguments that may name a local folder, with their other values; a shared model omits the folder."""
 
@@ -279,6 +282,17 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     def family(self) -> dict[str, Any]:
         """What a checkpoint stores to build this family again: its class and arguments."""
         return {"class_path": class_path(type(self)), "init_args": dict(self.init_args)}
+
+    def held_out(self) -> dict[str, Tensor]:
+        """Return samples that a checkpoint contains, for ``recall``; by default none, as most sources stay at hand."""
+        return {}
+
+    def recall(self, kept: Mapping[str, Tensor]) -> None:
+        """Use the samples of ``held_out`` in a checkpoint if the source is gone.
+
+        Raises:
+            InputError: if they are malformed.
+        """
 
     # -- Lightning ----------------------------------------------------------------------------------------------------
 

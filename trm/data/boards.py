@@ -15,8 +15,11 @@ from trm.text import encoding_fault
 REMARK = "  ; "
 """What separates a board from the remark that ``trm solve`` writes behind it."""
 COLUMNS = {
-    "question": ("question", "questions", "quiz", "quizzes", "puzzle", "puzzles", "board", "boards", "maze", "mazes"),
-    "answer": ("answer", "answers", "solution", "solutions", "label", "labels"),
+    "question": (
+        *("question", "questions", "input", "inputs", "quiz", "quizzes", "puzzle", "puzzles"),
+        *("board", "boards", "maze", "mazes"),
+    ),
+    "answer": ("answer", "answers", "output", "outputs", "solution", "solutions", "label", "labels"),
     "rating": ("rating", "ratings", "difficulty"),
 }
 """Names of the columns of a table."""
@@ -92,7 +95,7 @@ def split_boards(lines: Iterable[str], notation: Notation) -> Iterator[Board]:
         is_row = notation.has_spaces and len(line) in (notation.size, notation.cells)
         if (not line.strip() and not is_row) or line.lstrip().startswith(notation.comments):
             continue
-        columns = _columns(line)
+        columns = find_columns(line)
         if isinstance(columns, str):
             yield Board(number, line, fault=columns)
             return
@@ -197,7 +200,7 @@ def _is_title(line: str, notation: Notation) -> bool:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _columns(header: str) -> tuple[str, int, dict[str, int]] | str | None:
+def find_columns(header: str) -> tuple[str, int, dict[str, int]] | str | None:
     """Return separator, number of columns and the index of each known one; None if the line is no header of a table.
 
     What is wrong with a header is returned in words.
@@ -217,6 +220,28 @@ def _columns(header: str) -> tuple[str, int, dict[str, int]] | str | None:
     return None
 
 
+def read_columns(
+    numbered: Iterator[tuple[int, str]], first: int, separator: str, width: int
+) -> Iterator[tuple[int, list[str], str]]:
+    """Yield the rows of a table of ``width`` columns behind its header, which is line ``first``.
+
+    A row is its first line, its fields, and why it cannot be read, in a phrase; "" if it can. A field in quotes may
+    contain line breaks.
+    """
+    reader = csv.reader((f"{line}\n" for _, line in numbered), delimiter=separator)
+    while True:
+        line = first + reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield line, [], f"the table cannot be read on: {error}"
+            return
+        if row is None:
+            return
+        if row:
+            yield line, row, "" if len(row) == width else f"{len(row)} columns, but {width} are needed"
+
+
 def _table(
     numbered: Iterator[tuple[int, str]],
     first: int,
@@ -225,21 +250,9 @@ def _table(
     width: int,
     columns: dict[str, int],
 ) -> Iterator[Board]:
-    """Yield the boards of a table of ``width`` columns behind its header, which is line ``first``."""
-    reader = csv.reader((line for _, line in numbered), delimiter=separator)
-    while True:
-        line = first + reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            yield Board(line, "", fault=f"the table cannot be read on: {error}")
-            return
-        if row is None:
-            return
-        if len(row) == width:
-            yield _row(line, row, notation, columns)
-        elif row:
-            yield Board(line, "", fault=f"{len(row)} columns, but {width} are needed")
+    """Yield the boards of a table."""
+    for line, row, fault in read_columns(numbered, first, separator, width):
+        yield Board(line, "", fault=fault) if fault else _row(line, row, notation, columns)
 
 
 def _row(line: int, row: list[str], notation: Notation, columns: dict[str, int]) -> Board:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data import ARC, Maze, PuzzleData, Sudoku
+from trm.data import ARC, Maze, Pairs, PuzzleData, Sudoku
 from trm.data.maze.paths import PATH
 from trm.data.samples import Tokens
 from trm.data.sudoku.sources import SYMBOLS
@@ -62,6 +62,8 @@ def look(data: PuzzleData) -> Theme:
         return Theme(size, size, (size, size), [""] * data.vocab_size, ["", "", *ARC_COLOURS], True)
     rows = next(rows for rows in range(math.isqrt(data.seq_len), 0, -1) if data.seq_len % rows == 0)
     box = (rows, data.seq_len // rows)
+    if isinstance(data, Pairs):
+        return Theme(*data.layout.size, data.layout.size, list(data.symbols_of_tokens), [""] * data.vocab_size, True)
     return Theme(*box, box, _symbols(data), [""] * data.vocab_size, True)
 
 

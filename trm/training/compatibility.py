@@ -91,7 +91,7 @@ def warn_of_changes(module: LightningModule, data: PuzzleData | None, checkpoint
     if data is not None:
         theirs = current(checkpoint.get(keys.FAMILY, {}).get("init_args", {}))
         compared = {name: value for name, value in theirs.items() if name not in ANY_DATA}
-        found += _changes("data.", compared, current(data.init_args))
+        found += _changes("data.", compared, current(data.family["init_args"]))
     given = checkpoint.get(keys.SETTINGS, {}), run_settings(trainer)
     by_length = module.hparams["min_lr_ratio"] < 1 or "DepthCurriculum" in given[1]  # schedules that end with the run
     before, ours = ({name: value for name, value in of.items() if by_length or name not in ENDS} for of in given)
@@ -170,6 +170,13 @@ def _difference(data: PuzzleData, checkpoint: dict[str, Any]) -> str:
             return (
                 f"the puzzle ids of the checkpoint are those of data.{name} {value!r}, but data.{name} is {mine!r}: "
                 "the same ids would denote other puzzles"
+            )
+    for name in data.read_off:
+        value, mine = (_plain(family["init_args"].get(name)) for family in (theirs, ours))
+        if value != mine:
+            return (
+                f"the checkpoint was trained with data.{name} {value}, but that of the data is {mine}, so its tokens "
+                "mean something else: pass --ckpt_path FILE, which also gives the data its tokens"
             )
     if checkpoint.get(keys.TABLE_HASH, data.table_hash) != data.table_hash:
         return (

@@ -2,6 +2,7 @@
 
 import json as json_format
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,24 @@ from trm.errors import InputError
 from trm.text import read_yaml
 
 if TYPE_CHECKING:
+    from trm.data import PuzzleData
     from trm.data.integrity import Report
 
 
-def data_check(*options: str, config: list[str] = [], json: bool = False) -> int:  # noqa: B006 - never changed
+def data_check(
+    source: str = "",
+    /,
+    *options: str,
+    config: list[str] = [],  # noqa: B006 - never changed
+    json: bool = False,
+) -> int:
     """Look for malformed samples, duplicates, contradictions, wrong answers and leaks between splits.
 
     Each line states what was looked for and on how many samples; a line "skipped" states what could not be checked.
 
     Args:
+        source: a file or folder of pairs, short for --data Pairs --data.source SOURCE; or a checkpoint, whose data is
+            checked.
         *options: the ``--data`` options of ``trm fit``, such as --data Sudoku --data.size 4.
         config: configuration whose data part is checked, -c for short; of several, later ones override earlier ones.
             Other parts are ignored.
@@ -27,22 +37,44 @@ def data_check(*options: str, config: list[str] = [], json: bool = False) -> int
     Returns:
         0 if there are no faults, else 1.
     """
-    from trm.cli.configuration import replaced_family
-    from trm.data import PuzzleData
     from trm.data.integrity import check_data
 
+    report = check_data(
+        _of_checkpoint(source, config, options) if source.endswith(".ckpt") else _built(source, config, options)
+    )
+    print(json_format.dumps(report.as_dict()) if json else _for_people(report))
+    return 0 if report.clean else 1
+
+
+def _of_checkpoint(path: str, config: list[str], options: Sequence[str]) -> "PuzzleData":
+    """Return the data that a checkpoint was trained on."""
+    from trm.checkpoints.load import load_checkpoint
+
+    if config or options:
+        raise InputError(f"trm data check has {path} and {[*config, *options][0]}; accepted is one source of data")
+    return load_checkpoint(path)[1]
+
+
+def _built(source: str, config: list[str], options: Sequence[str]) -> "PuzzleData":
+    """Return the data that a source, configurations and options describe."""
+    from trm.cli.configuration import replaced_family
+    from trm.data import PuzzleData
+
+    if source:
+        options = ["--data=Pairs", f"--data.source={source}", *options]
     parser = OneSentence(prog="trm data check", env_prefix=f"{ENV_PREFIX}_DATA_CHECK_")
     parser.add_subclass_arguments(PuzzleData, "data", required=False)
     arguments = parser.parse_args([*_data_arguments(config), *options])
     if arguments.data is None:
-        raise InputError("trm data check needs --config FILE, such as configs/quickstart.yaml, or --data FAMILY")
+        raise InputError(
+            "trm data check needs a file of pairs, --config FILE, such as configs/quickstart.yaml, or --data FAMILY"
+        )
     accepted = (arguments.data.get("init_args") or {}).keys()
     given = [*(f"--config={file}" for file in config), *options]
     if sentence := replaced_family(given, arguments.data.class_path, accepted):
         print(sentence, file=sys.stderr)
-    report = check_data(parser.instantiate(arguments).data)
-    print(json_format.dumps(report.as_dict()) if json else _for_people(report))
-    return 0 if report.clean else 1
+    data: PuzzleData = parser.instantiate(arguments).data
+    return data
 
 
 def _data_arguments(files: list[str]) -> list[str]:

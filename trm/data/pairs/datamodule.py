@@ -1,0 +1,329 @@
+"""The Pairs data module: a file of questions and answers, whatever they are, without code."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_info
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trm.data.base import GREEN, PLAIN, PuzzleData
+from trm.data.boards import Board, one_a_line
+from trm.data.pairs.cells import LONGEST_SYMBOL, MOST_CELLS, by_size, read_cells, shaped
+from trm.data.pairs.cells import SHORTENED as SHORT
+from trm.data.pairs.sources import MOST_SYMBOLS, as_board, is_pairs, split_pairs
+from trm.data.pairs.symmetries import Group
+from trm.data.pairs.table import OUTSIDE, Layout, Source, refuse_symmetries, split_rows
+from trm.data.samples import Samples, Tokens, Verdict, Views
+from trm.data.sampling import DrawGenerator
+from trm.data.splits import Counts, check_sizes
+from trm.errors import InputError
+
+MOST_KEPT = 1000
+"""Most pairs of each held-out split that a checkpoint contains."""
+
+
+class Pairs(PuzzleData):
+    """Pairs of a question and an answer, read from a file; no rules are known to check an answer by.
+
+    Token 0 is unused, and token t is the symbol t - 1 of the alphabet. If grids have several sizes, all lie in the
+    upper left corner of a canvas, and token 1, the symbol "", fills the rest of question and answer alike: the network
+    predicts the size of an answer too.
+
+    Args:
+        source: a file of pairs: JSON lines, JSON, or a table with columns such as question and answer; or a folder with
+            train.jsonl and test.jsonl, or with questions.npy and answers.npy; see ``docs/your-own-puzzle.md``.
+        train_size: training pairs; null for all that are not held out.
+        val_size: validation pairs, held out of the training file unless the folder has a file of them; null for a tenth
+            of it, at most 1,000, or all of their own file.
+        test_size: test pairs; as val_size.
+        symmetries: symmetries of the pairs, for augmentation: dihedral (the 8 of the square), transpose,
+            horizontal_flip, vertical_flip, rows and columns (any order of them), symbols (any renaming).
+        answer_size: same if every answer has the size of its question, any to allow others.
+        alphabet: symbols of the tokens from 1 on; null to read them off the source.
+        symbols: those that the symmetry symbols renames; null for all that occur in answers.
+        size: rows and columns of the canvas, in which a question or answer of one row and as many cells is arranged;
+            null for those of the largest grid.
+        slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
+        steps_per_batch: supervision steps, each with its own optimizer update, per Lightning batch.
+        eval_batch_size: puzzles per batch in evaluation, over all devices; null for as many as slots.
+        workers: processes that prepare batches, per device.
+        seed: seed of splits, order and augmentation.
+
+    Raises:
+        InputError: if an argument is out of its range, or the source is needed and malformed.
+    """
+
+    num_puzzles = 0
+    folders: ClassVar = {"source": ()}
+    read_off = ("alphabet", "symbols", "size")
+
+    def __init__(
+        self,
+        source: str = "",
+        train_size: int | None = None,
+        val_size: int | None = None,
+        test_size: int | None = None,
+        symmetries: tuple[str, ...] = (),
+        answer_size: Literal["same", "any"] = "same",
+        alphabet: tuple[str, ...] | None = None,
+        symbols: tuple[str, ...] | None = None,
+        size: tuple[int, int] | None = None,
+        slots: int = 768,
+        steps_per_batch: int = 16,
+        eval_batch_size: int | None = None,
+        workers: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
+        self.source = source
+        self.counts: Counts = {"train": train_size, "val": val_size, "test": test_size}
+        check_sizes(self.counts, source)
+        self.symmetries, self.answer_size = tuple(symmetries), answer_size
+        size = None if size is None else (int(size[0]), int(size[1]))
+        _check(alphabet, symbols, size, self.symmetries, answer_size)
+        self._given_size = size
+        self._kept: dict[str, Samples] = {}
+        renames = "symbols" in self.symmetries
+        if alphabet is None or size is None or (symbols is None and renames):
+            self.layout = self._source.layout(alphabet, symbols, size, renames)
+        else:
+            free = tuple(symbol for symbol in alphabet if renames and symbol in (symbols or ()))
+            fixed = tuple(symbol for symbol in alphabet if symbol not in free)
+            self.layout = Layout((*fixed, *free), free, size)
+        self.vocab_size = 1 + len(self.layout.alphabet)
+        self.grid = self.layout.size
+        self.seq_len = self.grid[0] * self.grid[1]
+        self.num_symbols = len(self.layout.symbols)
+        self.group = Group(self.symmetries, self.grid, self.vocab_size, self.num_symbols, self.layout.outside)
+
+    @property
+    def family(self) -> dict[str, Any]:
+        """What a checkpoint stores to build this family again, with what has been read off the source."""
+        found = super().family
+        found["init_args"] |= self.layout._asdict()
+        return found
+
+    # -- the source ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _source(self) -> Source:
+        return Source(self.source, self._given_size, self.answer_size == "same")
+
+    @cached_property
+    def _all_splits(self) -> Mapping[str, Samples]:
+        """The splits of the source, checked and described once."""
+        pairs = self._source.pairs(self.layout)
+        refuse_symmetries(pairs, self.group)
+        rows, repeated = split_rows(self._source, pairs, self.group, self.counts, self.seed)
+        sizes = ", ".join(f"{len(rows[split]):,} {split}" for split in ("train", "val", "test") if split in rows)
+        rank_zero_info(
+            f"{self.source}: {len(pairs.questions):,} pairs of {self.layout.sizes} in {len(self.layout.known)} symbols "
+            f"({SHORT.repr(' '.join(self.layout.known))[1:-1]}), divided into {sizes}"
+            + (f"; {repeated:,} repeated pairs are left out" if repeated else "")
+        )
+        return {
+            split: Samples(pairs.questions[own], pairs.answers[own], np.zeros(len(own), dtype=np.int32))
+            for split, own in rows.items()
+        }
+
+    def load(self, split: str) -> Samples:
+        """Return a split of the source; if that is gone, what a checkpoint has kept of a held-out one."""
+        if split in self._kept and not Path(self.source).exists():
+            rank_zero_info(f"{self.source or 'The source'} is not there: the {split} pairs are those of the checkpoint")
+            return self._kept[split]
+        if split not in self._all_splits:
+            raise InputError(
+                f"data.source is {self.source}, which has no {split} pairs; a {split}.jsonl is needed there"
+            )
+        return self._all_splits[split]
+
+    def held_out(self) -> dict[str, Tensor]:
+        """Return the validation and test pairs, up to ``MOST_KEPT`` each, for a checkpoint: questions and answers."""
+        found: dict[str, Tensor] = {}
+        for split in ("val", "test"):
+            samples = self.samples(split).take(slice(MOST_KEPT)) if self._has(split) else None
+            if samples is not None and len(samples.inputs):
+                found[split] = torch.from_numpy(np.stack([samples.inputs, samples.labels], axis=1))
+        return found
+
+    def recall(self, kept: Mapping[str, Tensor]) -> None:
+        """Use the pairs that ``held_out`` has put into a checkpoint, (N, 2, L), if the source is gone."""
+        for split, pairs in kept.items():
+            parts = pairs.numpy() if pairs.ndim == 3 else np.zeros((0, 3, 0), dtype=np.uint8)
+            samples = (*parts.transpose(1, 0, 2), np.zeros(len(parts), dtype=np.int32))
+            self._kept[split] = self._checked(samples, "held_out", split)
+
+    def _has(self, split: str) -> bool:
+        gone = not Path(self.source).exists()
+        return split in (self._kept if gone else self._all_splits)
+
+    # -- symmetries ---------------------------------------------------------------------------------------------------
+
+    def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
+        """Return each pair under a random symmetry."""
+        if not self.group:
+            return samples
+        moves, tokens = self.group.draw(generator, len(samples.inputs))
+        inputs, labels = (self.group.apply(moves, tokens, boards) for boards in (samples.inputs, samples.labels))
+        return samples._replace(inputs=inputs, labels=labels)
+
+    def views(self, count: int, seed: int = 0) -> Views:
+        """Return symmetries of the pairs, the identity first.
+
+        Raises:
+            InputError: if there are fewer, or smaller grids would not stay in their corner.
+        """
+        return self.group.views(count, DrawGenerator(seed, 0, count)) if self.group else super().views(count, seed)
+
+    def symmetry_keys(self, samples: Samples) -> NDArray[np.uint64]:
+        """Return a hash of each question, equal for symmetric questions."""
+        return self.group.keys(samples.inputs)
+
+    # -- text ---------------------------------------------------------------------------------------------------------
+
+    def split_text(self, lines: Iterable[str]) -> Iterator[Board]:
+        """Yield the questions in lines of text: of a file of pairs, or one per line."""
+        lines = iter(lines)
+        skipped: list[str] = []
+        for line in lines:
+            skipped.append(line)
+            if line.strip():
+                break
+        whole = _chained(skipped, lines)
+        if skipped and is_pairs(skipped[-1]):
+            yield from map(as_board, split_pairs(whole))
+        else:
+            yield from one_a_line(whole)
+
+    def parse(self, text: str) -> Tokens:
+        """Return the tokens of a question: as in a file of pairs, text of a row or of several, or a list in JSON.
+
+        Raises:
+            InputError: if a symbol or the size is not one that the model was trained on.
+        """
+        shown = SHORT.repr(text)
+        try:
+            cells = shaped(read_cells(text), self.layout.size)
+        except InputError as error:
+            raise InputError(f"the question {shown} {error}") from error
+        height, width = cells.shape
+        outside = self.layout.outside
+        if cells.shape != self.grid and (not outside or height > self.grid[0] or width > self.grid[1]):
+            raise InputError(f"the question {shown} has {by_size(cells.shape)}; accepted are {self.layout.sizes}")
+        for symbol in cells.symbols:
+            if symbol not in self._tokens or symbol == OUTSIDE:
+                raise InputError(f"the question {shown} has {symbol!r}; accepted are {' '.join(self.layout.known)}")
+        canvas = np.full(self.grid, outside, dtype=np.uint8)
+        canvas[:height, :width] = np.reshape([self._tokens[symbol] for symbol in cells.symbols], cells.shape)
+        return canvas.ravel()
+
+    def write(self, tokens: Tokens) -> str:
+        """Return a board on one line: its characters if they alone can be read back, otherwise a list in JSON."""
+        rows = self._rows(tokens)
+        if self._compact and (len(rows) == 1 or not self.layout.outside):
+            return "".join(symbol for row in rows for symbol in row)
+        numbers = all(symbol.isascii() and symbol.isdecimal() for symbol in self.layout.known)
+        values = [[int(cell) if numbers and cell.isdecimal() else cell for cell in row] for row in rows]
+        return json.dumps(values[0] if self.grid[0] == 1 else values, ensure_ascii=False, separators=(",", ":"))
+
+    def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
+        """Return a grid as rows, with the question on the left; with ``color``, cells that differ are green."""
+        if self.grid[0] == 1:
+            return "\n".join(self.write(tokens) for tokens in (question, answer) if tokens is not None)
+        width = max(map(len, self.symbols_of_tokens))
+        blocks = []
+        for tokens in (question, answer):
+            if tokens is not None:
+                cells = [self.symbols_of_tokens[token].rjust(width) for token in tokens]
+                if color and question is not None and tokens is answer:
+                    changed = (question != answer).tolist()
+                    cells = [f"{GREEN}{cell}{PLAIN}" if new else cell for cell, new in zip(cells, changed, strict=True)]
+                blocks.append(cells)
+        starts = range(0, self.seq_len, self.grid[1])
+        lines = ("   ".join(" ".join(cells[at : at + self.grid[1]]) for cells in blocks).rstrip() for at in starts)
+        return "\n".join(lines).rstrip()
+
+    @cached_property
+    def symbols_of_tokens(self) -> tuple[str, ...]:
+        """Symbol of each token, (V,); token 0, which stands for none, is one that no other token has."""
+        unused = next(mark for mark in ("?", "¿", "\ufffd") if mark not in self.layout.alphabet)
+        return (unused, *self.layout.alphabet)
+
+    @cached_property
+    def _tokens(self) -> dict[str, int]:
+        return {symbol: token for token, symbol in enumerate(self.layout.alphabet, 1)}
+
+    @cached_property
+    def _compact(self) -> bool:
+        """Whether characters alone can be read back: each symbol is one, and none has a meaning between cells."""
+        symbols = self.layout.known
+        return all(len(symbol) == 1 and not symbol.isspace() and symbol not in ",[{;" for symbol in symbols)
+
+    def _rows(self, tokens: Tokens) -> list[list[str]]:
+        """Return the symbols of the rows of a board, without the cells outside of it."""
+        board = tokens.reshape(self.grid)
+        rows = [[self.symbols_of_tokens[token] for token in row] for row in board]
+        if not self.layout.outside:
+            return rows
+        ends = [len(row) - int(np.argmax(row[::-1] != 1)) if (row != 1).any() else 0 for row in board]
+        last = max((number for number, end in enumerate(ends, 1) if end), default=1)
+        return [row[:end] for row, end in zip(rows[:last], ends, strict=False)]
+
+    # -- verdicts -----------------------------------------------------------------------------------------------------
+
+    def verify(self, question: Tokens, answer: Tokens) -> Verdict:
+        """Check the form of an answer; no rules are known to check more."""
+        if (answer == 0).any():
+            return Verdict(False, f"cell {int((answer == 0).argmax()) + 1} has no symbol")
+        rows = self._rows(answer)
+        widths = {len(row) for row in rows}
+        if len(widths) > 1 or widths == {0} or any(OUTSIDE in row for row in rows):
+            return Verdict(False, "its cells form no grid")
+        if self.answer_size == "same" and ((question == 1) != (answer == 1)).any() and self.layout.outside:
+            return Verdict(False, "it has another size than the question")
+        return Verdict(True, "well formed; no rules are known to check it by")
+
+    def valid(self, questions: Tokens, answers: Tokens) -> None:
+        """Return None, since no rules are known."""
+
+
+def _chained(first: Iterable[str], rest: Iterable[str]) -> Iterator[str]:
+    yield from first
+    yield from rest
+
+
+def _check(
+    alphabet: Sequence[str] | None,
+    symbols: Sequence[str] | None,
+    size: tuple[int, int] | None,
+    symmetries: Sequence[str],
+    answer_size: str,
+) -> None:
+    """Check arguments of ``Pairs`` that do not depend on the source."""
+    if answer_size not in ("same", "any"):
+        raise InputError(f"data.answer_size is {answer_size!r}; accepted are same and any")
+    if answer_size == "any" and (orders := [name for name in ("rows", "columns") if name in symmetries]):
+        raise InputError(
+            f"data.symmetries has {orders[0]}, which needs answers of the same size; data.answer_size is any"
+        )
+    if size is not None and not (min(size) >= 1 and size[0] * size[1] <= MOST_CELLS):
+        raise InputError(f"data.size is {list(size)}; accepted are rows and columns of at most {MOST_CELLS:,} cells")
+    for name, given in (("alphabet", alphabet), ("symbols", symbols)):
+        if given is None:
+            continue
+        twice = next((symbol for symbol in given if list(given).count(symbol) > 1), None)
+        if twice is not None or len(given) > MOST_SYMBOLS + 1 or (name == "alphabet" and not given):
+            what = f"has {twice!r} twice" if twice is not None else f"has {len(given)} symbols"
+            raise InputError(f"data.{name} {what}; accepted are 1 to {MOST_SYMBOLS} different symbols")
+        if long := [symbol for symbol in given if len(symbol) > LONGEST_SYMBOL or not symbol.isprintable()]:
+            raise InputError(f"data.{name} has {SHORT.repr(long[0])}; accepted are printable symbols")
+    if alphabet is not None and (others := [symbol for symbol in symbols or () if symbol not in alphabet]):
+        raise InputError(f"data.symbols has {others[0]!r}, which is not in data.alphabet")
+    if alphabet is not None and OUTSIDE in alphabet[1:]:
+        raise InputError("data.alphabet has '', the outside of a grid, in another place than the first")
