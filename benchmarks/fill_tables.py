@@ -100,9 +100,15 @@ def paper(rows: Sequence[Row]) -> list[list[str]]:
     return lines
 
 
+def pairs(rows: Sequence[Row]) -> list[list[str]]:
+    """Return what was learned from files of pairs."""
+    mine = [row._replace(claim=row.claim.removeprefix("pairs/")) for row in rows if row.claim.startswith("pairs/")]
+    return [["file", *line[1:]] if line[0] == "model" else line for line in claims(mine)]
+
+
 def others(rows: Sequence[Row]) -> list[list[str]]:
-    """Return the claims that are neither of the zoo nor experiments of the paper."""
-    return claims([row for row in rows if row.claim.partition("/")[0] not in ("zoo", *EXPERIMENTS)])
+    """Return the claims that are neither of the zoo, nor of files of pairs, nor experiments of the paper."""
+    return claims([row for row in rows if row.claim.partition("/")[0] not in ("zoo", "pairs", *EXPERIMENTS)])
 
 
 def claims(rows: Sequence[Row]) -> list[list[str]]:
@@ -135,6 +141,7 @@ LEDGER_TABLES: dict[str, Callable[[Sequence[Row]], list[list[str]]]] = {
     "models": models,
     "paper": paper,
     "zoo": zoo,
+    "pairs": pairs,
     "others": others,
 }
 

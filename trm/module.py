@@ -411,7 +411,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             checkpoint[keys.EARLIER_PUZZLES] = self._earlier_puzzles
             if data.table_hash:
                 checkpoint[keys.TABLE_HASH] = data.table_hash
-            if kept := data.held_out():
+            if kept := data.kept_samples():
                 checkpoint[keys.HELD_OUT] = kept
         if keys.OPTIMIZERS not in checkpoint:
             save_average(self.trainer, self, checkpoint)

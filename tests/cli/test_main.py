@@ -13,6 +13,7 @@ import torch
 import yaml
 from command import CHECKPOINT, FOUR, TINY, refused
 from lightning.pytorch import Trainer
+from pairs import random_grids, write_pairs
 from paths import REPO
 from tables import write_tables
 
@@ -35,6 +36,8 @@ def test_every_configuration_fits_and_continues(path: Path, here: Path) -> None:
     if config["data"]["init_args"].get("source") == "hub":
         write_tables(here / "tables", config["data"]["class_path"])
         args += ["--data.source=tables", "--data.train_size=20", "--data.val_size=8"]
+    elif path.stem == "pairs":
+        write_pairs(here / "pairs.jsonl", random_grids(60))
     elif path.stem == "quickstart":
         args = ["fit", "--config", str(path), *FOUR]
     assert main(args) == 0

@@ -58,7 +58,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for part in ("train", "test")
     }
     Path("TASK.json").write_text(json.dumps(pairs))
-    for module in ("my_puzzles", "my_models", "my_nets", "my_losses"):
+    for module in ("my_puzzles", "my_tables", "my_models", "my_nets", "my_losses"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path
 

@@ -140,5 +140,5 @@ def load_family(path: str | Path, checkpoint: dict[str, Any], named: str) -> Puz
     if kind.startswith("trm.data.") and arguments.get("root") == FORMER_ROOT:
         arguments["root"] = None
     data = _built(path, checkpoint, known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy), arguments)
-    data.recall(checkpoint.get(keys.HELD_OUT, {}))
+    data.recall(checkpoint.get(keys.HELD_OUT, {}), arguments)
     return data

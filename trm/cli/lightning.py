@@ -143,6 +143,8 @@ class TRMCLI(LightningCLI):
         seed = settings.get("seed_everything")
         if seed is not None and not isinstance(seed, bool):
             check_range(subcommand or "cli", 0, 2**32 - 1, seed_everything=seed)
+        if weights := settings.get("weights"):
+            _keep_tokens(settings.get("data"), read_facts(weights))
         checkpoint = settings.get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
             content = read_facts(checkpoint)
@@ -231,7 +233,7 @@ class TRMCLI(LightningCLI):
             refuse_other_module(self.model, content, TRMModule)
             refuse_other_network(self.model, content[keys.HYPER_PARAMETERS])
             refuse_other_puzzles(self.datamodule, content)
-            self.datamodule.recall(content.get(keys.HELD_OUT, {}))
+            self.datamodule.recall(content.get(keys.HELD_OUT, {}), content[keys.FAMILY]["init_args"])
             self.model.check_restorable(self.trainer, subcommand, content)
         folder: Any = self.trainer.log_dir
         if isinstance(folder, str) and "://" not in folder:  # with fast_dev_run there is none

@@ -283,12 +283,16 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         """What a checkpoint stores to build this family again: its class and arguments."""
         return {"class_path": class_path(type(self)), "init_args": dict(self.init_args)}
 
-    def held_out(self) -> dict[str, Tensor]:
+    def kept_samples(self) -> dict[str, Tensor]:
         """Return samples that a checkpoint contains, for ``recall``; by default none, as most sources stay at hand."""
         return {}
 
-    def recall(self, kept: Mapping[str, Tensor]) -> None:
-        """Use the samples of ``held_out`` in a checkpoint if the source is gone.
+    def recall(self, kept: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> None:
+        """Use the samples of ``kept_samples`` in a checkpoint if the source is gone.
+
+        Args:
+            kept: the samples.
+            arguments: those of the family that the checkpoint was trained on.
 
         Raises:
             InputError: if they are malformed.

@@ -46,7 +46,7 @@ def solve(
         puzzles: one or more of: the text of a puzzle; a file of puzzles, such as boards.txt; '-' for those of standard
             input; test:N for sample N of the test split, counted from 0. Sudoku: digits row by row, and '.', '0', '_'
             or '*' for a blank. Maze, in quotes: '#' wall, '.' free, 'S' start, 'G' goal. ARC: a file or folder of
-            tasks, or the name of a task; each test input gets two attempts.
+            tasks, or the name of a task; each test input gets two attempts. Pairs: as in their file.
         json: print one JSON object per puzzle.
         depth: most supervision steps of a rollout; null for as many as in training.
         breadth: rollouts of each view of the puzzle; all but the first, or the first of each latent, have noise.
@@ -100,7 +100,8 @@ def solve(
         from trm.cli.commands.solve_task import solve_tasks
 
         all_good &= solve_tasks(solver, tasks, views, json, refusals)
-    if not (all_good or json or (views or 1) > 1 or complete) and type(data).views is not PuzzleData.views:
+    hint = solver.has_rules and type(data).views is not PuzzleData.views
+    if hint and not (all_good or json or (views or 1) > 1 or complete):
         print("trm: --views 8 --select verifier also tries symmetric forms, and solves more", file=sys.stderr)
     if refusals:
         raise refusal_of(refusals)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_info
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +24,8 @@ from trm.data.sampling import DrawGenerator
 from trm.data.splits import Counts, check_sizes
 from trm.errors import InputError
 
+DIVIDED_BY = ("symmetries", "seed", "val_size", "test_size")
+"""Arguments that determine which pairs of a source are held out."""
 MOST_KEPT = 1000
 """Most pairs of each held-out split that a checkpoint contains."""
 
@@ -143,7 +145,7 @@ class Pairs(PuzzleData):
             )
         return self._all_splits[split]
 
-    def held_out(self) -> dict[str, Tensor]:
+    def kept_samples(self) -> dict[str, Tensor]:
         """Return the validation and test pairs, up to ``MOST_KEPT`` each, for a checkpoint: questions and answers."""
         found: dict[str, Tensor] = {}
         for split in ("val", "test"):
@@ -152,12 +154,24 @@ class Pairs(PuzzleData):
                 found[split] = torch.from_numpy(np.stack([samples.inputs, samples.labels], axis=1))
         return found
 
-    def recall(self, kept: Mapping[str, Tensor]) -> None:
-        """Use the pairs that ``held_out`` has put into a checkpoint, (N, 2, L), if the source is gone."""
+    def recall(self, kept: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> None:
+        """Use the pairs that ``kept_samples`` has put into a checkpoint, (N, 2, L), if its source is gone.
+
+        If the source is there, warn if it is divided in another way than in training.
+        """
+        if arguments.get("source") != self.source:
+            return
+        pairs = [(name, arguments.get(name), self.init_args[name]) for name in DIVIDED_BY]
+        changes = [f"data.{name} was {old}" for name, old, new in pairs if _plain(old) != _plain(new)]
+        if changes:
+            rank_zero_warn(
+                f"In training {', '.join(changes)}, so other pairs of {self.source} were held out: pairs that are held "
+                "out now may have been trained on"
+            )
         for split, pairs in kept.items():
             parts = pairs.numpy() if pairs.ndim == 3 else np.zeros((0, 3, 0), dtype=np.uint8)
             samples = (*parts.transpose(1, 0, 2), np.zeros(len(parts), dtype=np.int32))
-            self._kept[split] = self._checked(samples, "held_out", split)
+            self._kept[split] = self._checked(samples, "kept_samples", split)
 
     def _has(self, split: str) -> bool:
         gone = not Path(self.source).exists()
@@ -291,6 +305,11 @@ class Pairs(PuzzleData):
 
     def valid(self, questions: Tokens, answers: Tokens) -> None:
         """Return None, since no rules are known."""
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in which a list equals a tuple, as in a checkpoint."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _chained(first: Iterable[str], rest: Iterable[str]) -> Iterator[str]:
