@@ -16,6 +16,8 @@ from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.sharing import shareable
 from trm.cli.main import main
+from trm.edge import EdgeSolver
+from trm.serve.backend import TorchBackend
 
 CONFIG = ["--config", "configs/pairs.yaml"]
 CHECKPOINT = "runs/pairs/checkpoints/last.ckpt"
@@ -59,6 +61,17 @@ def test_a_checkpoint_answers_without_the_file(there: Path, capsys: pytest.Captu
     solver = load(CHECKPOINT)
     grid = np.array([[0, 1, 2], [2, 1, 0], [1, 1, 1]])
     assert str(solver.solve(grid + 1)).startswith("0 1 2   ")  # token 1 is the first symbol
+
+
+def test_a_model_is_served_and_exported_without_the_file(there: Path) -> None:
+    backend = TorchBackend("pairs", load(CHECKPOINT))
+    (answer,) = backend(backend.parse("012210111")[None], np.array([True]))
+    assert answer["question"] == "012210111"
+    assert answer["trace"]
+    pytest.importorskip("onnxruntime")
+    assert main(["export", CHECKPOINT, "--format=onnx", "-o", "model.onnx", "--force"]) == 0
+    (solution,) = EdgeSolver("model.onnx").solve(["012210111"])
+    assert solution.text == answer["answer"]
 
 
 def test_a_puzzle_that_the_model_cannot_read_is_refused(there: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -161,8 +161,8 @@ class Pairs(PuzzleData):
         """
         if arguments.get("source") != self.source:
             return
-        pairs = [(name, arguments.get(name), self.init_args[name]) for name in DIVIDED_BY]
-        changes = [f"data.{name} was {old}" for name, old, new in pairs if _plain(old) != _plain(new)]
+        settings = [(name, arguments.get(name), self.init_args[name]) for name in DIVIDED_BY]
+        changes = [f"data.{name} was {old}" for name, old, new in settings if _plain(old) != _plain(new)]
         if changes:
             rank_zero_warn(
                 f"In training {', '.join(changes)}, so other pairs of {self.source} were held out: pairs that are held "
