@@ -23,8 +23,8 @@ def mini_sudoku(folder, count):
 
 
 def game_of_life(folder, count):
-    """Two arrays of 6x6 cells, one step of the game apart, on a board whose edges meet."""
-    options = {"grid_size_x": 6, "grid_size_y": 6, "filled_cells_weights": 0.4}
+    """Two arrays of 4x4 cells, one step of the game apart, on a board whose edges meet."""
+    options = {"grid_size_x": 4, "grid_size_y": 4, "filled_cells_weights": 0.4}
     entries = [*reasoning_gym.create_dataset("game_of_life", size=count, seed=0, **options)]
     boards = [re.search(r"\n\n(\[\[.*\]\])", entry["question"], flags=re.DOTALL)[1] for entry in entries]
     (folder / "game_of_life").mkdir(exist_ok=True)

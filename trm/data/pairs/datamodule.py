@@ -162,7 +162,7 @@ class Pairs(PuzzleData):
         if arguments.get("source") != self.source:
             return
         settings = [(name, arguments.get(name), self.init_args[name]) for name in DIVIDED_BY]
-        changes = [f"data.{name} was {old}" for name, old, new in settings if _plain(old) != _plain(new)]
+        changes = [f"data.{name} was {_plain(old)}" for name, old, new in settings if _plain(old) != _plain(new)]
         if changes:
             rank_zero_warn(
                 f"In training {', '.join(changes)}, so other pairs of {self.source} were held out: pairs that are held "
@@ -308,8 +308,8 @@ class Pairs(PuzzleData):
 
 
 def _plain(value: Any) -> Any:
-    """Return a value in which a list equals a tuple, as in a checkpoint."""
-    return tuple(value) if isinstance(value, list) else value
+    """Return a value in which a tuple equals a list, as in a configuration."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _chained(first: Iterable[str], rest: Iterable[str]) -> Iterator[str]:
