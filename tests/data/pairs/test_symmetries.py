@@ -56,7 +56,7 @@ def test_draws_are_the_images_that_the_names_stand_for(names: tuple[str, ...], t
     samples = data.samples("train")
     question = samples.inputs[:1]
     grid = (question[0].astype(np.int64) - 1).reshape(3, 3)
-    count = 2000
+    count = 4000
     many = samples._replace(inputs=np.repeat(question, count, 0), labels=np.repeat(question, count, 0))
     drawn = data.augment(many._replace(puzzle_ids=np.zeros(count, np.int32)), DrawGenerator(0, 0, count))
     assert np.array_equal(drawn.inputs, drawn.labels)
