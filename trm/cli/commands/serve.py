@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from trm.arguments import EarlyExit, SelectionName
 from trm.errors import InputError
@@ -26,7 +27,7 @@ def serve(
     select: SelectionName = "halting",
     halt: EarlyExit = "auto",
     halt_threshold: float = 0.5,
-    abstain: float = 0.0,
+    abstain: float | Literal["auto"] = 0.0,
     complete: bool = False,
     family: str = "",
     module: str = "",
@@ -54,7 +55,8 @@ def serve(
         select: selection among their answers; see ``trm solve --help``.
         halt: early-exit rule; see ``trm solve --help``.
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
-        abstain: confidence below which an answer is marked as abstaining.
+        abstain: confidence below which an answer is marked as abstaining; auto for the threshold of each model that the
+            latest validation in training chose.
         complete: if an answer breaks the rules, complete it with an exact solver guided by the model.
         family: the class the checkpoints were trained on if it is your own, such as my_puzzles.Futoshiki.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.

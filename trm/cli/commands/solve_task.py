@@ -33,7 +33,7 @@ def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: b
         refusals: tasks that cannot be answered are appended here.
 
     Returns:
-        Whether every attempt is a grid.
+        Whether every attempt is a grid and the model abstains from no test input.
 
     Raises:
         InputError: if the model's puzzle ids stand for other tasks.
@@ -57,8 +57,10 @@ def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: b
 def solve_task(solver: Solver, data: ARC, task: Task, views: int, json: bool) -> bool:
     """Solve all test inputs of a task under its symmetries, and print the two most frequent answers of each.
 
+    The model abstains from a test input if the confidence in the first attempt is below the option ``abstain``.
+
     Returns:
-        Whether every attempt is a grid.
+        Whether every attempt is a grid and the model abstains from no test input.
 
     Raises:
         InputError: if the task has no test input, or a grid that is larger than the model's canvas.
@@ -72,18 +74,23 @@ def solve_task(solver: Solver, data: ARC, task: Task, views: int, json: bool) ->
     )
     question.votes.update(torch.from_numpy(rollouts.answers), torch.from_numpy(rollouts.halt), batch)
     elected = question.votes.elected()
-    print(_task_as_json(task, question, elected) if json else _task_for_people(task, question, elected), flush=True)
-    return all(best and all(answer.grid.size for answer in best) for best in elected)
+    shown = _task_as_json if json else _task_for_people
+    print(shown(task, question, elected, solver.abstain), flush=True)
+    return all(
+        best and best[0].confidence >= solver.abstain and all(answer.grid.size for answer in best) for best in elected
+    )
 
 
-def _task_as_json(task: Task, question: TaskQuery, elected: list[list[Elected]]) -> str:
-    """Return the attempts in Kaggle's format, with votes, confidence, consistency and scores."""
+def _task_as_json(task: Task, question: TaskQuery, elected: list[list[Elected]], abstain: float) -> str:
+    """Return the attempts in Kaggle's format, with votes, confidence, abstentions, consistency and scores."""
     submission, unanswered = question.votes.submission()
     return json_format.dumps(
         {
             **submission,
             "votes": [[answer.votes for answer in best] for best in elected],
             "confidence": [[round(answer.confidence, 4) for answer in best] for best in elected],
+            "abstains": [not best or best[0].confidence < abstain for best in elected],
+            "abstain_below": abstain,
             "consistent": [
                 [consistent(task, pair.input, answer.grid).valid for answer in best]
                 for pair, best in zip(task.test, elected, strict=True)
@@ -95,7 +102,7 @@ def _task_as_json(task: Task, question: TaskQuery, elected: list[list[Elected]])
     )
 
 
-def _task_for_people(task: Task, question: TaskQuery, elected: list[list[Elected]]) -> str:
+def _task_for_people(task: Task, question: TaskQuery, elected: list[list[Elected]], abstain: float) -> str:
     """Return each test input beside its attempts, a line about each attempt, and the scores."""
     submission, _ = question.votes.submission()
     lines = []
@@ -105,7 +112,8 @@ def _task_for_people(task: Task, question: TaskQuery, elected: list[list[Elected
         for place, answer in enumerate(best, 1):
             verdict = consistent(task, pair.input, answer.grid)
             doubt = "" if verdict.valid else f"; inconsistent with the train pairs: {verdict.reason}"
-            lines.append(f"attempt {place}: {_describe(answer, pair.output)}{doubt}")
+            abstains = f"abstains below {abstain:.1%}: " if place == 1 and answer.confidence < abstain else ""
+            lines.append(f"attempt {place}: {abstains}{_describe(answer, pair.output)}{doubt}")
     scores = question.votes.compute()
     shown = [name for name in ("unanimous", "pass@1", "pass@2") if name in scores]
     return "\n".join([*lines, ", ".join(f"{name} {float(scores[name]):.0%}" for name in shown)])
