@@ -91,7 +91,7 @@ def test_memory_is_measured_in_processes_of_their_own(tmp_path: Path, monkeypatc
 @pytest.mark.slow
 def test_every_setting_of_threads_takes_its_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = script("busy-machine")
-    (tiny,) = (name for name in benchmark.NETWORKS if name.startswith("quickstart (64"))
+    (tiny,) = (name for name in benchmark.NETWORKS if name.startswith("4x4 (64"))
     assert benchmark.main(["--seconds=0.01", "--repeats=1", "--networks", tiny, f"--into={tmp_path}"]) == 0
     facts = json.loads((tmp_path / "data.json").read_text())
     assert facts["threads_chosen"] == {tiny: 1}
