@@ -101,7 +101,7 @@ def confidence(facts: dict[str, Any]) -> list[str]:
     below = (
         []
         if facts.get("abstain_below") is None
-        else [f"`--abstain auto` abstains below {facts['abstain_below']:.1%}.\n"]
+        else [f"`--abstain auto` abstains below {100 * facts['abstain_below']:.1f} %.\n"]
     )
     return ["## Confidence\n", table(head, [row]), *below]
 

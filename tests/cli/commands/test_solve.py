@@ -248,7 +248,7 @@ def test_a_model_of_the_zoo_abstains_by_its_own_threshold(capsys: pytest.Capture
     told = json.loads(capsys.readouterr().out)
     assert not told["abstains"]
     assert 0 < told["abstain_below"] < told["confidence"]
-    assert f"`--abstain auto` abstains below {told['abstain_below']:.1%}." in card("sudoku-4x4")
+    assert f"`--abstain auto` abstains below {100 * told['abstain_below']:.1f} %." in card("sudoku-4x4")
 
 
 @pytest.mark.parametrize(
