@@ -143,7 +143,7 @@ class EvaluatedModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation split, unless validation was cut short."""
         if not self.stop_requested:
-            if threshold := self.abstention.compute():
+            if not self.trainer.sanity_checking and (threshold := self.abstention.compute()):
                 self.abstain_below = float(threshold["abstain_below"])
             self._log_means("val", self.val_metrics, self.calibration, self.abstention, self.scorer)
 
