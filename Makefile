@@ -23,7 +23,7 @@ install: .venv/installed ## Make .venv with the trm command: 400 MB to download 
 	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install ## Solve with a model of the zoo; then train on 4x4 Sudoku for a minute, test on unseen boards, solve one
+demo: install ## Solve with a model of the zoo; then train on 4x4 Sudoku for half a minute, test on unseen boards, solve one
 	$(BIN)/trm solve $(GREETING)
 	$(BIN)/trm fit --config configs/quickstart.yaml
 	$(BIN)/trm test --config configs/quickstart.yaml

@@ -14,11 +14,12 @@ from trm.analysis.plots import svg
 from trm.cli.main import main as trm
 from trm.provenance import PROJECT, commit, environment
 
+PLAIN = "--config configs/quickstart.yaml --config configs/plain.yaml --data.corrupt 0"
 MODELS = {
     "sudoku-4x4": "--config configs/quickstart.yaml",
-    "sudoku-6x6": "--config configs/quickstart.yaml --data.size 6 --data.clues null --data.train_size 1000 "
-    "--trainer.max_steps 4000",
-    "sudoku-6x6-easy": "--config configs/quickstart.yaml --data.size 6 --data.clues [10,16] --trainer.max_steps 2400",
+    "sudoku-4x4-plain": PLAIN,
+    "sudoku-6x6": f"{PLAIN} --data.size 6 --data.clues null --data.train_size 1000 --trainer.max_steps 4000",
+    "sudoku-6x6-easy": f"{PLAIN} --data.size 6 --data.clues [10,16] --trainer.max_steps 2400",
     "sudoku-9x9-half-trained": "--config configs/sudoku.yaml --config configs/cpu.yaml --model.puzzle_tokens 0 "
     "--data.source generate "
     "--data.clues [26,45] --data.train_size 30000 --data.val_size 500 --data.test_size 2000 --trainer.max_steps 1120",

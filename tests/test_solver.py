@@ -236,8 +236,29 @@ def test_it_abstains_below_the_confidence_that_was_asked_for(samples: Samples) -
     solutions = solver().solve(samples.inputs, samples.puzzle_ids)
     median = float(np.median([solution.confidence for solution in solutions]))
     careful = solver(abstain=median).solve(samples.inputs, samples.puzzle_ids)
-    assert [solution.abstains for solution in careful] == [solution.confidence < median for solution in solutions]
+    assert [solution.abstains for solution in careful] == [solution.confidence < median for solution in careful]
     assert 0 < sum(solution.abstains for solution in careful) < len(careful)
+
+
+def test_the_head_halts_at_no_confidence_that_it_would_abstain_from(samples: Samples) -> None:
+    core = small_module().eval().core
+    inputs, puzzles = torch.from_numpy(samples.inputs).int(), torch.from_numpy(samples.puzzle_ids)
+    least = float(think(core, inputs, puzzles, 1).halt.quantile(0.3).sigmoid())
+    hasty = solver(halt_threshold=least).roll_out(samples.inputs, samples.puzzle_ids)
+    above = float(np.median(hasty.confidences))
+    careful = solver(halt_threshold=least, abstain=above).roll_out(samples.inputs, samples.puzzle_ids)
+    assert (careful.steps >= hasty.steps).all()
+    assert (careful.steps > hasty.steps).any()
+    assert ((careful.confidences > above) | (careful.steps == DEPTH)).all()
+    assert (solver(abstain=1.0).roll_out(samples.inputs, samples.puzzle_ids).steps == DEPTH).all()
+
+
+def test_an_answer_of_the_exact_solver_is_no_abstention() -> None:
+    (solution,) = Solver("sudoku-9x9", abstain=1.0, depth=1, complete=True).solve(
+        ["...3.45.212...7.3...49...8...6...4.7.3.....1........9..8.5.6....67.....3..37.2..."]
+    )
+    assert solution.completion
+    assert not solution.abstains
 
 
 def test_questions_of_another_shape_or_vocabulary_are_refused(samples: Samples) -> None:
@@ -256,6 +277,10 @@ def test_questions_of_another_shape_or_vocabulary_are_refused(samples: Samples) 
         ({"select": "best"}, "select is 'best'"),
         ({"budget": -1}, "budget is -1"),
         ({"abstain": 1.5}, "abstain is 1.5"),
+        ({"abstain": -0.1}, "abstain is -0.1"),
+        ({"abstain": float("nan")}, "abstain is nan"),
+        ({"abstain": "high"}, "abstain is 'high', but must be auto or a number from 0 to 1"),
+        ({"abstain": "auto"}, "abstain is auto, but the model has no threshold"),
         ({"complete": True}, "complete is true, but Guess has no exact solver"),
         ({"halt": "sometimes"}, "halt is 'sometimes'"),
     ],

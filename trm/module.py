@@ -455,6 +455,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             report_differences(self, checkpoint.get(keys.HYPER_PARAMETERS, {}))
         self.started_from, self.init_seed = started_from, checkpoint.get(keys.SEED)
         self.trained_steps = checkpoint.get(keys.STEP)
+        self.abstain_below = checkpoint.get(keys.METRICS, {}).get(keys.ABSTAIN_BELOW)
         trainer = self._trainer
         trains_without_average = trainer and trainer.state.fn == "fit" and not averages_parameters(trainer)
         if trains_without_average and keys.LIVE_STATE in checkpoint:

@@ -9,7 +9,7 @@ from functools import cached_property
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, overload
+from typing import Any, Literal, NamedTuple, get_args, overload
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from trm.data.samples import Completion, Tokens, hash_bytes, matches
 from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
 from trm.inference import HaltingContext, halting_rule, think
-from trm.inference.halting import has_rules
+from trm.inference.halting import has_rules, head
 from trm.inference.questions import read_questions
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
 from trm.inference.selection import SELECTIONS
@@ -64,7 +64,7 @@ class Solution(NamedTuple):
     steps: int
     """Supervision steps spent, over all rollouts."""
     abstains: bool
-    """Whether the confidence is below the option ``abstain``."""
+    """Whether the confidence is below ``abstain`` of the solver, and no exact solver completed the answer."""
     completion: Completion | None = None
     """Result of the exact solver, if the selected answer breaks the rules and the option ``complete`` is on."""
 
@@ -107,7 +107,8 @@ class Solution(NamedTuple):
             steps += f" in {self.rollouts} rollouts, of which {self.agreement:.0%} agree"
         if self.completion:
             verdict = f"completed by the exact solver with {self.completion.guesses} guesses, {verdict}"
-        return f"{'abstains: ' if self.abstains else ''}{verdict}; {steps}, confidence {self.confidence:.1%}"
+        doubt = f"abstains below {self.solver.abstain:.1%}: " if self.abstains else ""
+        return f"{doubt}{verdict}; {steps}, confidence {self.confidence:.1%}"
 
     def equals(self, label: Tokens | None) -> bool | None:
         """Return whether the answer equals a label, (L,) or one of (A, L), where it has one; None without a label."""
@@ -142,6 +143,7 @@ class Solution(NamedTuple):
             "valid": self.verdict.valid,
             "reason": self.verdict.reason,
             "abstains": self.abstains,
+            "abstain_below": self.solver.abstain,
             "steps": self.steps,
             "gflop": round(self.gflop, 3),
             "confidence": round(self.confidence, 4),
@@ -199,7 +201,9 @@ class Solver:
         halt_threshold: halting probability above which the rule head halts a rollout; 0.5 is the rule of training.
         budget: maximum number of supervision steps per puzzle, over all rollouts; None for no limit. A rollout that
             might exceed it is not started.
-        abstain: confidence, from 0 to 1, below which the solver abstains: the solution is returned, but marked.
+        abstain: confidence, from 0 to 1, below which the solver abstains: the solution is returned, but marked. auto is
+            the threshold that the latest validation in training chose (``val/abstain_below``). The rule head halts a
+            rollout at no confidence below it.
         complete: if the selected answer breaks the rules, search for a valid one with the exact solver of the family,
             guided by the network's probabilities. Only a question without a solution then has no valid answer.
         seed: seed of views and noise.
@@ -225,7 +229,7 @@ class Solver:
         halt: EarlyExit = "auto",
         halt_threshold: float = 0.5,
         budget: int | None = None,
-        abstain: float = 0.0,
+        abstain: float | Literal["auto"] = 0.0,
         complete: bool = False,
         seed: int = 0,
         batch_size: int = 256,
@@ -234,7 +238,6 @@ class Solver:
     ) -> None:
         check_range("solver", 0, noise=noise, start_noise=start_noise)
         check_range("solver", 1, depth=depth, budget=budget, breadth=breadth, views=views, batch_size=batch_size)
-        check_range("solver", 0, 1, abstain=abstain)
         check_range("solver", 0, 2**32 - 1, seed=seed)
         check_choice("solver", SELECTIONS, select=select)
         check_choice("solver", get_args(EarlyExit), halt=halt)
@@ -249,7 +252,8 @@ class Solver:
         self.depth = min(steps, budget) if budget else steps
         self.breadth, self.noise, self.start_noise, self.seed = breadth, noise, start_noise, seed
         self.views = self.data.views(views, seed)
-        self.select, self.budget, self.abstain, self.batch_size = select, budget, abstain, batch_size
+        self.select, self.budget, self.batch_size = select, budget, batch_size
+        self.abstain = abstain_threshold(abstain, self.module.abstain_below)
         self.complete = complete
         if complete and type(self.data).complete is PuzzleData.complete:
             raise InputError(f"complete is true, but {type(self.data).__name__} has no exact solver")
@@ -258,6 +262,8 @@ class Solver:
         if select == "verifier" and not self.has_rules:
             raise InputError(f"select is 'verifier', but {type(self.data).__name__} has no rules to check answers by")
         self.halting = halting_rule(halt, halt_threshold, self.data, auto)
+        if (auto if halt == "auto" else halt) == "head" and self.abstain > halt_threshold:
+            self.halting = head(self.abstain) if self.abstain < 1 else None
 
     @overload
     def solve(self, questions: str) -> Solution: ...
@@ -346,7 +352,7 @@ class Solver:
                 solution = solutions[number]
                 if completion := self.data.complete(solution.question, log_probabilities):
                     verdict = self.data.verify(solution.question, completion.answer)
-                    solutions[number] = solution._replace(verdict=verdict, completion=completion)
+                    solutions[number] = solution._replace(verdict=verdict, completion=completion, abstains=False)
                 solutions[number] = solutions[number]._replace(steps=solution.steps + steps)
         return solutions
 
@@ -444,6 +450,28 @@ def _loaded(model: Any, data: PuzzleData | None, family: str, classes: str) -> t
         raise InputError(f"data is a {type(data).__name__}, but a module needs its family, such as Sudoku(size=9)")
     refuse_other_sizes(data, dict(model.hparams), "the module")
     return model, data
+
+
+def abstain_threshold(abstain: float | str, chosen: float | None) -> float:
+    """Return the confidence below which a solver abstains.
+
+    Args:
+        abstain: the option of ``Solver``, a number or auto.
+        chosen: the threshold that the latest validation in training chose, if there was one.
+
+    Raises:
+        InputError: if the option is out of its range, or auto without such a threshold.
+    """
+    if isinstance(abstain, str) and abstain != "auto":
+        raise InputError(f"solver.abstain is {abstain!r}, but must be auto or a number from 0 to 1")
+    if abstain == "auto" and chosen is None:
+        raise InputError(
+            "abstain is auto, but the model has no threshold, as it was not validated in training since trm stores one "
+            "(trm validate prints it as val/abstain_below); pass a number from 0 to 1"
+        )
+    threshold = float(chosen or 0 if isinstance(abstain, str) else abstain)
+    check_range("solver", 0, 1, abstain=threshold)
+    return threshold
 
 
 def rank_answers(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:

@@ -27,6 +27,13 @@ class TaskSolution(NamedTuple):
     """Up to two answers to each test input, the most frequent first."""
     steps: int
     """Supervision steps spent, over all samples."""
+    abstain: float
+    """Confidence below which the solver abstains."""
+
+    @property
+    def abstains(self) -> list[bool]:
+        """Whether the first attempt at each test input is missing, or its confidence below ``abstain``."""
+        return [not best or best[0].confidence < self.abstain for best in self.elected]
 
     @property
     def complete(self) -> bool:
@@ -34,12 +41,14 @@ class TaskSolution(NamedTuple):
         return all(best and all(answer.grid.size for answer in best) for best in self.elected)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the attempts in Kaggle's format, with votes, confidence, consistency and scores, as plain values."""
+        """Return the attempts in Kaggle's format, with votes, confidence, abstentions, consistency and scores."""
         submission, unanswered = self.query.votes.submission()
         return {
             "attempts": submission[self.task.name],
             "votes": [[answer.votes for answer in best] for best in self.elected],
             "confidence": [[round(answer.confidence, 4) for answer in best] for best in self.elected],
+            "abstains": self.abstains,
+            "abstain_below": self.abstain,
             "consistent": [
                 [consistent(self.task, pair.input, answer.grid).valid for answer in best]
                 for pair, best in zip(self.task.test, self.elected, strict=True)
@@ -67,6 +76,7 @@ def solve_queries(solver: Solver, asked: Sequence[tuple[Task, TaskQuery]]) -> li
         samples = rollouts.puzzles[own] - first
         batch = to_batch(query.samples.take(samples))._replace(puzzle_ids=torch.from_numpy(query.ids[samples]))
         query.votes.update(torch.from_numpy(rollouts.answers[own]), torch.from_numpy(rollouts.halt[own]), batch)
-        solutions.append(TaskSolution(task, query, query.votes.elected(), int(rollouts.steps[own].sum())))
+        steps = int(rollouts.steps[own].sum())
+        solutions.append(TaskSolution(task, query, query.votes.elected(), steps, solver.abstain))
         first += len(query.ids)
     return solutions

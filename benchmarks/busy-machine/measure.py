@@ -33,12 +33,12 @@ from trm.provenance import environment
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 
-NETWORKS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "quickstart (64 channels, 64 slots)": ("quickstart.yaml", {}, {}),
-    "quickstart, 128 channels": ("quickstart.yaml", {"hidden_size": 128}, {}),
-    "sudoku (512 channels), 8 slots, T = 1, n = 2": ("sudoku.yaml", {"cycles": 1, "latent_steps": 2}, {"slots": 8}),
+NETWORKS: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
+    "4x4 (64 channels, 64 slots)": (("quickstart", "plain"), {}, {}),
+    "4x4, 128 channels": (("quickstart", "plain"), {"hidden_size": 128}, {}),
+    "sudoku (512 channels), 8 slots, T = 1, n = 2": (("sudoku",), {"cycles": 1, "latent_steps": 2}, {"slots": 8}),
 }
-"""A configuration, and what of its network and data is replaced so that a step takes about a second at most."""
+"""Configurations, and what of their network and data is replaced so that a step takes about a second at most."""
 
 SETTINGS: dict[str, dict[str, str]] = {
     "one thread": {"OMP_NUM_THREADS": "1"},
@@ -64,12 +64,13 @@ def tables() -> dict[str, str]:
 
 def serve(network: str) -> None:
     """Train a network for as many seconds as each line of the standard input says; print steps per second."""
-    file, model, data = NETWORKS[network]
-    config = yaml.safe_load((PROJECT / "configs" / file).read_text())
+    files, model, data = NETWORKS[network]
+    configs = [yaml.safe_load((PROJECT / "configs" / f"{file}.yaml").read_text()) for file in files]
+    settings = {name: value for config in configs for name, value in config["model"].items()}
     boards: dict[str, Any] = {"source": "generate", "train_size": 500, "val_size": 0, "test_size": 0}
-    boards |= {"clues": (4, 8) if "quickstart" in network else (60, 60), "steps_per_batch": 1, "workers": 0}
-    puzzles = Sudoku(**{**config["data"]["init_args"], **data, **boards})
-    module = TRMModule(puzzles.vocab_size, puzzles.seq_len, 1, **{**config["model"], **model})
+    boards |= {"clues": (4, 8) if "quickstart" in files else (60, 60), "steps_per_batch": 1, "workers": 0, "corrupt": 0}
+    puzzles = Sudoku(**{**configs[0]["data"]["init_args"], **data, **boards})
+    module = TRMModule(puzzles.vocab_size, puzzles.seq_len, 1, **{**settings, **model})
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     loop = BareLoop(trainer, module, puzzles)
     loop.batch()

@@ -10,6 +10,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+import abstain
 from models import analyze
 
 from trm.analysis.report import table
@@ -27,10 +28,13 @@ KINDS = {
 
 
 def tables() -> dict[str, str]:
-    """Return a table of the committed results for each model."""
+    """Return a table of the committed results for each model, and those of ``abstain.py``."""
     head = ["corruption", "cells", "puzzles", "answer as before", "obeys the rules", "keeps the givens", "confidence"]
     measured = {name: json.loads((HERE / f"{name}.json").read_text()) for name in MODELS}
-    return {name: table([*head, "steps", "AUROC"], map(_row, facts["points"])) for name, facts in measured.items()}
+    corruptions = {
+        name: table([*head, "steps", "AUROC"], map(_row, facts["points"])) for name, facts in measured.items()
+    }
+    return corruptions | abstain.tables()
 
 
 def _row(point: dict[str, Any]) -> list[str]:

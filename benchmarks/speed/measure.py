@@ -35,7 +35,7 @@ HIDDEN_128 = [*SUDOKU, "--data.steps_per_batch=4"]
 HIDDEN_512 = [*CPU, *SUDOKU, "--what=train", "--repeats=5", "--data.slots=8", "--data.steps_per_batch=2"]
 COMPILED = ["--model.compile=true"]
 CPU_CASES: list[Case] = [
-    ("quickstart: 4x4, hidden 64", ("quickstart",), ["--what=all"]),
+    ("quickstart + plain: 4x4, hidden 64", ("quickstart", "plain"), ["--what=all"]),
     ("sudoku + cpu: 9x9, hidden 128", ("sudoku", "cpu"), [*HIDDEN_128, "--what=all"]),
     ("the same, compiled", ("sudoku", "cpu"), [*HIDDEN_128, *COMPILED, "--what=train"]),
     ("sudoku with 8 slots: 9x9, hidden 512", ("sudoku",), HIDDEN_512),

@@ -40,7 +40,7 @@ PAGES = {
         "no path for three supervision steps at a halting probability down to 2 %; the fourth changes 19 cells",
     ),
     "sudoku-4x4": Page(
-        "sudoku-4x4",
+        "sudoku-4x4-plain",
         "test:127",
         "wrong after the first supervision step at a halting probability of 59 %, where an early exit would stop",
     ),

@@ -62,7 +62,7 @@ def render(facts: dict[str, Any]) -> str:
     sections.append(table(["puzzles", "group", "number", "solved"], rows))
     if test["valid"] is not None:
         sections.append(f"{100 * test['valid']:.2f} % of the answers to the test split obey the rules.\n")
-    return "\n".join([*sections, *confidence(test), *scaling(facts["scaling"]), *failures(facts)])
+    return "\n".join([*sections, *confidence(facts), *scaling(facts["scaling"]), *failures(facts)])
 
 
 def started_from(start: dict[str, Any] | None) -> dict[str, str]:
@@ -91,13 +91,19 @@ def percent(right: float, count: int) -> str:
     return f"{100 * right / count:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def confidence(test: dict[str, Any]) -> list[str]:
+def confidence(facts: dict[str, Any]) -> list[str]:
     """Return the section about the halting head's probability."""
+    test = facts["test"]
     auroc = "undefined" if test["auroc"] is None else f"{test['auroc']:.3f}"
     head = ["calibration error (ECE)", "AUROC", "Brier score", "wrong", "wrong among the more confident half"]
     row = [f"{100 * test['ece']:.2f} %", auroc, f"{test['brier']:.4f}"]
     row += [f"{100 * (1 - test['solved']):.2f} %", f"{100 * test['wrong_of_surer_half']:.2f} %"]
-    return ["## Confidence\n", table(head, [row])]
+    below = (
+        []
+        if facts.get("abstain_below") is None
+        else [f"`--abstain auto` abstains below {100 * facts['abstain_below']:.1f} %.\n"]
+    )
+    return ["## Confidence\n", table(head, [row]), *below]
 
 
 def scaling(facts: dict[str, Any]) -> list[str]:

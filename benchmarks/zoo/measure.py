@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from card import headline, render, write
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
 from trm.analysis import robustness
@@ -26,7 +27,7 @@ from trm.analysis.calibration import collect, summary
 from trm.analysis.plots import svg
 from trm.analysis.report import load, publish, table
 from trm.analysis.scaling import Point, draw, evaluate
-from trm.checkpoints.files import read_checkpoint
+from trm.checkpoints.files import CheckpointFiles, read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.summary import cost, weights_digest
 from trm.cli.commands.export import export
@@ -40,6 +41,7 @@ from trm.inference.halting import has_rules
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, processor
 from trm.solver import Solver
+from trm.training import checkpoint_keys as keys
 from trm.zoo import FOLDER
 
 HERE = Path(__file__).parent
@@ -102,8 +104,10 @@ def put(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, f"{arguments.name}.ckpt")
         export(arguments.checkpoint, output=str(model), format="trm")
+        choose_threshold(model, data)
         module, content = load(str(model), "")[0], model.read_bytes()
         facts = {"name": arguments.name, **told, "bytes": len(content), **origin(module, data, model)}
+        facts["abstain_below"] = module.abstain_below
     if (seconds := cost(read_checkpoint(arguments.checkpoint), "core_seconds")) is not None:
         facts["core_hours"] = float(f"{seconds / 3600:.2g}")
     seen = data.symmetry_keys(data.published("train"))
@@ -123,6 +127,15 @@ def put(arguments: argparse.Namespace) -> None:
     with atomic_write(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
         file.write(content)
     write(arguments.name, card)
+
+
+def choose_threshold(model: Path, data: PuzzleData) -> None:
+    """Validate a model whose checkpoint has no threshold to abstain below, and add it to the file."""
+    module, content = load_checkpoint(model)[0], read_checkpoint(model)
+    if module.abstain_below is None and data.eval_size("val"):
+        Trainer(accelerator="cpu", logger=False, enable_progress_bar=False).validate(module, data, verbose=False)
+        content.setdefault(keys.METRICS, {})[keys.ABSTAIN_BELOW] = module.abstain_below
+        CheckpointFiles().save_checkpoint(content, model)
 
 
 def origin(module: TRMModule, data: PuzzleData, model: Path) -> dict[str, Any]:

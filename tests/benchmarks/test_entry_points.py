@@ -14,10 +14,13 @@ from fill_tables import measure as script
 from paths import REPO
 from training import BOARDS, SMALL
 
+from trm.checkpoints.load import load_checkpoint
+
 SCRIPTS = [
     *(HERE / question / "measure.py" for question in questions()),
     HERE / "speed/compare.py",
     HERE / "recipes/answers.py",
+    HERE / "robustness/abstain.py",
     HERE / "fill_tables.py",
 ]
 
@@ -29,7 +32,7 @@ def test_every_script_explains_itself(
     tests = {str(REPO / folder) for folder in ("tests/helpers", "benchmarks", "benchmarks/recipes", "benchmarks/zoo")}
     monkeypatch.setattr(sys, "path", [str(path.parent), *(place for place in sys.path if place not in tests)])
     monkeypatch.setattr(sys, "argv", [str(path), "--help"])
-    for name in ("models", "card", "recipes", "report", "verdicts"):  # as in a fresh process
+    for name in ("models", "abstain", "card", "recipes", "report", "verdicts"):  # as in a fresh process
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(path), run_name="__main__")
@@ -68,6 +71,20 @@ def test_an_analysis_keeps_data_that_its_tables_read(
     assert all(text.count("\n") > 2 for text in benchmark.tables().values())
 
 
+def test_training_with_and_without_contradictions_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    abstain = script("robustness").abstain
+    tiny = [*SMALL, *BOARDS, "--trainer.max_steps=4", "--trainer.val_check_interval=1", "--data.clues=[6,8]"]
+    options = ["--name=tiny", "--seeds", "0", f"--into={tmp_path}", "--trainer.enable_progress_bar=false"]
+    assert abstain.main([*options, *tiny]) == 0
+    facts = json.loads((tmp_path / "abstain-tiny.json").read_text())
+    assert [(run["corrupt"], run["puzzles"], run["steps"]) for run in facts["runs"]] == [(0, 10, 4), (0.25, 10, 4)]
+    assert all(0 <= run["auroc"] <= 1 and 0 < run["threshold"] < 1 for run in facts["runs"])
+    assert (tmp_path / "abstain-tiny.svg").exists()
+    monkeypatch.setattr(abstain, "HERE", tmp_path)
+    assert abstain.tables()["abstain-tiny"].count("\n") == 4
+
+
 def test_early_exit_is_drawn_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     benchmark = script("early-exit")
@@ -75,8 +92,9 @@ def test_early_exit_is_drawn_and_timed(tmp_path: Path, monkeypatch: pytest.Monke
     timed = json.loads((tmp_path / "rules.json").read_text())
     assert list(timed["rows"]) == list(benchmark.RULES)
     assert timed["rows"]["never"]["solved"] == 1
+    steps = load_checkpoint("sudoku-4x4")[0].hparams["supervision_steps"]
     monkeypatch.setattr(benchmark, "HERE", tmp_path)
-    assert "| never: all supervision steps | 100.0% | 16.00 | 1.0 |" in benchmark.tables()["rules"]
+    assert f"| never: all supervision steps | 100.0% | {steps}.00 | 1.0 |" in benchmark.tables()["rules"]
 
 
 def test_memory_is_measured_in_processes_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +110,7 @@ def test_memory_is_measured_in_processes_of_their_own(tmp_path: Path, monkeypatc
 @pytest.mark.slow
 def test_every_setting_of_threads_takes_its_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = script("busy-machine")
-    (tiny,) = (name for name in benchmark.NETWORKS if name.startswith("quickstart (64"))
+    (tiny,) = (name for name in benchmark.NETWORKS if name.startswith("4x4 (64"))
     assert benchmark.main(["--seconds=0.01", "--repeats=1", "--networks", tiny, f"--into={tmp_path}"]) == 0
     facts = json.loads((tmp_path / "data.json").read_text())
     assert facts["threads_chosen"] == {tiny: 1}

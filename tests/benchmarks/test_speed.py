@@ -33,7 +33,7 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "file", "title", "names"),
     [
-        (["--cases=0"], "cpu.json", "quickstart: 4x4, hidden 64", {"training", "parts", "solving", "loading"}),
+        (["--cases=0"], "cpu.json", "quickstart + plain: 4x4, hidden 64", {"training", "parts", "solving", "loading"}),
         (["--gpu", "--cases=3"], "gpu.json", "sudoku-attention, compiled", {"gpu-training", "gpu-parts"}),
     ],
 )

@@ -61,7 +61,7 @@ def test_every_overlay_goes_on_top_of_every_configuration(
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["trainer"]["accelerator"] == "cpu"
     assert printed["trainer"]["logger"]["init_args"]["save_dir"] == f"runs/{path.stem}"
-    assert printed["model"]["hidden_size"] == 128
+    assert printed["model"]["hidden_size"] == yaml.safe_load(path.read_text())["model"]["hidden_size"]
     family = yaml.safe_load(base.read_text())["data"]["class_path"]
     assert printed["data"]["class_path"].rpartition(".")[2] == family
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from command import FOUR
+from command import FOUR, refused
 from own_family import LIGHTS_OUT
 from paths import REPO
 from tasks import random_tasks, write_tasks
@@ -79,16 +79,24 @@ def test_a_family_in_place_of_a_configurations_names_what_it_takes_over(
     own = ["--data", "my_puzzles.LightsOut", "--data.slots=8"]
     sentence = (
         "The family is my_puzzles.LightsOut, not Sudoku of the configuration: it takes over steps_per_batch 16, "
-        "workers 0, and drops size, train_size, val_size, test_size, clues, which it does not have."
+        "workers 0, and drops size, train_size, val_size, test_size, clues, corrupt, which it does not have."
     )
     assert main(["data", "check", *config, *own]) == 0
     assert sentence in capsys.readouterr().err
     with caplog.at_level("INFO"):
-        assert main(["fit", *config, *own, "--trainer.fast_dev_run=true", "--ckpt_path=null"]) == 0
+        plain = ["--config", str(REPO / "configs" / "plain.yaml")]  # its tokens are not interchangeable
+        assert main(["fit", *config, *plain, *own, "--trainer.fast_dev_run=true", "--ckpt_path=null"]) == 0
         assert caplog.text.count(sentence) == 1
         caplog.clear()
         assert main(["fit", *config, *FOUR, "--data=trm.data.Sudoku", "--data.slots=4", "--ckpt_path=null"]) == 0
     assert "The family is" not in caplog.text
+
+
+def test_a_family_without_symbols_is_told_how_to_use_the_quickstart(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ["--config", str(REPO / "configs" / "quickstart.yaml"), "--data", "my_puzzles.LightsOut"]
+    assert "add --config configs/plain.yaml for its settings" in refused(capsys, ["fit", *config])
 
 
 def test_a_checkpoint_cannot_name_a_class_that_is_no_family(here: Path) -> None:

@@ -6,12 +6,14 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
 
 from trm.batch import IGNORE
-from trm.training.metrics import BINS, HaltingCalibration
+from trm.training.metrics import BINS, AbstentionThreshold, HaltingCalibration
 
 
-def counted(halt: Tensor, solved: Tensor, size: int = 100) -> HaltingCalibration:
+def counted(
+    halt: Tensor, solved: Tensor, size: int = 100, kind: type[HaltingCalibration] = HaltingCalibration
+) -> HaltingCalibration:
     """Count puzzles of two cells, of which the second tells whether the puzzle is solved, in batches."""
-    metric = HaltingCalibration()
+    metric = kind()
     predictions = torch.stack((torch.ones_like(solved), solved), dim=-1).int()
     for first in range(0, len(halt), size):
         part = slice(first, first + size)
@@ -63,3 +65,34 @@ def test_counts_stay_exact_in_a_module_of_bfloat16() -> None:
     for _ in range(300):  # bfloat16 counts to 256
         metric.update(torch.tensor([1.0]), torch.ones(1, 2), torch.ones(1, 2))
     assert metric.bins().sum(0)[0].item() == 300
+
+
+def threshold(halt: Tensor, solved: Tensor) -> float:
+    return counted(halt, solved, kind=AbstentionThreshold).compute()["abstain_below"].item()
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0, 30.0])
+def test_no_threshold_separates_right_from_wrong_answers_better(scale: float) -> None:
+    halt, solved = drawn(scale)
+    halt = (4 * halt).round() / 4 + 1 / 64  # each value inside a slice of the logit
+
+    def score(below: float) -> int:
+        return int(((halt.sigmoid() >= below) == solved).sum())
+
+    best = max(map(score, [0.0, 1.0, *halt.sigmoid().unique().tolist()]))
+    assert score(threshold(halt, solved)) == best > max(score(0.0), score(1.0))
+
+
+def test_the_threshold_is_the_middle_of_a_gap() -> None:
+    halt, solved = torch.tensor([-6.0, -4.0, 5.0, 6.0]), torch.tensor([False, False, True, True])
+    assert threshold(halt, solved) == pytest.approx(torch.tensor(0.5).sigmoid().item(), abs=0.02)
+    lower = threshold(halt[2:], solved[2:])
+    assert 0 < lower < halt[2].sigmoid(), "right answers alone: nothing to abstain from was seen"
+    assert halt[1].sigmoid() < threshold(halt[:2], solved[:2]) < 1
+
+
+def test_without_puzzles_there_is_no_threshold() -> None:
+    padding = torch.full((2, 3), IGNORE)
+    metric = AbstentionThreshold()
+    metric.update(torch.zeros(2), torch.ones(2, 3), padding)
+    assert metric.compute() == {}

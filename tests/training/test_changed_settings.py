@@ -20,7 +20,7 @@ CHANGES = {
     "--data.clues=[7,8]": "data.clues (8, 8), now (7, 8)",
     "--data.seed=3": "data.seed 0, now 3",
     "--data.steps_per_batch=3": "data.steps_per_batch 2, now 3",
-    "--model.lr=0.001": "model.lr 0.002, now 0.001",
+    "--model.lr=0.001": "model.lr 0.01, now 0.001",
     "--model.explore=0.3": "model.explore 0.1, now 0.3",
     "--trainer.precision=bf16-mixed": "trainer.precision 32-true, now bf16-mixed",
     "--trainer.limit_train_batches=1": "trainer.limit_train_batches 1.0, now 1",
@@ -39,7 +39,7 @@ def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def test_every_setting_that_differs_is_named_with_both_values(here: Path) -> None:
     assert main(FIT) == 0
     config = Path("configs/quickstart.yaml")
-    config.write_text(config.read_text().replace("decay: 0.999", "decay: 0.9"))
+    config.write_text(config.read_text().replace("decay: 0.99,", "decay: 0.9,"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert main([*FIT, "--trainer.max_steps=8", *CHANGES]) == 0
@@ -47,7 +47,7 @@ def test_every_setting_that_differs_is_named_with_both_values(here: Path) -> Non
     assert f"other settings than those of {LAST}: " in message
     named = message.partition(": ")[2].split("; ")
     lengths = {"trainer.max_steps 6, now 8"}  # the curriculum's stages are shares of the run
-    assert set(named) == {*CHANGES.values(), "StepEMA.decay 0.999, now 0.9", *lengths}
+    assert set(named) == {*CHANGES.values(), "StepEMA.decay 0.99, now 0.9", *lengths}
 
 
 def test_a_run_that_only_goes_on_longer_warns_of_nothing(

@@ -98,6 +98,7 @@ def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str], size
         raise InputError(f"{path} does not fit the classes {class_path(kind)} and {network}: it {faults}")
     module.load_state_dict(checkpoint[keys.STATE])
     module.trained_steps, module.init_seed = checkpoint.get(keys.STEP), checkpoint.get(keys.SEED)
+    module.abstain_below = checkpoint.get(keys.METRICS, {}).get(keys.ABSTAIN_BELOW)
     return module
 
 

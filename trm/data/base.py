@@ -375,6 +375,19 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         drawn = self.augment(samples.take(index), generator)
         return to_batch(self._corrupted(drawn, generator) if self.corrupt else drawn)
 
+    def contradictions(self, samples: Samples, first: int) -> tuple[Tokens, NDArray[np.bool_]]:
+        """Return questions made to contradict themselves, as ``corrupt`` does in training, and which of them could be.
+
+        Args:
+            samples: N samples of a split.
+            first: index of the first one in its split; the changes depend on the index and the seed.
+
+        Returns:
+            Tokens, (N, L), and bool, (N,).
+        """
+        generator = DrawGenerator(self.seed, first, len(samples.inputs))
+        return self._contradictory(samples, generator.uniforms(1 + self.seq_len), generator)
+
     def pass_size(self) -> int:
         """Return the number of draws in one pass over the training split."""
         return len(self.samples("train").inputs)
@@ -425,16 +438,29 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def _corrupted(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Make a random share ``corrupt`` of the questions contradict themselves, and take their labels away."""
-        allowed = self.replacements("contradictory", samples)
-        chances, tokens = generator.uniforms(2 + self.seq_len), generator.uniforms(allowed[0].size)
-        corruptions = RandomCorruptions(samples.inputs, allowed, tokens.reshape(allowed.shape), chances[:, 2:])
-        strength = 1 + (chances[:, 1] * MOST_CONTRADICTIONS).astype(np.int64)
-        inputs = corruptions.apply(strength, np.arange(len(strength)))
-        chosen = (chances[:, 0] < self.corrupt) & (corruptions.max_strength > 0)
+        chances = generator.uniforms(2 + self.seq_len)  # (N, 2 + L): whether, how much, and in which cells
+        inputs, changed = self._contradictory(samples, chances[:, 1:], generator)
+        chosen = (chances[:, 0] < self.corrupt) & changed
         return samples._replace(
             inputs=np.where(chosen[:, None], inputs, samples.inputs),
             labels=samples.labels * ~chosen.reshape(-1, *[1] * (samples.labels.ndim - 1)),
         )
+
+    def _contradictory(
+        self, samples: Samples, chances: NDArray[np.float64], generator: DrawGenerator
+    ) -> tuple[Tokens, NDArray[np.bool_]]:
+        """Return what ``contradictions`` does, with numbers from 0 to 1 that choose how many cells, and which.
+
+        Args:
+            samples: N samples.
+            chances: the numbers, (N, 1 + L); the first is for the number of cells, up to ``MOST_CONTRADICTIONS``.
+            generator: chooses the new tokens.
+        """
+        allowed = self.replacements("contradictory", samples)
+        tokens = generator.uniforms(allowed[0].size).reshape(allowed.shape)
+        corruptions = RandomCorruptions(samples.inputs, allowed, tokens, chances[:, 1:])
+        strength = 1 + (chances[:, 0] * MOST_CONTRADICTIONS).astype(np.int64)
+        return corruptions.apply(strength, np.arange(len(strength))), corruptions.max_strength > 0
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
         rank, world = self._rank()

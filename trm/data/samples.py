@@ -181,3 +181,10 @@ def to_batch(samples: Samples) -> Batch:
         labels=labels.masked_fill_(labels == 0, IGNORE),
         puzzle_ids=torch.from_numpy(samples.puzzle_ids.astype(np.int32)),
     )
+
+
+def from_batch(batch: Batch) -> Samples:
+    """Return a batch, (B, ...), as samples: the inverse of ``to_batch``."""
+    known = batch.labels.masked_fill(batch.labels == IGNORE, 0)
+    inputs, labels = (part.to(torch.uint8).cpu().numpy() for part in (batch.inputs, known))
+    return Samples(inputs, labels, batch.puzzle_ids.cpu().numpy())

@@ -74,8 +74,9 @@ class Symmetric(TRM):
         vocab_size, hidden_size = self.tokens.weight.shape
         if self.num_symbols < 2:
             raise InputError(
-                f"network symmetric needs puzzles with at least 2 interchangeable symbols, but these have "
-                f"{self.num_symbols}; the network trm takes all puzzles"
+                "model.network is symmetric, which needs puzzles with at least 2 interchangeable symbols, but these "
+                f"have {self.num_symbols}; the network trm takes all puzzles: add --config configs/plain.yaml for its "
+                "settings, or --model.network trm"
             )
         if self.num_symbols > vocab_size:
             raise InputError(

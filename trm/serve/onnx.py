@@ -5,7 +5,7 @@ Shapes: N questions, L grid cells.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from trm.data import ARC
 from trm.data.samples import Tokens
 from trm.edge import EdgeSolution, EdgeSolver
 from trm.edge.solver import SELECTIONS
-from trm.errors import InputError, check_choice, check_range
+from trm.errors import InputError, check_choice
 from trm.serve.backend import Puzzle, parse_board
+from trm.solver import abstain_threshold
 from trm.training import checkpoint_keys as keys
 
 NO_TASKS = "{name} is a model of ARC, which onnxruntime does not serve; accepted is its checkpoint with --backend torch"
@@ -27,7 +28,12 @@ ENDING = ".onnx"
 
 
 def onnx_backend(
-    name: str, file: str | Path, family: str = "", module: str = "", abstain: float = 0.0, **options: Any
+    name: str,
+    file: str | Path,
+    family: str = "",
+    module: str = "",
+    abstain: float | Literal["auto"] = 0.0,
+    **options: Any,
 ) -> "OnnxBackend":
     """Return the backend of an exported file, or of a checkpoint, which is exported to memory.
 
@@ -36,22 +42,24 @@ def onnx_backend(
         file: a file of ``trm export --format onnx``, or a checkpoint.
         family: dotted path of your own family; see ``load_checkpoint``.
         module: dotted paths of your own classes; see ``load_checkpoint``.
-        abstain: confidence below which an answer is marked as abstaining.
+        abstain: confidence below which an answer is marked as abstaining; auto for the threshold that a checkpoint
+            contains.
         **options: arguments of ``EdgeSolver``.
 
     Raises:
         InputError: if the model cannot be loaded or exported, is one of ARC, or an extra is missing.
     """
-    check_range("serve", 0, 1, abstain=abstain)
+    facts = {} if Path(file).suffix == ENDING else read_facts(file)
+    threshold = abstain_threshold(abstain, facts.get(keys.METRICS, {}).get(keys.ABSTAIN_BELOW))
     check_choice("serve", SELECTIONS, select=options.get("select", SELECTIONS[0]))
     if Path(file).suffix == ENDING:
-        return OnnxBackend(name, EdgeSolver(file, **options), family, abstain)
+        return OnnxBackend(name, EdgeSolver(file, **options), family, threshold)
     from trm.export.model import export_onnx
 
-    if read_facts(file).get(keys.FAMILY, {}).get("class_path") == class_path(ARC):
+    if facts.get(keys.FAMILY, {}).get("class_path") == class_path(ARC):
         raise InputError(NO_TASKS.format(name=name))
     exported = export_onnx(str(file), family=family, module=module)
-    return OnnxBackend(name, EdgeSolver(exported.content, **options), family, abstain)
+    return OnnxBackend(name, EdgeSolver(exported.content, **options), family, threshold)
 
 
 class OnnxBackend:
@@ -122,6 +130,7 @@ class OnnxBackend:
             "valid": verdict.valid,
             "reason": verdict.reason,
             "abstains": found.confidence < self.abstain,
+            "abstain_below": self.abstain,
             "steps": found.steps,
             "gflop": None,
             "confidence": round(found.confidence, 4),

@@ -69,7 +69,8 @@ class Solution(BaseModel):
     grid: list[list[int | str]] | None = Field(None, description="The answer in the form of a question in a grid.")
     valid: bool = Field(description="Whether the answer obeys the rules, checked without the model.")
     reason: str = Field(description="The broken rule; empty if the answer is valid.")
-    abstains: bool = Field(description="Whether the confidence is below the option `--abstain`.")
+    abstains: bool = Field(description="Whether the confidence is below `abstain_below`.")
+    abstain_below: float = Field(description="Confidence below which the model abstains, by the option `--abstain`.")
     steps: int = Field(description="Supervision steps spent, over all rollouts.")
     gflop: float | None = Field(description="Billions of floating-point operations spent; null with onnxruntime.")
     confidence: float = Field(description="Halting probability of the answer, from 0 to 1.")
@@ -94,6 +95,8 @@ class TaskSolution(BaseModel):
     attempts: list[Attempts]
     votes: list[list[int]] = Field(description="Symmetric views with each of the answers.")
     confidence: list[list[float]] = Field(description="Mean halting probability of these views.")
+    abstains: list[bool] = Field(description="Whether the confidence in the first answer is below `abstain_below`.")
+    abstain_below: float = Field(description="Confidence below which the model abstains, by the option `--abstain`.")
     consistent: list[list[bool]] = Field(
         description="Whether an answer agrees with what the train pairs have in common."
     )

@@ -55,3 +55,6 @@ IMPORTED_FROM = "imported_from"
 
 # inside STATE
 PUZZLE_EMBEDDING = "core.puzzle_embedding.weights"
+
+# inside METRICS
+ABSTAIN_BELOW = "val/abstain_below"

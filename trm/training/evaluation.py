@@ -13,14 +13,15 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from trm.arguments import EarlyExit
-from trm.batch import Batch, as_batch, exact_match, labelled
+from trm.batch import IGNORE, Batch, as_batch, exact_match, labelled
 from trm.data import PuzzleData
+from trm.data.samples import from_batch
 from trm.errors import InputError
 from trm.inference import Answers, HaltingRule, Prediction, halting_rule, think
 from trm.inference.halting import head, obeys
 from trm.inference.think import check_questions
 from trm.nn import TRM, Losses, answer_loss, halting_loss
-from trm.training.metrics import HaltingCalibration, PuzzleMetrics
+from trm.training.metrics import AbstentionThreshold, HaltingCalibration, PuzzleMetrics
 
 TRAINING_RULE = head()
 """The rule by which slots halt in training: a halting probability above 0.5."""
@@ -43,7 +44,8 @@ class EvaluatedModule(LightningModule):
         super().__init__()
         self.core = core
         self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
-        self.calibration = HaltingCalibration()
+        self.calibration, self.abstention = HaltingCalibration(), AbstentionThreshold()
+        self.abstain_below: float | None = None  # threshold of the latest validation, of this trainer or another
         self.scorer: Metric | None = None  # the family's metric for the evaluated split
         self.stop_requested = False  # whether training and validation end after the current step
         self.trained_steps: int | None = None  # optimizer steps of the parameters, if trained by another trainer
@@ -124,13 +126,28 @@ class EvaluatedModule(LightningModule):
         return think(self.core, inputs, puzzle_ids, self.hparams["supervision_steps"], halting)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Answer a batch with the early-exit rule ``halt``, and update the metrics; auto is never."""
-        if not self.stop_requested:
-            self._evaluate(self.val_metrics, batch)
+        """Answer a batch with the early-exit rule ``halt``, and update the metrics; auto is never.
+
+        Where a share of the training questions contradict themselves, the questions of the batch are also made to, for
+        the threshold to abstain below: no answer to them is right.
+        """
+        if self.stop_requested:
+            return
+        batch = self._as_batch(batch)
+        answers = self._evaluate(self.val_metrics, batch)
+        labels = self.nearest_labels(answers.logits, batch.labels)
+        self.abstention.update(answers.halt, answers.tokens, labels)
+        if (data := self._data()) and data.corrupt:
+            first = (batch_idx * self.trainer.world_size + self.global_rank) * len(batch.inputs)
+            questions, changed = data.contradictions(from_batch(batch), first)
+            inputs, counted = (torch.from_numpy(part).to(self.device) for part in (questions, changed))
+            answers = self.solve(inputs.int(), batch.puzzle_ids, self._halting("never"))
+            wrong = torch.full_like(answers.tokens, IGNORE)
+            self.abstention.update(answers.halt, wrong, labels.where(counted[:, None], IGNORE))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Answer a batch with the early-exit rule ``halt``, and update the metrics; auto is never."""
-        self._evaluate(self.test_metrics, batch)
+        self._evaluate(self.test_metrics, self._as_batch(batch))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Answer a batch with the early-exit rule ``halt``; auto is head.
@@ -146,7 +163,9 @@ class EvaluatedModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation split, unless validation was cut short."""
         if not self.stop_requested:
-            self._log_means("val", self.val_metrics, self.calibration, self.scorer)
+            if not self.trainer.sanity_checking and (threshold := self.abstention.compute()):
+                self.abstain_below = float(threshold["abstain_below"])
+            self._log_means("val", self.val_metrics, self.calibration, self.abstention, self.scorer)
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the test split."""
@@ -167,8 +186,7 @@ class EvaluatedModule(LightningModule):
             f"trm export CHECKPOINT --format {format} -o FILE"
         )
 
-    def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> None:
-        batch = self._as_batch(batch)
+    def _evaluate(self, metrics: PuzzleMetrics, batch: Batch) -> Answers:
         answers = self.solve(batch.inputs, batch.puzzle_ids, self._halting("never"))
         labels = self.nearest_labels(answers.logits, batch.labels)
         losses = self._losses(answers.logits, answers.halt, labels)
@@ -180,6 +198,7 @@ class EvaluatedModule(LightningModule):
         self.calibration.update(answers.halt, answers.tokens, labels)
         if self.scorer is not None:
             self.scorer.update(answers.tokens, answers.halt, batch)
+        return answers
 
     def _log_means(self, split: str, *metrics: Metric | None) -> None:
         """Log metrics against optimizer steps; the progress bar shows ``solved`` and ``answer_loss``."""

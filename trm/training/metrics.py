@@ -173,3 +173,25 @@ class HaltingCalibration(Metric):
             below = wrong.cumsum(0) - wrong / 2  # unsolved puzzles of lower confidence; ties count one half
             values["halting_auroc"] = (right * below).sum() / (right.sum() * wrong.sum())
         return values
+
+
+class AbstentionThreshold(HaltingCalibration):
+    """The confidence that best separates right answers from wrong ones, for ``abstain="auto"`` of ``Solver``.
+
+    ``compute`` returns ``abstain_below``: the threshold for which the number of right answers of at least this
+    confidence, plus that of wrong answers below it, is greatest. Where a range of thresholds does equally well, it is
+    the middle of the widest one, in the logit. It is absent if nothing was counted.
+    """
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the threshold, from 0 to 1; it is one of the edges of the slices, or the middle of two."""
+        right, wrong = self.slices[:, 1], self.slices[:, 0] - self.slices[:, 1]
+        if not self.slices[:, 0].sum():
+            return {}
+        answered = right.flip(0).cumsum(0).flip(0)[1:]  # right answers above each edge, (S - 1,)
+        score = answered + wrong.cumsum(0)[:-1]
+        best = (score == score.max()).nonzero().squeeze(-1)  # indices of edges
+        runs = best.tensor_split((best.diff() > 1).nonzero().squeeze(-1).cpu() + 1)
+        edges = _EDGES.to(score)
+        first, last = max(((edges[run[0]], edges[run[-1]]) for run in runs), key=lambda run: float(run[1] - run[0]))
+        return {"abstain_below": ((first + last) / 2).sigmoid()}

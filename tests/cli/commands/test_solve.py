@@ -13,6 +13,7 @@ from command import refused
 
 from trm.cli.main import main
 from trm.data import Sudoku
+from trm.zoo import card
 
 BOARD = ".3...2.1...4...."
 OTHER = ".2..4..13......4"
@@ -232,3 +233,46 @@ def test_a_trace_takes_the_same_puzzles_one_at_a_time(
     assert "two.txt contains 2 puzzles, but one is accepted here" in refused(
         capsys, ["trace", "sudoku-4x4", str(tmp_path / "two.txt"), *show]
     )
+
+
+def test_an_answer_below_the_threshold_is_marked_and_the_status_is_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "sudoku-4x4", BOARD, "--abstain=1"]) == 1
+    assert "  ; abstains below 100.0%: obeys the rules; " in capsys.readouterr().out
+    assert main(["solve", "sudoku-4x4", BOARD, "--abstain=1", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["abstains"], told["abstain_below"], told["valid"]) == (True, 1.0, True)
+
+
+def test_a_model_of_the_zoo_abstains_by_its_own_threshold(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "sudoku-4x4", BOARD, "--abstain=auto", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert not told["abstains"]
+    assert 0 < told["abstain_below"] < told["confidence"]
+    assert f"`--abstain auto` abstains below {100 * told['abstain_below']:.1f} %." in card("sudoku-4x4")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["maze-11x11", "--abstain=auto"], "abstain is auto, but the model has no threshold"),
+        (["sudoku-4x4", "--abstain=1.5"], "abstain is 1.5, but must be from 0 to 1"),
+        (["sudoku-4x4", "--abstain=-0.1"], "abstain is -0.1, but must be from 0 to 1"),
+        (["sudoku-4x4", "--abstain=nan"], "abstain is nan, but must be a number or auto"),
+        (["sudoku-4x4", "--abstain=often"], "abstain is often, but must be a number or auto"),
+    ],
+)
+def test_a_threshold_that_does_not_exist_is_refused(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, ["solve", options[0], BOARD, *options[1:]])
+
+
+def test_a_model_abstains_from_the_test_inputs_of_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "task.json").write_text(json.dumps(TASK))
+    asked = ["solve", "arc-toy", "task.json", "--views=2"]
+    assert main([*asked, "--abstain=1"]) == 1
+    assert "attempt 1: abstains below 100.0%: " in capsys.readouterr().out
+    assert main([*asked, "--abstain=1", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["abstains"] == [True] * len(TASK["test"])
+    main([*asked, "--json"])
+    assert json.loads(capsys.readouterr().out)["abstains"] == [False] * len(TASK["test"])

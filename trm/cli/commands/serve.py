@@ -31,7 +31,7 @@ def serve(
     select: SelectionName = "halting",
     halt: EarlyExit = "auto",
     halt_threshold: float = 0.5,
-    abstain: float = 0.0,
+    abstain: float | Literal["auto"] = 0.0,
     complete: bool = False,
     page: str = "",
     family: str = "",
@@ -62,7 +62,8 @@ def serve(
         select: selection among their answers; see ``trm solve --help``.
         halt: early-exit rule; see ``trm solve --help``.
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
-        abstain: confidence below which an answer is marked as abstaining.
+        abstain: confidence below which an answer is marked as abstaining; auto for the threshold of each model that the
+            latest validation in training chose.
         complete: if an answer breaks the rules, complete it with an exact solver guided by the model.
         page: folder that ``trm page`` wrote, to serve at /; without it, a form there sends puzzles to the service.
             The page solves in the browser, and needs no key.

@@ -4,7 +4,7 @@ import json as json_format
 import sys
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from trm.arguments import EarlyExit, SelectionName
 
@@ -28,7 +28,7 @@ def solve(
     halt: EarlyExit = "auto",
     halt_threshold: float = 0.5,
     budget: int | None = None,
-    abstain: float = 0.0,
+    abstain: float | Literal["auto"] = 0.0,
     complete: bool = False,
     seed: int = 0,
     family: str = "",
@@ -37,9 +37,9 @@ def solve(
     """Solve puzzles with a trained model.
 
     A terminal shows each answer as a picture; a pipe gets it as one line, with the verdict behind a semicolon. Both can
-    be read back. Exits with status 0 if every answer obeys the rules, else with 1; with 2 if a puzzle cannot be read,
-    after the others have been answered. The rules are checked on the answer itself; the model's confidence is its
-    halting probability.
+    be read back. Exits with status 0 if every answer obeys the rules and the model abstains from none, else with 1;
+    with 2 if a puzzle cannot be read, after the others have been answered. The rules are checked on the answer itself;
+    the model's confidence is its halting probability.
 
     Args:
         checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
@@ -62,7 +62,8 @@ def solve(
             or rules (answer is valid). auto is rules with the verifier, else head.
         halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
         budget: most supervision steps of a puzzle, over all rollouts; null for no limit.
-        abstain: confidence below which the model abstains.
+        abstain: confidence below which the model abstains from an answer; auto for the threshold that the latest
+            validation in training chose.
         complete: if the answer breaks the rules, complete it with an exact solver guided by the model; for Sudoku and
             Maze.
         seed: seed of views and noise.

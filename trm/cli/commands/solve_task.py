@@ -30,7 +30,7 @@ def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: b
         refusals: tasks that cannot be answered are appended here.
 
     Returns:
-        Whether every attempt is a grid.
+        Whether every attempt is a grid and the model abstains from no test input.
 
     Raises:
         InputError: if the model's puzzle ids stand for other tasks.
@@ -54,8 +54,10 @@ def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: b
 def solve_task(solver: Solver, data: ARC, task: Task, views: int, json: bool) -> bool:
     """Solve all test inputs of a task under its symmetries, and print the two most frequent answers of each.
 
+    The model abstains from a test input if the confidence in the first attempt is below the option ``abstain``.
+
     Returns:
-        Whether every attempt is a grid.
+        Whether every attempt is a grid and the model abstains from no test input.
 
     Raises:
         InputError: if the task has no test input, or a grid that is larger than the model's canvas.
@@ -65,7 +67,7 @@ def solve_task(solver: Solver, data: ARC, task: Task, views: int, json: bool) ->
         print(f"task {task.name}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
     (solution,) = solve_queries(solver, [(task, query)])
     print(_as_json(solution) if json else _for_people(solution), flush=True)
-    return solution.complete
+    return solution.complete and not any(solution.abstains)
 
 
 def _as_json(solution: TaskSolution) -> str:
@@ -85,7 +87,10 @@ def _for_people(solution: TaskSolution) -> str:
         for place, answer in enumerate(best, 1):
             verdict = consistent(task, pair.input, answer.grid)
             doubt = "" if verdict.valid else f"; inconsistent with the train pairs: {verdict.reason}"
-            lines.append(f"attempt {place}: {_describe(answer, pair.output)}{doubt}")
+            abstains = (
+                f"abstains below {solution.abstain:.1%}: " if place == 1 and solution.abstains[number - 1] else ""
+            )
+            lines.append(f"attempt {place}: {abstains}{_describe(answer, pair.output)}{doubt}")
     scores = votes.compute()
     shown = [name for name in ("unanimous", "pass@1", "pass@2") if name in scores]
     return "\n".join([*lines, ", ".join(f"{name} {float(scores[name]):.0%}" for name in shown)])
