@@ -97,5 +97,5 @@ class Held:
 
     def solution(self, text: str) -> dict[str, Any]:
         sure = {"confidence": 1.0, "agreement": 1.0, "rollouts": 1, "guesses": None, "alternatives": []}
-        spent = {"valid": True, "reason": "", "abstains": False, "steps": 1, "gflop": 0.0}
+        spent = {"valid": True, "reason": "", "abstains": False, "abstain_below": 0.0, "steps": 1, "gflop": 0.0}
         return {"question": text, "answer": text, **spent, **sure}

@@ -1,6 +1,7 @@
 """The backends of the service: onnxruntime answers as torch does, and tasks of ARC are answered as by ``trm solve``."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from command import refused
 from exporting import save_random_model
 from serving import BOARD, ask, metric, running
 
+from trm.checkpoints.files import read_checkpoint
 from trm.cli.main import main
 from trm.edge.model import KEY
+from trm.errors import InputError
 from trm.serve.backend import Backend, TorchBackend, torch_backend
 from trm.serve.limits import Limits
 from trm.serve.onnx import onnx_backend
@@ -74,6 +78,16 @@ def test_onnx_answers_as_torch_does(options: dict[str, Any], small: Path, export
         assert {name: one[name] for name in one.keys() - own} == {name: other[name] for name in one.keys() - own}
         assert np.isclose(one["confidence"], other["confidence"], atol=1e-3)
         assert [step["answer"] for step in one.get("trace", [])] == [step["answer"] for step in other.get("trace", [])]
+
+
+def test_auto_is_the_threshold_of_a_checkpoint_and_refused_for_an_exported_file(small: Path, exported: Path) -> None:
+    content = read_checkpoint(small)
+    validated = small.with_name("validated.ckpt")
+    torch.save({**content, "metrics": {"val/abstain_below": 0.75}}, validated)
+    backend = onnx_backend("mine", validated, abstain="auto")
+    assert (backend.abstain, backend.solver.logit) == (0.75, pytest.approx(math.log(3)))
+    with pytest.raises(InputError, match="abstain is auto, but the model has no threshold"):
+        onnx_backend("mine", exported, abstain="auto")
 
 
 def test_an_exported_file_is_served(exported: Path) -> None:

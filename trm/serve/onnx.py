@@ -51,6 +51,8 @@ def onnx_backend(
     """
     facts = {} if Path(file).suffix == ENDING else read_facts(file)
     threshold = abstain_threshold(abstain, facts.get(keys.METRICS, {}).get(keys.ABSTAIN_BELOW))
+    if 0 < threshold < 1:  # the head halts at no confidence that abstains, as in Solver
+        options["halt_threshold"] = max(options.get("halt_threshold") or 0.5, threshold)
     check_choice("serve", SELECTIONS, select=options.get("select", SELECTIONS[0]))
     if Path(file).suffix == ENDING:
         return OnnxBackend(name, EdgeSolver(file, **options), family, threshold)
