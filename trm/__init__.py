@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trm.checkpoints.load import load_checkpoint as load_checkpoint
     from trm.data import ARC as ARC
     from trm.data import Maze as Maze
+    from trm.data import Mixture as Mixture
     from trm.data import Pairs as Pairs
     from trm.data import PuzzleData as PuzzleData
     from trm.data import Sudoku as Sudoku
@@ -29,6 +30,7 @@ _HOMES = {
     "ARC": "trm.data",
     "Checkpoints": "trm.callbacks",
     "Maze": "trm.data",
+    "Mixture": "trm.data",
     "Pairs": "trm.data",
     "PuzzleData": "trm.data",
     "Solver": "trm.solver",

@@ -409,6 +409,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             checkpoint[keys.TRAINING_PUZZLES] = data.training_puzzles + self._earlier_puzzles
             checkpoint[keys.TRAINING_HASH] = data.training_hash
             checkpoint[keys.EARLIER_PUZZLES] = self._earlier_puzzles
+            checkpoint[keys.TOKENS] = list(data.token_names)
             if data.table_hash:
                 checkpoint[keys.TABLE_HASH] = data.table_hash
             if kept := data.kept_samples():

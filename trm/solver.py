@@ -208,7 +208,8 @@ class Solver:
             guided by the network's probabilities. Only a question without a solution then has no valid answer.
         seed: seed of views and noise.
         batch_size: number of rollouts in a batch.
-        family: dotted path of your own family on which the checkpoint was trained, such as my_puzzles.Futoshiki.
+        family: dotted path of your own family on which the checkpoint was trained, such as my_puzzles.Futoshiki; of a
+            mixture the name of the family to solve, such as maze.
         module: dotted paths of your own module and network classes, separated by commas; see ``load_checkpoint``.
 
     Raises:
@@ -282,7 +283,7 @@ class Solver:
             questions: one puzzle or several, as text (a string or a list of strings), or as tokens of the family
                 (numpy, torch or nested lists of integers): (L,) or a grid (h, w) for one, (N, L) or (N, h, w) for
                 several.
-            puzzle_ids: puzzle ids, (N,) or one integer; zeros by default.
+            puzzle_ids: puzzle ids, (N,) or one integer; that of a question without one by default.
 
         Returns:
             A solution for one puzzle, a list of solutions for several.
@@ -291,7 +292,7 @@ class Solver:
             InputError: if a question does not belong to the family.
         """
         boards, single = read_questions(questions, self.data)
-        ids = np.zeros(len(boards), dtype=np.int32) if puzzle_ids is None else np.asarray(puzzle_ids).reshape(-1)
+        ids = self._ids(len(boards)) if puzzle_ids is None else np.asarray(puzzle_ids).reshape(-1)
         if len(ids) != len(boards) or ids.dtype.kind not in "iu":
             raise InputError(
                 f"puzzle_ids has {ids.size} values of type {ids.dtype}, but must have {len(boards)} integers"
@@ -300,7 +301,7 @@ class Solver:
         return solutions[0] if single else solutions
 
     def solve_all(self, questions: Tokens, puzzle_ids: NDArray[np.integer] | None = None) -> list[Solution]:
-        """Return the solutions of questions as tokens, (N, L), with puzzle ids, (N,); zeros by default."""
+        """Return the solutions of questions as tokens, (N, L), with puzzle ids, (N,)."""
         rollouts = self.roll_out(questions, puzzle_ids)
         spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
         solutions = [
@@ -319,7 +320,7 @@ class Solver:
     def roll_out(self, questions: Tokens, puzzle_ids: NDArray[np.integer] | None = None) -> Rollouts:
         """Return the rollouts of puzzles, (N, L), with puzzle ids, (N,); those of one puzzle are in order."""
         check_questions(torch.from_numpy(np.ascontiguousarray(questions)), self.data.seq_len, self.data.vocab_size)
-        puzzle_ids = np.zeros(len(questions), dtype=np.int32) if puzzle_ids is None else puzzle_ids
+        puzzle_ids = self._ids(len(questions)) if puzzle_ids is None else puzzle_ids
         undecided = np.ones(len(questions), dtype=np.bool_)
         spent = np.zeros(len(questions), dtype=np.int64)
         parts: list[Rollouts] = []
@@ -344,7 +345,7 @@ class Solver:
         for start in range(0, len(broken), self.batch_size):
             part = broken[start : start + self.batch_size]
             questions = np.stack([solutions[number].question for number in part])
-            chosen = np.zeros(len(part)) if puzzle_ids is None else puzzle_ids[part]
+            chosen = self._ids(len(part)) if puzzle_ids is None else puzzle_ids[part]
             inputs, ids = (torch.from_numpy(a.astype(np.int32)).to(self.module.device) for a in (questions, chosen))
             found = think(self.module.core, inputs, ids, self.depth, self.halting)
             logs = LOG_PROBABILITIES[self.module.hparams["loss"]](found.logits).cpu().numpy()  # (B, L, V)
@@ -355,6 +356,10 @@ class Solver:
                     solutions[number] = solution._replace(verdict=verdict, completion=completion, abstains=False)
                 solutions[number] = solutions[number]._replace(steps=solution.steps + steps)
         return solutions
+
+    def _ids(self, count: int) -> NDArray[np.int32]:
+        """Return the puzzle ids of questions that have none of their own."""
+        return np.full(count, self.data.first_id, dtype=np.int32)
 
     def _waves(self) -> Iterator[tuple[int, int]]:
         """Yield ranges of rollout numbers: 0, 1, 2-3, 4-7, ... if fewer may suffice, else a single range."""

@@ -23,7 +23,7 @@ QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
         (["--data.slots", "big"], "Sudoku': slots is big, but must be a whole number"),
         (
             ["--data", "Chess"],
-            "data: there is no class Chess; there are ARC, Maze, Pairs, Sudoku, and your own",
+            "data: there is no class Chess; there are ARC, Maze, Mixture, Pairs, Sudoku, and your own",
         ),
         (["--data", "mine.LightsOut"], "'mine.LightsOut': No module named 'mine'"),
         (["--trainer.callbacks+=Foo"], "trainer.callbacks: there is no class Foo"),

@@ -300,7 +300,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
         (["--data=Sudoku", "--data.sizes=9"], "'sizes' is not accepted; did you mean size?"),
         (["--data=Sudoku", "--data.size=five"], "size is five, but must be a whole number"),
         (["--data=Sudoku", "--data.size=5"], "data.size: "),
-        (["--data=Chess"], "there is no class Chess; there are ARC, Maze, Pairs, Sudoku, and your own as module.Class"),
+        (["--data=Chess"], "there is no class Chess; there are ARC, Maze, Mixture, Pairs, Sudoku, and your own as"),
         (["--datta=Sudoku"], "datta"),
     ],
 )

@@ -117,7 +117,8 @@ def shortened(arguments: list[str]) -> list[str]:
     own_family = any(value.startswith("my_") for flag, value in given if flag == "--data")
     of_arc = "arc" in files[0].stem
     few = FEW_TASKS if of_arc else FEW_PUZZLES
-    if own_family or "arc-toy" in arguments:  # sizes of its own; a vector for each of its tasks
+    mixed = "mixture" in files[0].stem  # its families have sizes of their own
+    if own_family or mixed or "arc-toy" in arguments:  # sizes of its own; a vector for each of its tasks
         few = []
     if arguments[0] not in CONFIGURED:
         return few

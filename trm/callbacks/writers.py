@@ -23,6 +23,7 @@ from trm.errors import InputError, check_range
 from trm.inference import Prediction
 from trm.trace.picture import beside, picture
 from trm.trace.record import record
+from trm.trace.theme import look
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -148,9 +149,9 @@ class Pictures(Callback):
         """Check that there are puzzles and a model to draw.
 
         Raises:
-            InputError: if there are none.
+            InputError: if there are none, or the puzzles are a mixture, whose boards differ.
         """
-        need_data(self, trainer)
+        look(need_data(self, trainer))
         need_module(self, pl_module)
 
     def on_validation_batch_start(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from trm.arguments import class_path, find_class
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.schema import check_arguments
-from trm.data import PuzzleData
+from trm.data import Mixture, PuzzleData
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
@@ -33,7 +33,8 @@ def load_checkpoint(
 
     Args:
         path: a file written by ``trm fit``, a hub folder, or the name of a model.
-        family: the class the checkpoint was trained on if it is your own, such as "my_puzzles.Futoshiki".
+        family: the class the checkpoint was trained on if it is your own, such as "my_puzzles.Futoshiki"; of a
+            mixture the name of the family to use, such as "maze", and your own classes, separated by commas.
         module: your own classes of the module and its network, separated by a comma, such as
             "my_models.MyTRM,my_nets.Gated".
         data: the data module, in place of the one that the checkpoint names. The checkpoint of a run on plain data
@@ -133,13 +134,30 @@ def load_family(path: str | Path, checkpoint: dict[str, Any], named: str) -> Puz
                 "Python load_checkpoint(path, data=...)"
             )
         return find_class(named, PuzzleData, "--family is")()
-    kind = family["class_path"]
-    if named and named != kind:
-        raise InputError(f"{path} was trained on {kind}, not on {named}")
-    remedy = f"--family {kind}"
-    arguments = dict(family["init_args"])
+    if family["class_path"] == class_path(Mixture):
+        return _mixture(path, checkpoint, [name.strip() for name in named.split(",") if name.strip()])
+    if named and named != family["class_path"]:
+        raise InputError(f"{path} was trained on {family['class_path']}, not on {named}")
+    return _built_family(path, checkpoint, family, [named])
+
+
+def _mixture(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> PuzzleData:
+    """Return the mixture that a checkpoint names, restricted to a family that the user names, if there is one."""
+    own, only = ([name for name in named if ("." in name) == dotted] for dotted in (True, False))
+    if len(only) > 1:
+        raise InputError(f"--family names {' and '.join(only)} of the mixture; accepted is one of its families")
+    arguments = dict(checkpoint[keys.FAMILY]["init_args"])
+    families = [_built_family(path, checkpoint, family, own) for family in arguments.get("families", [])]
+    arguments |= {"families": families} | ({"only": only[0]} if only else {})
+    return _built(path, checkpoint, Mixture, arguments)
+
+
+def _built_family(path: str | Path, checkpoint: dict[str, Any], family: dict[str, Any], named: list[str]) -> PuzzleData:
+    """Return a data module from its class path and arguments in a checkpoint."""
+    kind, arguments = family["class_path"], dict(family["init_args"])
     if kind.startswith("trm.data.") and arguments.get("root") == FORMER_ROOT:
         arguments["root"] = None
-    data = _built(path, checkpoint, known_class(kind, PuzzleData, [named], f"{path} was trained on", remedy), arguments)
+    found = known_class(kind, PuzzleData, named, f"{path} was trained on", f"--family {kind}")
+    data = _built(path, checkpoint, found, arguments)
     data.recall(checkpoint.get(keys.HELD_OUT, {}), arguments)
     return data

@@ -56,6 +56,7 @@ OPTIONAL: dict[str, Any] = {
     keys.SETTINGS: dict[str, str | float | bool | None],
     keys.TABLE_HASH: str,
     keys.HELD_OUT: dict[str, Tensor],
+    keys.TOKENS: list[str],
     keys.METRICS: dict[str, float],
     keys.SEED: int,
     keys.SLOTS: list[dict[str, Tensor]],
@@ -75,6 +76,7 @@ FACTS = (
     keys.METRICS,
     keys.TRAINING_PUZZLES,
     keys.TABLE_HASH,
+    keys.TOKENS,
     keys.SEED,
 )
 """Keys that a shared checkpoint keeps: its version, class and origin."""
@@ -247,6 +249,8 @@ def _fits(value: Any, kind: Any) -> bool:
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return True
+    if kind is PuzzleData and isinstance(value, dict):  # a family of a mixture, which is not built here
+        return value.keys() == CLASS.keys() and all(_fits(value[key], part) for key, part in CLASS.items())
     if kind in (int, float):
         return isinstance(value, (int, kind)) and not isinstance(value, bool)
     if origin in (Union, UnionType):

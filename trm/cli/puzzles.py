@@ -63,7 +63,7 @@ def find_puzzles(module: TRMModule, data: PuzzleData, given: Iterable[str]) -> I
             yield from _of_lines(data, path)
             continue
         try:
-            yield _sample(module, data, text) if text.startswith(SAMPLE) else Puzzle(data.parse(text))
+            yield _sample(module, data, text) if text.startswith(SAMPLE) else _parsed(data, text)
         except InputError as error:
             yield Refusal("", error)
 
@@ -159,7 +159,7 @@ def _of_lines(data: PuzzleData, path: Path) -> Iterator[Puzzle | Refusal]:
             try:
                 if board.fault:
                     raise InputError(board.fault)
-                puzzle = Puzzle(data.parse(board.question))
+                puzzle = _parsed(data, board.question)
             except InputError as error:
                 yield Refusal(f"line {board.line} of {where}", error)
             else:
@@ -169,6 +169,11 @@ def _of_lines(data: PuzzleData, path: Path) -> Iterator[Puzzle | Refusal]:
     else:
         if empty:
             yield Refusal("", InputError(f"{where} contains no puzzle"))
+
+
+def _parsed(data: PuzzleData, text: str) -> Puzzle:
+    """Return the puzzle with a text."""
+    return Puzzle(data.parse(text), puzzle_id=data.first_id)
 
 
 def _sample(module: TRMModule, data: PuzzleData, name: str) -> Puzzle:

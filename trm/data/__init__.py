@@ -3,8 +3,9 @@
 from trm.data.arc import ARC
 from trm.data.base import PuzzleData
 from trm.data.maze import Maze
+from trm.data.mixture import Mixture
 from trm.data.pairs import Pairs
 from trm.data.samples import Samples, Verdict
 from trm.data.sudoku import Sudoku
 
-__all__ = ["ARC", "Maze", "Pairs", "PuzzleData", "Samples", "Sudoku", "Verdict"]
+__all__ = ["ARC", "Maze", "Mixture", "Pairs", "PuzzleData", "Samples", "Sudoku", "Verdict"]

@@ -25,6 +25,7 @@ from trm.data.corruption import Corruption, RandomCorruptions, replacements
 from trm.data.limits import check_open_files
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
+from trm.data.turns import BLOCK, Turns
 from trm.errors import InputError, check_range
 
 GREEN, PLAIN = "\033[1;32m", "\033[0m"  # escape codes of a terminal
@@ -76,6 +77,12 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     corrupt: float = 0.0
     """Probability that the question of a training draw is made to contradict itself; such a draw has no label, which
     teaches the halting head that its answer is wrong. It needs ``replacements`` of the kind "contradictory"."""
+    first_id: int = 0
+    """Puzzle id of a question that has none of its own."""
+    replay: "PuzzleData | None" = None
+    """Puzzles of another source, of which training replays some; see ``replayed``."""
+    turns: Turns
+    """Which draws are replayed."""
     padded: ClassVar[bool] = False
     """Whether questions may contain token 0, padding, because they are smaller than the grid."""
     numbered_by: tuple[str, ...] = ()
@@ -127,6 +134,16 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     def known_sizes(self) -> Mapping[str, int]:
         """Sizes of splits that are known before they are loaded; by default none."""
         return {}
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        """A name for what each token means, (V,): tokens of two families that have one name are the same.
+
+        They share a token in a mixture, and ``--weights`` copies what was learned of them. By default a token means the
+        same in all sizes of a family, and something else in another family; token 0 is padding in all.
+        """
+        family = [kind for kind in type(self).__mro__ if issubclass(kind, PuzzleData)][-2]
+        return tuple(default_token_names(family.__name__, self.vocab_size))
 
     def load_first(self, split: str, count: int) -> Samples:
         """Return at least the first ``count`` samples of a split; by default all."""
@@ -254,6 +271,37 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         """
         for split in SPLITS_OF_STAGE.get(stage, ("train", "val", "test")):
             self.samples(split)
+            if self.replay is not None and split == "train":
+                self.replay.samples(split)
+
+    def replayed(self, text: str | None) -> "PuzzleData | None":
+        """Return the family of another source, whose training puzzles get a share of the draws; None for null.
+
+        A family that has an argument ``source`` sets ``self.replay`` to the result; see ``trm.data.turns``.
+
+        Args:
+            text: the source and its share, such as "boards.csv:0.3"; the other arguments are those of this family.
+
+        Raises:
+            InputError: if the text is not of this form, the share is not between 0 and 1, or the source is this one.
+        """
+        if text is None:
+            return None
+        source, _, number = text.rpartition(":")
+        try:
+            share = float(number)
+        except ValueError:
+            share = math.nan
+        least = 1 / BLOCK
+        if not source or not least <= share <= 1 - least:
+            raise InputError(
+                f"data.replay is {text!r}; accepted is SOURCE:SHARE with a share of the draws from {least} to "
+                f"{1 - least}, such as old.csv:0.3"
+            )
+        if source == self.init_args.get("source"):
+            raise InputError(f"data.replay is {text!r}, but data.source is {source!r} too; name the puzzles of before")
+        self.turns = Turns([1 - share, share], self.seed)
+        return type(self)(**{**self.family["init_args"], "source": source, "replay": None})
 
     @cached_property
     def training_puzzles(self) -> int:
@@ -364,6 +412,12 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def draw(self, first: int, count: int) -> Batch:
         """Return the augmented training samples of ``count`` draws from draw ``first`` on, (count, ...)."""
+        if self.replay is None:
+            return self._draw(first, count)
+        return self.turns.draw([self._draw, self.replay.draw], first, count)
+
+    def _draw(self, first: int, count: int) -> Batch:
+        """Return draws of this source, which have numbers of their own."""
         samples = self.samples("train")
         size = len(samples.inputs)
         numbers = np.arange(first, first + count)
@@ -389,8 +443,9 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         return self._contradictory(samples, generator.uniforms(1 + self.seq_len), generator)
 
     def pass_size(self) -> int:
-        """Return the number of draws in one pass over the training split."""
-        return len(self.samples("train").inputs)
+        """Return the number of draws in one pass over the training split; those that replay others count too."""
+        size = len(self.samples("train").inputs)
+        return size if self.replay is None else math.ceil(size * BLOCK / self.turns.counts[0])
 
     def eval_size(self, split: str) -> int:
         """Return the number of samples of a split in evaluation."""
@@ -433,8 +488,9 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     @cached_property
     def _training_keys(self) -> NDArray[np.uint64]:
-        """Hashes of the different training puzzles, sorted."""
-        return np.unique(hash_bytes(map(bytes, self.samples("train").inputs)))
+        """Hashes of the different training puzzles, sorted; those that are replayed count too."""
+        sources = [self] if self.replay is None else [self, self.replay]
+        return np.unique(np.concatenate([hash_bytes(map(bytes, s.samples("train").inputs)) for s in sources]))
 
     def _corrupted(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Make a random share ``corrupt`` of the questions contradict themselves, and take their labels away."""
@@ -490,6 +546,11 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
 
     def _rank(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+def default_token_names(family: str, count: int) -> list[str]:
+    """Return names of the tokens of a family that does not name them itself, (V,); the first is padding."""
+    return ["padding", *(f"{family} {token}" for token in range(1, count))]
 
 
 def highlight(cells: Iterable[str], added: NDArray[np.bool_]) -> list[str]:

@@ -52,7 +52,7 @@ def describe(content: dict[str, Any], module: TRMModule, data: PuzzleData, name:
         "supervision_steps": int(hparams["supervision_steps"]),
         "halt_threshold": float(hparams["halt_threshold"]),
         "start": {part: packed(value) for part, value in start_values(core).items()},
-        "puzzle_vector": None if embedding is None else packed(embedding.weights[0].cpu().numpy()),
+        "puzzle_vector": None if embedding is None else packed(embedding.weights[data.first_id].cpu().numpy()),
         "symbols": symbols,
         "write": write,
         "views": _views(data),

@@ -132,7 +132,7 @@ class TorchBackend:
             return solver.halting(context) if solver.halting else torch.zeros_like(context.unchanged, dtype=torch.bool)
 
         inputs = torch.from_numpy(questions.astype(np.int32)).to(solver.module.device)
-        think(solver.module.core, inputs, torch.zeros_like(inputs[:, 0]), solver.depth, record)
+        think(solver.module.core, inputs, torch.full_like(inputs[:, 0], data.first_id), solver.depth, record)
         return steps
 
 

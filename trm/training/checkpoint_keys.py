@@ -39,6 +39,8 @@ SETTINGS = "settings"
 TABLE_HASH = "table_hash"
 HELD_OUT = "held_out"
 """Held-out samples of a family whose source may be gone when the checkpoint is used."""
+TOKENS = "token_names"
+"""Names of the tokens, by which the rows of another vocabulary are recognised."""
 METRICS = "metrics"
 SEED = "seed"
 SLOTS = "slots"
@@ -55,6 +57,8 @@ IMPORTED_FROM = "imported_from"
 
 # inside STATE
 PUZZLE_EMBEDDING = "core.puzzle_embedding.weights"
+EMBEDDING, HEAD = "core.tokens.weight", "core.answer_head.weight"
+"""Tensors with a row for each token, but for those of the network symmetric."""
 
 # inside METRICS
 ABSTAIN_BELOW = "val/abstain_below"

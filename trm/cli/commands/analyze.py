@@ -34,7 +34,8 @@ def halting(
         puzzles: only this many of the test split, from its beginning; null for all.
         batch_size: puzzles in a forward pass.
         force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
+            the name of the family, such as maze.
         module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
     options = {"puzzles": puzzles, "batch_size": batch_size}
@@ -76,7 +77,8 @@ def scaling(
         batch_size: rollouts in a forward pass.
         seed: seed of views and noise.
         force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
+            the name of the family, such as maze.
         module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
     check_range("analyze", 1, views=views)
@@ -118,7 +120,8 @@ def calibration(
         puzzles: only this many of the test split, from its beginning; null for all.
         batch_size: puzzles in a forward pass.
         force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
+            the name of the family, such as maze.
         module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
     options = {"puzzles": puzzles, "batch_size": batch_size}
@@ -151,7 +154,8 @@ def robustness(
         batch_size: puzzles in a forward pass.
         seed: seed of the corruptions.
         force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
+            the name of the family, such as maze.
         module: your own classes of the module and its network, separated by commas, such as my_nets.Gated.
     """
     options = {"puzzles": puzzles, "batch_size": batch_size, "seed": seed}

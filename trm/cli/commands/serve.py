@@ -67,7 +67,8 @@ def serve(
         complete: if an answer breaks the rules, complete it with an exact solver guided by the model.
         page: folder that ``trm page`` wrote, to serve at /; without it, a form there sends puzzles to the service.
             The page solves in the browser, and needs no key.
-        family: the class the checkpoints were trained on if it is your own, such as my_puzzles.Futoshiki.
+        family: the class the checkpoints were trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
+            the name of the family, such as maze.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
     try:

@@ -67,7 +67,8 @@ def solve(
         complete: if the answer breaks the rules, complete it with an exact solver guided by the model; for Sudoku and
             Maze.
         seed: seed of views and noise.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
+            the name of the family, such as maze.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
     from trm.checkpoints.load import load_checkpoint

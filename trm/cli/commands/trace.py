@@ -42,7 +42,8 @@ def trace(
         depth: supervision steps; null for as many as in training.
         delay: seconds between the steps in the terminal.
         force: overwrite files that exist.
-        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki.
+        family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
+            the name of the family, such as maze.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
     from trm.checkpoints.load import load_checkpoint

@@ -60,6 +60,8 @@ class Maze(PuzzleData):
             start; null to take the answers of a table unchanged.
         symmetries: augmentation of training mazes by turns and reflections: "relabel" to find the answer anew by the
             label rule; "official" to turn the answer along, which then follows another rule; or "none".
+        replay: another source and a share of the draws, such as old.csv:0.3: that share is of its training puzzles, so
+            that a network which was trained on them keeps them. The other arguments are those given here.
         root: folder for downloads and for generated mazes, which are made once; by default the folder that the
             environment variable TRM_CACHE names, or else trm in the user's cache folder.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
@@ -74,7 +76,7 @@ class Maze(PuzzleData):
 
     vocab_size = len(SYMBOLS) + 1
     num_puzzles = 1
-    folders: ClassVar = {"source": ("generate", "hub"), "root": ()}
+    folders: ClassVar = {"source": ("generate", "hub"), "replay": (), "root": ()}
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class Maze(PuzzleData):
         solutions: tuple[int, int] | None = None,
         label_rule: str | None = "down-left-right-up",
         symmetries: str = "relabel",
+        replay: str | None = None,
         root: str | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
@@ -107,6 +110,7 @@ class Maze(PuzzleData):
         self.label_rule = label_rule
         self.symmetries = symmetries
         self.root = cache_folder(root)
+        self.replay = self.replayed(replay)
         self._check_arguments(min_moves)
         self.min_moves = default_min_moves(size, kind) if min_moves is None else min_moves
 

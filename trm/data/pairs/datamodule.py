@@ -47,6 +47,8 @@ class Pairs(PuzzleData):
         symmetries: symmetries of the pairs, for augmentation: dihedral (the 8 of the square), transpose,
             horizontal_flip, vertical_flip, rows and columns (any order of them), symbols (any renaming).
         answer_size: same if every answer has the size of its question, any to allow others.
+        replay: another source and a share of the draws, such as old.jsonl:0.3: that share is of its training pairs, so
+            that a network which was trained on them keeps them; they have the symbols and the size of this source.
         alphabet: symbols of the tokens from 1 on; null to read them off the source.
         symbols: those that the symmetry symbols renames; null for all that occur in answers.
         size: rows and columns of the canvas, in which a question or answer of one row and as many cells is arranged;
@@ -62,7 +64,7 @@ class Pairs(PuzzleData):
     """
 
     num_puzzles = 0
-    folders: ClassVar = {"source": ()}
+    folders: ClassVar = {"source": (), "replay": ()}
     read_off = ("alphabet", "symbols", "size")
 
     def __init__(
@@ -73,6 +75,7 @@ class Pairs(PuzzleData):
         test_size: int | None = None,
         symmetries: tuple[str, ...] = (),
         answer_size: Literal["same", "any"] = "same",
+        replay: str | None = None,
         alphabet: tuple[str, ...] | None = None,
         symbols: tuple[str, ...] | None = None,
         size: tuple[int, int] | None = None,
@@ -103,6 +106,7 @@ class Pairs(PuzzleData):
         self.seq_len = self.grid[0] * self.grid[1]
         self.num_symbols = len(self.layout.symbols)
         self.group = Group(self.symmetries, self.grid, self.vocab_size, self.num_symbols, self.layout.outside)
+        self.replay = self.replayed(replay)
 
     @property
     def family(self) -> dict[str, Any]:
@@ -110,6 +114,11 @@ class Pairs(PuzzleData):
         found = super().family
         found["init_args"] |= self.layout._asdict()
         return found
+
+    @property
+    def token_names(self) -> tuple[str, ...]:
+        """Names of the tokens: the symbols."""
+        return ("padding", *(f"Pairs {symbol}" for symbol in self.layout.alphabet))
 
     # -- the source ---------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,8 @@ class Sudoku(PuzzleData):
         corrupt: probability that a draw of the training puzzles is made to contradict itself: one to four blanks are
             filled with a digit that their row, column or box already has. Its halting target is 0, so that the
             confidence in a question without a solution is low; the answer to it is not trained.
+        replay: another source and a share of the draws, such as old.csv:0.3: that share is of its training puzzles, so
+            that a network which was trained on them keeps them. The other arguments are those given here.
         root: folder for downloads and for generated puzzles, which are made once; by default the folder that the
             environment variable TRM_CACHE names, or else trm in the user's cache folder.
         slots: puzzles in training at once, over all devices: the global batch size of a supervision step.
@@ -62,7 +64,7 @@ class Sudoku(PuzzleData):
     """
 
     num_puzzles = 1
-    folders: ClassVar = {"source": ("generate", "hub"), "root": ()}
+    folders: ClassVar = {"source": ("generate", "hub"), "replay": (), "root": ()}
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Sudoku(PuzzleData):
         symmetries: bool = True,
         easier: float = 0.0,
         corrupt: float = 0.0,
+        replay: str | None = None,
         root: str | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
@@ -111,6 +114,7 @@ class Sudoku(PuzzleData):
         self.easier = easier
         self.corrupt = corrupt
         self.root = cache_folder(root)
+        self.replay = self.replayed(replay)
 
     def load(self, split: str) -> Samples:
         """Return a split of the source."""
