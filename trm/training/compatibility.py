@@ -227,6 +227,8 @@ def refuse_other_origin(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 SIZES = ("vocab_size", "seq_len", "num_symbols", "grid")
 """Arguments of the network that the data determines, beside the number of puzzle ids."""
+OF_DATA = (*SIZES, "num_puzzles")
+"""Arguments of the network that the data determines."""
 
 
 def free_sizes(hyper_parameters: Mapping[str, Any]) -> set[str]:
