@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import answers
 import torch
+import transfer
 from recipes import OPTIONS, RECIPES, TASKS, Task
 from report import by_clues, comparison, curves, draw, merged, read
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -35,7 +36,7 @@ HERE = Path(__file__).parent
 
 
 def tables(folder: Path = HERE) -> dict[str, str]:
-    """Return a table for each task and round, the 9x9 boards solved by number of clues, and several answers."""
+    """Return a table for each task and round, the 9x9 boards solved by number of clues, several answers, transfer."""
     about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
     found = {}
     for (number, task), rows in itertools.groupby(
@@ -46,6 +47,8 @@ def tables(folder: Path = HERE) -> dict[str, str]:
         found["clues"] = by_clues(clues)
     if (folder / "answers.json").exists():
         found |= answers.tables(folder)
+    if (folder / "transfer.json").exists():
+        found |= transfer.tables(folder)
     return found
 
 

@@ -20,6 +20,7 @@ SCRIPTS = [
     *(HERE / question / "measure.py" for question in questions()),
     HERE / "speed/compare.py",
     HERE / "recipes/answers.py",
+    HERE / "recipes/transfer.py",
     HERE / "robustness/abstain.py",
     HERE / "fill_tables.py",
 ]
