@@ -1,6 +1,7 @@
 """Fine-tuning: training that starts from trained parameters, ``trm fit --weights``."""
 
 from pathlib import Path
+from typing import Any
 
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.summary import COSTS, cost, training_puzzles, weights_digest
@@ -39,7 +40,12 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
     if faults := misfits(state, module.state_dict()):
         raise InputError(f"{path} does not fit the module of the configuration: it {faults}")
     module.load_state_dict(state)
-    module.started_from = {
+    module.started_from = origin(checkpoint, path)
+
+
+def origin(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """Return what a run records of the checkpoint that its parameters are from, for ``module.started_from``."""
+    return {
         "checkpoint": Path(path).name,
         "weights": weights_digest(checkpoint),
         "step": checkpoint.get(keys.STEP),

@@ -143,8 +143,17 @@ def _prefix(name: str) -> str:
 
 
 def spelled_out(argv: Sequence[str], parameters: Collection[Parameter]) -> list[str]:
-    """Return a command line for jsonargparse: switches with values, long names of -o and -c, lists appended to."""
-    longer = {f"--{p.name}": f"--{p.name}=true" for p in parameters if p.annotation is bool}
+    """Return a command line for jsonargparse: switches with values, long names of -o and -c, lists appended to.
+
+    An option such as --adapt_seconds may also be spelled with hyphens, --adapt-seconds.
+    """
+    longer = {f"--{p.name.replace('_', '-')}": f"--{p.name}" for p in parameters}
+    longer |= {
+        f"--{name}": f"--{p.name}=true"
+        for p in parameters
+        if p.annotation is bool
+        for name in (p.name, p.name.replace("_", "-"))
+    }
     longer |= {f"-{p.name[0]}": f"--{p.name}" for p in parameters if p.name in ("output", "config")}
     repeated = {f"--{p.name}" for p in parameters if p.annotation == list[str]}
     found = []
