@@ -2,7 +2,7 @@
 
 import json as json_format
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +11,7 @@ from trm.errors import InputError
 
 if TYPE_CHECKING:
     from trm.cli.puzzles import Puzzle
+    from trm.data.arc.tasks import Task
     from trm.solver import Solution, Solver
 
 BATCH = 256  # puzzles that are solved together
@@ -107,10 +108,10 @@ def solve(
     refusals: list[Refusal] = []
     found = find_puzzles(model, data, (text for text in puzzles if text not in tasks))
     all_good = _answer_all(solver, readable(found, refusals), json)
-    if tasks:
+    if tasks and isinstance(data, ARC):
         from trm.cli.commands.solve_task import adapt_to, read_tasks, solve_tasks
 
-        asked = read_tasks(data, tasks, refusals)
+        asked: Iterable[Task] = read_tasks(data, tasks, refusals)
         if adapt_seconds is not None and (asked := list(asked)):
             print(adapt_to(solver, asked, seconds=adapt_seconds, seed=seed).summary, file=sys.stderr)
         all_good &= solve_tasks(solver, asked, views, json)

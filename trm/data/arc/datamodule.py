@@ -160,7 +160,9 @@ class ARC(PuzzleData):
         names = {puzzle.name for puzzle in self._tasks[0]}
         for puzzle in self.added:
             if puzzle.name in names:
-                raise InputError(f"two tasks with different train pairs have the name {puzzle.name}; rename one of them")
+                raise InputError(
+                    f"two tasks with different train pairs have the name {puzzle.name}; rename one of them"
+                )
             names.add(puzzle.name)
         return puzzles
 
