@@ -1,8 +1,9 @@
 """Measure adaptation to unseen ARC tasks at equal CPU time: ``make bench-test-time-scaling ARGS=--adaptation``.
 
-Ten of the tasks of the model arc-toy are held out, and a base model is trained on the others. Each held-out task is then
-answered by the base itself, and after training on its demonstration pairs: of a network from scratch, of the embeddings
-alone, and of all parameters. What is measured is written after each task, and a run that was stopped goes on there.
+Ten of the tasks of the model arc-toy are held out, and a base model is trained on the others. Each held-out task is
+then answered by the base itself, and after training on its demonstration pairs: of a network from scratch, of the
+embeddings alone, and of all parameters. What is measured is written after each task, and a run that was stopped goes on
+there.
 """
 
 import argparse
@@ -34,6 +35,7 @@ HERE = Path(__file__).parent
 HELD_OUT = 10
 SLOTS = 8
 """Pairs in training at once: a task has two to ten, under eight augmentations."""
+CLOCK = time.process_time
 ARMS = {
     "base": "the base model, without adaptation",
     "scratch": "a new network, trained on the task",
@@ -105,7 +107,7 @@ def measure(base: str, arm: str, task: Task, seed: int, seconds: float) -> dict[
         module = TRMModule(**module.hparams)
     if arm != "base":
         parameters: Any = "embeddings" if arm == "embeddings" else "all"
-        options: dict[str, Any] = {"parameters": parameters, "slots": SLOTS, "seed": seed, "clock": time.process_time}
+        options: dict[str, Any] = {"parameters": parameters, "slots": SLOTS, "seed": seed, "clock": CLOCK}
         adapted = adapt(module, data, [task], seconds=seconds, **options)
         module, data = adapted.module, adapted.data
         row |= {"steps": adapted.steps, "seconds": round(adapted.seconds, 2), "loss": round(adapted.loss, 4)}

@@ -178,7 +178,7 @@ class ARC(PuzzleData):
         """
         added = [*self.init_args["added"], *map(write_demonstrations, tasks)]
         extended = type(self)(**{**self.init_args, **settings, "added": tuple(added)})
-        extended._numbered, extended._tasks = self._numbered, self._tasks  # read once
+        vars(extended).update(_numbered=self._numbered, _tasks=self._tasks)  # read once
         _ = extended.puzzles  # raises if a name occurs twice
         return extended
 
