@@ -22,14 +22,15 @@ sys.path.append(str(Path(__file__).parents[1]))
 from trm.adapt import adapt
 from trm.analysis.report import table
 from trm.checkpoints.load import load_checkpoint
-from trm.cli.commands.solve_task import TASK_VIEWS, answer_task
 from trm.cli.main import main as trm
 from trm.data import ARC
+from trm.data.arc.query import query_task
 from trm.data.arc.tasks import Task
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, environment
 from trm.reproduce.ledger import wilson
 from trm.solver import Solver
+from trm.task_solver import TASK_VIEWS, solve_queries
 
 HERE = Path(__file__).parent
 HELD_OUT = 10
@@ -111,7 +112,8 @@ def measure(base: str, arm: str, task: Task, seed: int, seconds: float) -> dict[
         adapted = adapt(module, data, [task], seconds=seconds, **options)
         module, data = adapted.module, adapted.data
         row |= {"steps": adapted.steps, "seconds": round(adapted.seconds, 2), "loss": round(adapted.loss, 4)}
-    scores = answer_task(Solver(module, data), data, task, TASK_VIEWS).votes.compute()
+    (solution,) = solve_queries(Solver(module, data), [(task, query_task(data, task, TASK_VIEWS))])
+    scores = solution.query.votes.compute()
     return row | {name: float(scores[name]) for name in ("pass@1", "pass@2")}
 
 
