@@ -1,7 +1,8 @@
 """Measure what more computation per puzzle brings at test time: ``make bench-test-time-scaling``.
 
 Trains a 9x9 Sudoku model halfway, so that there is something left to gain, and runs ``trm analyze scaling``. Options
-that are not listed go to that command.
+that are not listed go to that command. With ``--adaptation`` it measures adaptation to unseen ARC tasks instead, see
+``adaptation.py``.
 """
 
 import json
@@ -9,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
+import adaptation
 from models import analyze
 
 from trm.analysis.report import table
@@ -46,6 +48,7 @@ def tables() -> dict[str, str]:
             ["rollouts", *SELECTIONS.values(), "GFLOP per puzzle, all", "up to the first valid answer"],
             [[kind, *_solved(own)] for kind, own in kinds.items()],
         ),
+        **adaptation.tables(),
     }
 
 
@@ -57,6 +60,9 @@ def _solved(points: list[dict[str, Any]]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write a JSON file and a picture."""
+    argv = sys.argv[1:] if argv is None else argv
+    if "--adaptation" in argv:
+        return adaptation.main([argument for argument in argv if argument != "--adaptation"])
     return analyze("scaling", __doc__, HERE, {MODEL: "--puzzles 150"}, argv)
 
 

@@ -4,6 +4,7 @@ import json
 import runpy
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import models
@@ -84,6 +85,21 @@ def test_training_with_and_without_contradictions_is_compared(tmp_path: Path, mo
     assert (tmp_path / "abstain-tiny.svg").exists()
     monkeypatch.setattr(abstain, "HERE", tmp_path)
     assert abstain.tables()["abstain-tiny"].count("\n") == 4
+
+
+def test_adaptation_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = script("test-time-scaling")
+    monkeypatch.setattr(benchmark.adaptation, "CLOCK", count().__next__)
+    options = ["--adaptation", "--base=arc-toy", "--seconds=3", f"--into={tmp_path}"]
+    assert benchmark.main([*options, "--tasks=1", "--seeds=1"]) == 0
+    first = json.loads((tmp_path / "adaptation.json").read_text())["rows"]
+    assert [row["arm"] for row in first] == list(benchmark.adaptation.ARMS)
+    assert [row.get("steps", 0) > 0 for row in first] == [False, True, True, True]
+    assert benchmark.main([*options, "--tasks=1", "--seeds=2"]) == 0
+    rows = json.loads((tmp_path / "adaptation.json").read_text())["rows"]
+    assert (rows[:4], len(rows)) == (first, 7)
+    monkeypatch.setattr(benchmark.adaptation, "HERE", tmp_path)
+    assert "| a new network, trained on the task | 2 | " in benchmark.tables()["adaptation"]
 
 
 def test_early_exit_is_drawn_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,25 @@ def test_arguments_reach_the_function() -> None:
     assert (seen["name"], seen["json"], seen["config"]) == ("", False, [])
 
 
+def test_an_option_of_several_words_may_be_spelled_with_hyphens() -> None:
+    found: dict[str, object] = {}
+
+    def several(*, least_steps: int = 0, in_order: bool = False) -> int:
+        """Do something.
+
+        Args:
+            least_steps: steps.
+            in_order: whether.
+        """
+        found.update(locals())
+        return 0
+
+    for argv in (["--least_steps", "3", "--in_order"], ["--least-steps=3", "--in-order"]):
+        call(several, "several", argv)
+        assert (found["least_steps"], found["in_order"]) == (3, True)
+        found.clear()
+
+
 @pytest.mark.parametrize(
     "argv",
     [

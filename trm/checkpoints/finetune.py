@@ -81,7 +81,12 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
         raise InputError(f"{path} does not fit the module of the configuration: it {faults}")
     module.load_state_dict(transfer.state)
     rank_zero_info(f"From {path}: {transfer}.")
-    module.started_from = {
+    module.started_from = origin(checkpoint, path)
+
+
+def origin(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """Return what a run records of the checkpoint that its parameters are from, for ``module.started_from``."""
+    return {
         "checkpoint": Path(path).name,
         "weights": weights_digest(checkpoint),
         "step": checkpoint.get(keys.STEP),

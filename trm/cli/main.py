@@ -41,6 +41,7 @@ COMMANDS = {
     "predict": Command("write the predicted answers to the test split", f"{TRAINER}.predict"),
     "bench": Command("measure how fast a configuration trains, solves and reads data here", f"{TRAINER}.bench"),
     "solve": Command("solve puzzles", "trm.cli.commands.solve:solve"),
+    "adapt": Command("train on the pairs of an unseen ARC task, then answer it", "trm.cli.commands.adapt:adapt"),
     "serve": Command("answer puzzles over HTTP", "trm.cli.commands.serve:serve"),
     "page": Command("write a page on which a browser solves puzzles", "trm.cli.commands.page:page"),
     "trace": Command("show how an answer develops: a page, an animation, the terminal", "trm.cli.commands.trace:trace"),

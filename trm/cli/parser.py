@@ -143,13 +143,20 @@ def _prefix(name: str) -> str:
 
 
 def spelled_out(argv: Sequence[str], parameters: Collection[Parameter]) -> list[str]:
-    """Return a command line for jsonargparse: switches with values, long names of -o and -c, lists appended to."""
-    longer = {f"--{p.name}": f"--{p.name}=true" for p in parameters if p.annotation is bool}
+    """Return a command line for jsonargparse: switches with values, long names of -o and -c, lists appended to.
+
+    An option such as --adapt_seconds may also be spelled with hyphens, --adapt-seconds.
+    """
+    longer = {f"--{p.name.replace('_', '-')}": f"--{p.name}" for p in parameters}
     longer |= {f"-{p.name[0]}": f"--{p.name}" for p in parameters if p.name in ("output", "config")}
+    switches = {f"--{p.name}" for p in parameters if p.annotation is bool}
     repeated = {f"--{p.name}" for p in parameters if p.annotation == list[str]}
     found = []
     for argument in argv:
-        option, equals, value = longer.get(argument, argument).partition("=")
+        option, equals, value = argument.partition("=")
+        option = longer.get(option, option)
+        if option in switches and not equals:
+            equals, value = "=", "true"
         found.append(f"{option}{'+' * (option in repeated)}{equals}{value}")
     return found
 

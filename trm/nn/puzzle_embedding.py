@@ -37,6 +37,12 @@ class PuzzleEmbedding(nn.Module):
         return vectors
 
     @torch.no_grad()
+    def extend(self, num_puzzles: int) -> None:
+        """Add vectors up to a number of ids; they start at the mean of the others, without that of id 0, padding."""
+        mean = self.weights[1:].mean(dim=0, keepdim=True)
+        self.weights = torch.cat([self.weights, mean.expand(num_puzzles - len(self.weights), -1)])
+
+    @torch.no_grad()
     def update(self, lr: float, weight_decay: float) -> None:
         """Update each vector w used since the last call: w <- w (1 - lr * weight_decay) - lr * sign(sum of gradients).
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from trm.errors import printable
 
+LONGEST = 200
+"""Characters of a value that are shown; the tasks that a model was adapted to take thousands."""
+
 
 def info(checkpoint: str, json: bool = False) -> int:
     """Describe a checkpoint: family, step, metrics, configuration and sizes.
@@ -40,4 +43,5 @@ def _for_people(facts: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters; --json has all)"

@@ -2,14 +2,16 @@
 
 import json as json_format
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from trm.arguments import EarlyExit, SelectionName
+from trm.errors import InputError
 
 if TYPE_CHECKING:
     from trm.cli.puzzles import Puzzle
+    from trm.data.arc.tasks import Task
     from trm.solver import Solution, Solver
 
 BATCH = 256  # puzzles that are solved together
@@ -30,6 +32,7 @@ def solve(
     budget: int | None = None,
     abstain: float | Literal["auto"] = 0.0,
     complete: bool = False,
+    adapt_seconds: float | None = None,
     seed: int = 0,
     family: str = "",
     module: str = "",
@@ -66,7 +69,9 @@ def solve(
             validation in training chose.
         complete: if the answer breaks the rules, complete it with an exact solver guided by the model; for Sudoku and
             Maze.
-        seed: seed of views and noise.
+        adapt_seconds: seconds in which to train the model on the demonstration pairs of the ARC tasks before it answers
+            them, as ``trm adapt`` does; null for no training.
+        seed: seed of views and noise, and of adaptation.
         family: the class the checkpoint was trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
             the name of the family, such as maze.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
@@ -78,6 +83,12 @@ def solve(
 
     model, data = load_checkpoint(checkpoint, family, module)
     tasks = [text for text in puzzles if isinstance(data, ARC) and not text.startswith(SAMPLE)]
+    if adapt_seconds is not None:
+        from trm.adapt import need_arc
+
+        need_arc(model, data)
+        if others := [text for text in puzzles if text not in tasks]:
+            raise InputError(f"adapt_seconds is {adapt_seconds:g}, but {others[0]} is no task; pass tasks alone")
     solver = Solver(
         model,
         data,
@@ -98,10 +109,13 @@ def solve(
     refusals: list[Refusal] = []
     found = find_puzzles(model, data, (text for text in puzzles if text not in tasks))
     all_good = _answer_all(solver, readable(found, refusals), json)
-    if tasks:
-        from trm.cli.commands.solve_task import solve_tasks
+    if tasks and isinstance(data, ARC):
+        from trm.cli.commands.solve_task import adapt_to, read_tasks, solve_tasks
 
-        all_good &= solve_tasks(solver, tasks, views, json, refusals)
+        asked: Iterable[Task] = read_tasks(data, tasks, refusals)
+        if adapt_seconds is not None and (asked := list(asked)):
+            print(adapt_to(solver, asked, seconds=adapt_seconds, seed=seed).summary, file=sys.stderr)
+        all_good &= solve_tasks(solver, asked, views, json)
     hint = solver.has_rules and type(data).views is not PuzzleData.views
     if hint and not (all_good or json or (views or 1) > 1 or complete):
         print("trm: --views 8 --select verifier also tries symmetric forms, and solves more", file=sys.stderr)

@@ -1,16 +1,20 @@
 """``trm solve`` on an ARC task: solves its test inputs under many symmetries, and elects answers by vote."""
 
 import json as json_format
+import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from trm.adapt import Adapted, adapt
+from trm.cli.configuration import quiet
 from trm.cli.puzzles import Refusal, find_tasks, readable
 from trm.data import ARC
 from trm.data.arc.consistency import consistent
 from trm.data.arc.grids import Grid
-from trm.data.arc.query import query_task, refuse_changed_tasks
+from trm.data.arc.query import query_task, refuse_changed_tasks, refuse_unanswerable
 from trm.data.arc.tasks import Task
 from trm.data.arc.text import render_grids
 from trm.data.arc.votes import Elected
@@ -19,15 +23,55 @@ from trm.solver import Solver
 from trm.task_solver import TASK_VIEWS, TaskSolution, solve_queries
 
 
-def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: bool, refusals: list[Refusal]) -> bool:
-    """Solve the tasks that arguments name, each as ``solve_task`` does.
+def read_tasks(data: ARC, given: Iterable[str], refusals: list[Refusal]) -> Iterator[Task]:
+    """Yield the tasks that arguments name and that a model can answer.
+
+    Args:
+        data: the family of the model.
+        given: files and names of tasks; see ``find_tasks``.
+        refusals: tasks that cannot be answered are appended here.
+    """
+    for text in given:
+        for task in readable(find_tasks(data, text), refusals):
+            try:
+                refuse_unanswerable(data, task)
+            except InputError as error:
+                refusals.append(Refusal(f"task {task.name}", error))
+            else:
+                yield task
+
+
+def adapt_to(solver: Solver, tasks: Sequence[Task], **options: Any) -> Adapted:
+    """Train the model of a solver on the demonstration pairs of tasks, with a progress bar on a terminal.
+
+    Args:
+        solver: the solver; it then has the adapted model.
+        tasks: the tasks.
+        **options: arguments of ``trm.adapt.adapt``.
+
+    Raises:
+        InputError: if an argument or a task is refused, or the budget is too short for one step.
+    """
+    quiet()
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.WARNING)  # without lines on the devices, and on the end of training
+    try:
+        adapted = adapt(solver.module, solver.data, tasks, progress=sys.stdout.isatty(), **options)
+    finally:
+        log.setLevel(level)
+    solver.data = adapted.data
+    return adapted
+
+
+def solve_tasks(solver: Solver, tasks: Iterable[Task], views: int | None, json: bool) -> bool:
+    """Solve tasks, each as ``solve_task`` does.
 
     Args:
         solver: the solver, with the model.
-        given: files and names of tasks; see ``find_tasks``.
+        tasks: the tasks.
         views: symmetries; None for ``TASK_VIEWS``.
         json: print one JSON object per task.
-        refusals: tasks that cannot be answered are appended here.
 
     Returns:
         Whether every attempt is a grid and the model abstains from no test input.
@@ -42,12 +86,8 @@ def solve_tasks(solver: Solver, given: Iterable[str], views: int | None, json: b
         raise InputError(f"select is {solver.select!r}, but the attempts at an ARC task are elected by vote")
     refuse_changed_tasks(data, module.hparams["num_puzzles"])
     all_good = True
-    for text in given:
-        for task in readable(find_tasks(data, text), refusals):
-            try:
-                all_good &= solve_task(solver, data, task, views or TASK_VIEWS, json)
-            except InputError as error:
-                refusals.append(Refusal(f"task {task.name}", error))
+    for task in tasks:
+        all_good &= solve_task(solver, data, task, views or TASK_VIEWS, json)
     return all_good
 
 
@@ -64,7 +104,11 @@ def solve_task(solver: Solver, data: ARC, task: Task, views: int, json: bool) ->
     """
     query = query_task(data, task, views)
     if not query.known:
-        print(f"task {task.name}: the model was not trained on this task, so its answers mean little", file=sys.stderr)
+        print(
+            f"task {task.name}: the model was not trained on this task, so its answers mean little; trm adapt trains "
+            "it on the task's pairs",
+            file=sys.stderr,
+        )
     (solution,) = solve_queries(solver, [(task, query)])
     print(_as_json(solution) if json else _for_people(solution), flush=True)
     return solution.complete and not any(solution.abstains)

@@ -56,6 +56,16 @@ class Augmentations(NamedTuple):
         index = np.repeat(np.arange(-1, len(counts) - 1, dtype=np.int32), counts)
         return cls(index, transforms, colours, np.cumsum(counts))
 
+    def followed_by(self, others: "Augmentations") -> "Augmentations":
+        """Return these symmetries and then those of other tasks, whose ids are counted on."""
+        count = len(self.first) - 1
+        return Augmentations(
+            np.concatenate([self.tasks, others.tasks[1:] + np.int32(count)]),
+            np.concatenate([self.transforms, others.transforms[1:]]),
+            np.concatenate([self.colours, others.colours[1:]]),
+            np.concatenate([self.first[:-1], others.first + self.first[-1] - 1]),
+        )
+
     def apply(self, grids: Grids, ids: Integers) -> Grids:
         """Return grids of the published tasks under the symmetries of ``ids``, (N,)."""
         return grids.recoloured(self.colours[ids]).transformed(self.transforms[ids])

@@ -1,7 +1,8 @@
 """The ARC data module: the training stream and the order of evaluation over augmented tasks."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -13,7 +14,7 @@ from trm.data.arc.examples import Examples
 from trm.data.arc.grids import END, SIDE, VOCAB_SIZE, Grid, Grids, Integers, crop, encode
 from trm.data.arc.numbering import number_officially
 from trm.data.arc.sources import read_filed, read_subsets
-from trm.data.arc.tasks import Puzzle, Solutions, Task, withhold
+from trm.data.arc.tasks import Puzzle, Solutions, Task, read_demonstrations, withhold, write_demonstrations
 from trm.data.arc.text import parse_grid, render_grids, write_grid
 from trm.data.arc.votes import Votes
 from trm.data.base import PuzzleData
@@ -69,6 +70,8 @@ class ARC(PuzzleData):
         eval_batch_size: puzzles per batch in evaluation, over all devices; null for as many as slots.
         workers: processes that prepare batches, per device.
         seed: seed of augmentations and order.
+        added: tasks to train on besides those of the subsets, each its name and train pairs as JSON; ``trm adapt``
+            writes them into its checkpoint. Their puzzle ids follow those of the subsets.
 
     Raises:
         InputError: if an argument is out of its range.
@@ -97,6 +100,7 @@ class ARC(PuzzleData):
         eval_batch_size: int | None = None,
         workers: int = 2,
         seed: int = 0,
+        added: tuple[str, ...] = (),
     ) -> None:
         super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
         if test_subset not in subsets:
@@ -127,6 +131,9 @@ class ARC(PuzzleData):
         self.augmentations = augmentations
         self.tasks_per_subset = tasks_per_subset
         self.val_size = val_size
+        self.added = [read_demonstrations(text, side) for text in added]
+        self._drawn: Mapping[int, Sequence[tuple[Grid, Grid]]] | None = None
+        self._draw_seed = seed
 
     # -- tasks and puzzle ids, computed at first use -------------------------------------------------------------------
 
@@ -138,12 +145,52 @@ class ARC(PuzzleData):
     @cached_property
     def symmetries(self) -> Augmentations:
         """The augmentation of each puzzle id."""
-        return self._numbered[1] or choose_augmentations(self.puzzles, self.augmentations, self.seed)
+        table = self._numbered[1] or choose_augmentations(self._tasks[0], self.augmentations, self.seed)
+        more = choose_augmentations(self.added, self.augmentations, self.seed) if self.added else None
+        return table if more is None else table.followed_by(more)
 
-    @property
+    @cached_property
     def puzzles(self) -> list[Puzzle]:
-        """The tasks without the withheld test outputs, in the order of their ids."""
-        return self._tasks[0]
+        """The tasks without the withheld test outputs, in the order of their ids; those added are the last.
+
+        Raises:
+            InputError: if two of them have the same name.
+        """
+        puzzles = [*self._tasks[0], *self.added]
+        names = {puzzle.name for puzzle in self._tasks[0]}
+        for puzzle in self.added:
+            if puzzle.name in names:
+                raise InputError(
+                    f"two tasks with different train pairs have the name {puzzle.name}; rename one of them"
+                )
+            names.add(puzzle.name)
+        return puzzles
+
+    def with_tasks(self, tasks: Iterable[Task], **settings: Any) -> "ARC":
+        """Return this family with further tasks to train on; their test pairs are left out.
+
+        Args:
+            tasks: the tasks, whose puzzle ids follow those of the tasks here.
+            **settings: other arguments that change, such as slots.
+
+        Raises:
+            InputError: if a task has a larger grid than the canvas, or the name of another one.
+        """
+        added = [*self.init_args["added"], *map(write_demonstrations, tasks)]
+        extended = type(self)(**{**self.init_args, **settings, "added": tuple(added)})
+        vars(extended).update(_numbered=self._numbered, _tasks=self._tasks)  # read once
+        _ = extended.puzzles  # raises if a name occurs twice
+        return extended
+
+    def draw_from(self, pairs: Mapping[int, Sequence[tuple[Grid, Grid]]], seed: int) -> None:
+        """Restrict training to some pairs, in an order of its own; ids and augmentations remain.
+
+        Args:
+            pairs: inputs and outputs by the index of their task in ``puzzles``.
+            seed: seed of the order.
+        """
+        self._drawn, self._draw_seed = pairs, seed
+        self.__dict__.pop("_train_examples", None)
 
     def task(self, name: str) -> Task | None:
         """Return a task by its name, with its solutions; None if the subsets have no such task."""
@@ -158,7 +205,7 @@ class ARC(PuzzleData):
     @property
     def training_puzzles(self) -> int:
         """Number of tasks in training, before augmentation."""
-        return len(self.puzzles)
+        return len(self.puzzles) if self._drawn is None else len(self._drawn)
 
     @property
     def table_hash(self) -> str:
@@ -213,7 +260,9 @@ class ARC(PuzzleData):
 
     @cached_property
     def _train_examples(self) -> Examples:
-        return Examples.collect(puzzle.train_pairs for puzzle in self.puzzles)
+        if self._drawn is None:
+            return Examples.collect(puzzle.train_pairs for puzzle in self.puzzles)
+        return Examples.collect(self._drawn.get(index, ()) for index in range(len(self.puzzles)))
 
     def prepare(self, stage: str) -> None:
         """Load the tasks and choose their augmentations; samples are created on demand."""
@@ -232,7 +281,7 @@ class ARC(PuzzleData):
         examples, ids, corner = (
             np.concatenate(parts)[begin : begin + count] for parts in zip(*map(self._epoch, epochs), strict=True)
         )
-        generator = DrawGenerator(self.seed, first, count)
+        generator = DrawGenerator(self._draw_seed, first, count)
 
         def shift(room: Integers) -> Integers:
             return np.where(corner, 0, generator.below(room + 1))
@@ -245,7 +294,7 @@ class ARC(PuzzleData):
 
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Return the example and puzzle id of each draw of an epoch, and whether it stays in the corner, (E,) each."""
-        rng = np.random.default_rng((self.seed, epoch))
+        rng = np.random.default_rng((self._draw_seed, epoch))
         tasks, first = self._train_examples.tasks, self.symmetries.first
         turn = rng.permutation(len(self.puzzles))  # when each task is visited
         ids = rng.integers(first[:-1], first[1:])  # a uniform choice among the puzzles of each task

@@ -9,7 +9,7 @@ from trm.data.arc.augment import choose_augmentations
 from trm.data.arc.datamodule import ARC
 from trm.data.arc.examples import Examples
 from trm.data.arc.grids import Grid
-from trm.data.arc.tasks import Puzzle, Solutions, Task
+from trm.data.arc.tasks import Puzzle, Solutions, Task, refuse_larger
 from trm.data.arc.votes import Votes
 from trm.data.samples import Samples
 from trm.errors import InputError
@@ -40,6 +40,20 @@ def refuse_changed_tasks(data: ARC, num_puzzles: int) -> None:
         )
 
 
+def refuse_unanswerable(data: ARC, task: Task) -> None:
+    """Check that a task has a test input, and that its grids fit on the model's canvas.
+
+    Raises:
+        InputError: if not.
+    """
+    if not task.test:
+        raise InputError(
+            f"task {task.name} has {len(task.train)} pairs, as in re-arc or BARC, but no test input to answer; "
+            "accepted is an object with the lists 'train' and 'test'"
+        )
+    refuse_larger(task, data.side)
+
+
 def query_task(data: ARC, task: Task, views: int) -> TaskQuery:
     """Return the samples of a task: every test input under at most ``views`` symmetries.
 
@@ -49,18 +63,9 @@ def query_task(data: ARC, task: Task, views: int) -> TaskQuery:
     Raises:
         InputError: if the task has no test input, or a grid of it is larger than the model's canvas.
     """
-    if not task.test:
-        raise InputError(
-            f"task {task.name} has {len(task.train)} pairs, as in re-arc or BARC, but no test input to answer; "
-            "accepted is an object with the lists 'train' and 'test'"
-        )
+    refuse_unanswerable(data, task)
     inputs, outputs = [pair.input for pair in task.test], [pair.output for pair in task.test]
-    if task.side > data.side:
-        raise InputError(
-            f"task {task.name} has a grid of {task.side} rows or columns, but the model's canvas (data.side) has "
-            f"{data.side}"
-        )
-    index = _find(data, task)
+    index = find_known(data, task)
     if index is None:
         shown = [(pair.input, pair.output) for pair in task.train if pair.output is not None]
         puzzles = [Puzzle(task.name, shown, inputs)]
@@ -80,17 +85,18 @@ def query_task(data: ARC, task: Task, views: int) -> TaskQuery:
     return TaskQuery(samples, ids, Votes(puzzles, Solutions({task.name: outputs}), symmetries), index is not None)
 
 
-def _find(data: ARC, task: Task) -> int | None:
-    """Return the index of the task among the tasks trained on; None if it is not there."""
+def find_known(data: ARC, task: Task) -> int | None:
+    """Return the index of the task among the tasks trained on, by its name or its train pairs; None if not there."""
+    for index, puzzle in enumerate(data.puzzles):
+        if puzzle.name == task.name:
+            return index
+    return next((index for index, puzzle in enumerate(data.puzzles) if has_pairs(puzzle, task)), None)
+
+
+def has_pairs(puzzle: Puzzle, task: Task) -> bool:
+    """Return whether the train pairs of a task are among those of a puzzle."""
 
     def key(question: Grid, answer: Grid | None) -> tuple[object, ...]:
         return question.tobytes(), question.shape, None if answer is None else (answer.tobytes(), answer.shape)
 
-    for index, puzzle in enumerate(data.puzzles):
-        if puzzle.name == task.name:
-            return index
-    pairs = {key(*pair) for pair in task.train}
-    for index, puzzle in enumerate(data.puzzles):
-        if pairs <= {key(*pair) for pair in puzzle.train_pairs}:
-            return index
-    return None
+    return {key(*pair) for pair in task.train} <= {key(*pair) for pair in puzzle.train_pairs}

@@ -10,6 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from trm.data.arc.grids import COLOURS, SIDE, Grid
 from trm.errors import InputError
+from trm.text import parse_json
 
 PUBLISHED_TWICE = {"40853293", "070dd51e"}
 """One task under two names, in ARC-AGI-1's training and evaluation subsets; the official recipe trains on both."""
@@ -115,6 +116,43 @@ def to_task(name: str, value: Any, where: str) -> Task:
         for part in ("train", "test")
     }
     return Task(name, **pairs)
+
+
+def write_demonstrations(task: Task) -> str:
+    """Return the name and the train pairs of a task as JSON; its test pairs are left out."""
+    pairs = [{name: grid.tolist() for name, grid in pair._asdict().items()} for pair in task.train]
+    return json.dumps({"name": task.name, "train": pairs})
+
+
+def read_demonstrations(text: str, side: int) -> Puzzle:
+    """Return the task that ``write_demonstrations`` wrote, for training only.
+
+    Args:
+        text: the JSON.
+        side: rows and columns of the canvas.
+
+    Raises:
+        InputError: if it is malformed, or has a larger grid than the canvas.
+    """
+    value = parse_json(text, "data.added")
+    name = value.get("name") if isinstance(value, Mapping) else None
+    if not isinstance(name, str):
+        raise InputError(f"data.added contains {_short(value)}, but needs tasks as objects with a name and train pairs")
+    task = to_task(name, value.get("train"), "data.added")
+    refuse_larger(task, side)
+    return Puzzle(name, [(pair.input, pair.output) for pair in task.train if pair.output is not None], [])
+
+
+def refuse_larger(task: Task, side: int) -> None:
+    """Check that the grids of a task fit on a canvas of so many rows and columns.
+
+    Raises:
+        InputError: if one does not.
+    """
+    if task.side > side:
+        raise InputError(
+            f"task {task.name} has a grid of {task.side} rows or columns, but the model's canvas (data.side) has {side}"
+        )
 
 
 def to_grid(value: Any, what: str) -> Grid:
