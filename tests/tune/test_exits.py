@@ -153,7 +153,7 @@ def test_info_shows_the_choice_export_keeps_it_and_training_drops_it(
     assert module.inference_choice == load_checkpoint(tuned)[0].inference_choice != None  # noqa: E711
     assert TRMModule.load_from_checkpoint(str(tuned), map_location="cpu").inference_choice == module.inference_choice
     data = Sudoku(4, clues=(4, 8), train_size=20, val_size=0, slots=4, steps_per_batch=1, workers=0)
-    quiet_trainer(max_steps=1).fit(module, data)
+    quiet_trainer(max_steps=1).fit(module.train(), data)
     assert module.inference_choice is None
 
 

@@ -107,10 +107,16 @@ def choose(
     samples = validation(data, target_loss, batch_size)
     rules = {name: rule for name, rule in rules_of(data).items() if name[0] != "stable" or name[1] == 1}
     rules = {NEVER: lambda context: torch.zeros_like(context.unchanged, dtype=torch.bool), **rules}
-    counts = view_counts(data, seed)
-    exits = observe(module, samples, data.views(counts[-1], seed), list(rules.values()), batch_size)
     ordering = np.arange(len(samples.inputs)) % ORDERING == 0
-    full, *others = weigh(exits, samples, list(rules), counts, ordering)
+
+    def candidates(counts: list[int]) -> list[Candidate]:
+        exits = observe(module, samples, data.views(counts[-1], seed), list(rules.values()), batch_size)
+        return weigh(exits, samples, list(rules), counts, ordering)
+
+    full, *others = candidates([1])
+    most = min(MOST_VIEWS, module.hparams["supervision_steps"] - 1)  # more cost as much as all supervision steps
+    if not any(c.steps <= 2 and not c.lost_ordering for c in others):  # else that one beats all with several views
+        full, *others = candidates(view_counts(data, most, seed))
     tested = in_turn(sequence(full, others), int((~ordering).sum()), target_loss)
     held = [c for c in tested if c.upper_bound is not None and c.upper_bound <= target_loss]
     best = held[-1] if held else full._replace(upper_bound=0.0)
@@ -148,10 +154,10 @@ def validation(data: PuzzleData, target_loss: float, batch_size: int) -> Samples
     return samples
 
 
-def view_counts(data: PuzzleData, seed: int) -> list[int]:
-    """Return the powers of two up to ``MOST_VIEWS`` that a family has views for."""
+def view_counts(data: PuzzleData, most: int, seed: int) -> list[int]:
+    """Return the powers of two up to ``most`` that a family has views for."""
     counts = [1]
-    while counts[-1] < MOST_VIEWS:
+    while 2 * counts[-1] <= most:
         try:
             data.views(2 * counts[-1], seed)
         except InputError:  # the family has fewer symmetries
