@@ -104,7 +104,7 @@ def choose(
     """
     if not 0 < target_loss < 1:
         raise InputError(f"target_loss is {target_loss}, but must be greater than 0 and less than 1, such as 0.005")
-    samples = validation(data, target_loss, batch_size)
+    samples = validation(data, target_loss)
     rules = {name: rule for name, rule in rules_of(data).items() if name[0] != "stable" or name[1] == 1}
     rules = {NEVER: lambda context: torch.zeros_like(context.unchanged, dtype=torch.bool), **rules}
     ordering = np.arange(len(samples.inputs)) % ORDERING == 0
@@ -127,7 +127,7 @@ def choose(
     return choice, facts
 
 
-def validation(data: PuzzleData, target_loss: float, batch_size: int) -> Samples:
+def validation(data: PuzzleData, target_loss: float) -> Samples:
     """Return the labelled validation puzzles.
 
     Raises:
@@ -139,9 +139,7 @@ def validation(data: PuzzleData, target_loss: float, batch_size: int) -> Samples
             "samples are test inputs; trm tune needs a family with one board per question"
         )
     size = data.eval_size("val")
-    samples = (
-        Samples(*map(np.concatenate, zip(*labelled(data, None, batch_size, "val"), strict=True))) if size else None
-    )
+    samples = Samples(*map(np.concatenate, zip(*labelled(data, None, size, "val"), strict=True))) if size else None
     testing = len(samples.inputs) - -(-len(samples.inputs) // ORDERING) if samples else 0
     least = upper_bound(0, testing) if testing else 1.0
     if samples is None or least > target_loss:
