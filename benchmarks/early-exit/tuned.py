@@ -55,8 +55,8 @@ HEAD = [
 def measure(name: str, target: float) -> dict[str, Any]:
     """Choose the exit of a model, and count what it loses on the test split."""
     module, data = load_checkpoint(name)
-    choice, facts = choose(module, data, target, BATCH)
-    samples = Samples(*map(np.concatenate, zip(*labelled(data, None, BATCH), strict=True)))
+    choice, _ = choose(module, data, target, BATCH)
+    samples = Samples(*map(np.concatenate, zip(*labelled(data, None, data.eval_size("test")), strict=True)))
     names = [("never", None), (choice.halt, choice.halt_threshold)]
     rule = halting_rule(choice.halt, choice.halt_threshold, data)
     exits = observe(module, samples, data.views(choice.views), [never, rule or never], BATCH)
@@ -64,7 +64,7 @@ def measure(name: str, target: float) -> dict[str, Any]:
     chosen = next(c for c in weighed if (c.halt, c.views) == (choice.halt, choice.views))
     bound = upper_bound(chosen.lost, len(samples.inputs))
     test = {"puzzles": len(samples.inputs), "full": plain(weighed[0]), "chosen": plain(chosen), "upper_bound": bound}
-    return {"choice": choice._asdict(), "candidates": [plain(c) for c in facts["candidates"]], "test": test}
+    return {"choice": choice._asdict(), "test": test}
 
 
 def never(context: HaltingContext) -> torch.Tensor:
@@ -83,8 +83,8 @@ def main() -> int:
     facts = {"machine": environment(), "commit": commit(PROJECT), "models": {}}
     for name, target in MODELS.items():
         facts["models"][name] = measure(name, target)
+        (HERE / "tuned.json").write_text(json.dumps(facts, indent=1) + "\n")
         print(name, json.dumps(facts["models"][name]["choice"]), json.dumps(facts["models"][name]["test"]), flush=True)
-    (HERE / "tuned.json").write_text(json.dumps(facts, indent=1) + "\n")
     return 0
 
 

@@ -56,7 +56,7 @@ AVERAGED = "averaged"
 IMPORTED_FROM = "imported_from"
 
 # written by ``trm tune``
-INFERENCE = "inference"
+INFERENCE = "chosen_inference"
 """Early exit and views that were chosen on validation for these parameters."""
 
 # inside STATE
