@@ -21,6 +21,7 @@ from trm.arguments import EarlyExit, RecordsArguments, class_path, defaults_of
 from trm.batch import Batch
 from trm.data import PuzzleData
 from trm.errors import InputError, check_choice, check_range
+from trm.inference.choice import InferenceChoice
 from trm.inference.halting import head
 from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network_name
 from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
@@ -457,6 +458,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         self.started_from, self.init_seed = started_from, checkpoint.get(keys.SEED)
         self.trained_steps = checkpoint.get(keys.STEP)
         self.abstain_below = checkpoint.get(keys.METRICS, {}).get(keys.ABSTAIN_BELOW)
+        self.inference_choice = InferenceChoice.stored(checkpoint.get(keys.INFERENCE))
         trainer = self._trainer
         trains_without_average = trainer and trainer.state.fn == "fit" and not averages_parameters(trainer)
         if trains_without_average and keys.LIVE_STATE in checkpoint:
@@ -520,6 +522,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         """Print where training starts, and restore the slots of the checkpoint, if there is one for as many slots."""
         rank_zero_info(self._origin())
         self.stop_requested, self.trained_steps, self._begun = False, None, None
+        self.inference_choice = None  # that of the parameters before
         self.train_metrics.reset()
         if self._saved_sums and self.global_rank == 0:  # the sums of all ranks are added up
             self.train_metrics.sums = torch.stack(self._saved_sums).sum(0).to(self.device)

@@ -24,6 +24,7 @@ from trm.data.samples import Completion, Tokens, hash_bytes, matches
 from trm.data.voting import rank
 from trm.errors import InputError, check_choice, check_range
 from trm.inference import HaltingContext, halting_rule, think
+from trm.inference.choice import exit_of
 from trm.inference.halting import has_rules, head
 from trm.inference.questions import read_questions
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
@@ -193,12 +194,14 @@ class Solver:
         start_noise: standard deviation of Gaussian noise added to answer and latent before the first supervision step
             (EqR, arXiv 2605.21488); 0 for none.
         views: number of symmetries of the puzzle to solve, the puzzle itself included (symmetry augmentation at test
-            time).
+            time); None for what ``trm tune`` stored in the checkpoint, else 1.
         select: selection of the answer among those of the rollouts: halting, first, top1, vote, confident, residual or
             verifier; see ``trm.inference.selection``.
         halt: early-exit rule of a rollout: never (official), head (halting probability above a threshold), stable
-            (answer unchanged by a step) or rules (answer is valid). auto is rules with select verifier, else head.
-        halt_threshold: halting probability above which the rule head halts a rollout; 0.5 is the rule of training.
+            (answer unchanged by a step) or rules (answer is valid). auto is rules with select verifier, else what ``trm
+            tune`` stored in the checkpoint, else head.
+        halt_threshold: halting probability above which the rule head halts a rollout; None for the one that is stored,
+            else 0.5, the rule of training.
         budget: maximum number of supervision steps per puzzle, over all rollouts; None for no limit. A rollout that
             might exceed it is not started.
         abstain: confidence, from 0 to 1, below which the solver abstains: the solution is returned, but marked. auto is
@@ -225,10 +228,10 @@ class Solver:
         breadth: int = 1,
         noise: float = 0.0,
         start_noise: float = 0.0,
-        views: int = 1,
+        views: int | None = None,
         select: SelectionName = "halting",
         halt: EarlyExit = "auto",
-        halt_threshold: float = 0.5,
+        halt_threshold: float | None = None,
         budget: int | None = None,
         abstain: float | Literal["auto"] = 0.0,
         complete: bool = False,
@@ -252,18 +255,19 @@ class Solver:
         steps = depth or self.module.hparams["supervision_steps"]
         self.depth = min(steps, budget) if budget else steps
         self.breadth, self.noise, self.start_noise, self.seed = breadth, noise, start_noise, seed
-        self.views = self.data.views(views, seed)
+        choice = self.module.inference_choice
+        self.views = self.data.views(views or (choice.views if choice else 1), seed)
         self.select, self.budget, self.batch_size = select, budget, batch_size
         self.abstain = abstain_threshold(abstain, self.module.abstain_below)
         self.complete = complete
         if complete and type(self.data).complete is PuzzleData.complete:
             raise InputError(f"complete is true, but {type(self.data).__name__} has no exact solver")
-        auto: EarlyExit = "rules" if select == "verifier" else "head"
         self.has_rules = has_rules(self.data)
         if select == "verifier" and not self.has_rules:
             raise InputError(f"select is 'verifier', but {type(self.data).__name__} has no rules to check answers by")
-        self.halting = halting_rule(halt, halt_threshold, self.data, auto)
-        if (auto if halt == "auto" else halt) == "head" and self.abstain > halt_threshold:
+        rule, threshold = exit_of(halt, halt_threshold, select, choice)
+        self.halting = halting_rule(rule, threshold, self.data)
+        if rule == "head" and self.abstain > threshold:
             self.halting = head(self.abstain) if self.abstain < 1 else None
 
     @overload

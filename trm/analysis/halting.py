@@ -65,10 +65,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size
     Raises:
         InputError: if no puzzle has a label.
     """
-    exit_rules: dict[tuple[str, float | None], HaltingRule] = {("head", p): head(p) for p in THRESHOLDS}
-    exit_rules |= {("stable", k): stable(k) for k in UNCHANGED}
-    if has_rules(data):
-        exit_rules["rules", None] = rules(data)
+    exit_rules = rules_of(data)
     batches = (
         Batch(*(field.to(module.device) for field in to_batch(samples)))
         for samples in labelled(data, puzzles, batch_size)
@@ -80,6 +77,13 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size
     for (rule, setting), last in zip(exit_rules, exits, strict=True):
         points.append(_point(rule, setting, solved.gather(0, last[None])[0], last + 1, gflop))
     return {"puzzles": solved.shape[1], "points": [point._asdict() for point in points]}
+
+
+def rules_of(data: PuzzleData) -> dict[tuple[str, float | None], HaltingRule]:
+    """Return the early-exit rules of a family by name and setting: a threshold, or steps without a change."""
+    found: dict[tuple[str, float | None], HaltingRule] = {("head", p): head(p) for p in THRESHOLDS}
+    found |= {("stable", k): stable(k) for k in UNCHANGED}
+    return found | ({("rules", None): rules(data)} if has_rules(data) else {})
 
 
 def observe(module: TRMModule, batch: Batch, exit_rules: Collection[HaltingRule]) -> tuple[Tensor, Tensor]:

@@ -23,22 +23,22 @@ def load(checkpoint: str, family: str = "", module: str = "") -> tuple[TRMModule
     return model.to("cuda" if torch.cuda.is_available() else "cpu"), data
 
 
-def labelled(data: PuzzleData, puzzles: int | None, batch_size: int) -> Iterator[Samples]:
-    """Yield the samples with a label among the first ``puzzles`` of the test split (None for all), in batches.
+def labelled(data: PuzzleData, puzzles: int | None, batch_size: int, split: str = "test") -> Iterator[Samples]:
+    """Yield the samples with a label among the first ``puzzles`` of a split (None for all), in batches.
 
     Raises:
         InputError: if none has a label.
     """
-    size = min(puzzles or data.eval_size("test"), data.eval_size("test"))
+    size = min(puzzles or data.eval_size(split), data.eval_size(split))
     found = False
     for first in range(0, size, batch_size):
-        samples = data.eval_samples("test", first, min(batch_size, size - first))
+        samples = data.eval_samples(split, first, min(batch_size, size - first))
         answered = samples.labelled
         if answered.any():
             found = True
             yield samples.take(answered)
     if not found:
-        raise InputError(f"none of the {size} puzzles of the test split has a label to compare with")
+        raise InputError(f"none of the {size} puzzles of the {split} split has a label to compare with")
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:

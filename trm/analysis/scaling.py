@@ -99,7 +99,9 @@ def measure(
         runs.append({"depth": trained, "views": views})
     points: list[Point] = []
     for run in runs:
-        solver = Solver((module, data), select="vote", halt=halt, seed=seed, batch_size=batch_size, **run)
+        solver = Solver(
+            (module, data), select="vote", halt=halt, seed=seed, batch_size=batch_size, **{"views": 1, **run}
+        )
         for same in evaluate(solver.roll_out(samples.inputs, samples.puzzle_ids), samples, solver, breadths):
             points += same
             watch(same)

@@ -15,6 +15,7 @@ from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.schema import check_arguments
 from trm.data import Mixture, PuzzleData
 from trm.errors import InputError
+from trm.inference.choice import InferenceChoice
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
 from trm.training import checkpoint_keys as keys
@@ -100,6 +101,7 @@ def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str], size
     module.load_state_dict(checkpoint[keys.STATE])
     module.trained_steps, module.init_seed = checkpoint.get(keys.STEP), checkpoint.get(keys.SEED)
     module.abstain_below = checkpoint.get(keys.METRICS, {}).get(keys.ABSTAIN_BELOW)
+    module.inference_choice = InferenceChoice.stored(checkpoint.get(keys.INFERENCE))
     return module
 
 

@@ -18,6 +18,7 @@ import trm
 from trm.arguments import find_class, parameters_of
 from trm.data import PuzzleData
 from trm.errors import InputError
+from trm.inference.choice import InferenceChoice
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
 from trm.training import checkpoint_keys as keys
@@ -64,6 +65,7 @@ OPTIONAL: dict[str, Any] = {
     keys.STARTED_FROM: ORIGIN,
     keys.AVERAGED: bool,
     keys.IMPORTED_FROM: str,
+    keys.INFERENCE: dict(InferenceChoice.__annotations__),
 }
 """Kinds of the values that the program reads, by key: a type, or a dictionary with a type for each of its keys."""
 FACTS = (
@@ -78,6 +80,7 @@ FACTS = (
     keys.TABLE_HASH,
     keys.TOKENS,
     keys.SEED,
+    keys.INFERENCE,
 )
 """Keys that a shared checkpoint keeps: its version, class and origin."""
 OF_CALLBACKS: dict[str, Any] = {

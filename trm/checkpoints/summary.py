@@ -81,6 +81,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "averaged": is_averaged(checkpoint),
         "imported_from": checkpoint.get(keys.IMPORTED_FROM),
         "started_from": checkpoint.get(keys.STARTED_FROM),
+        "inference": checkpoint.get(keys.INFERENCE),
         "metrics": checkpoint.get(keys.METRICS, {}),
         "model": checkpoint[keys.HYPER_PARAMETERS],
         "data": family.get("init_args", {}),

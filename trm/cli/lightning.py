@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -95,8 +96,8 @@ class TRMCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Add ``bench``, which is a method of the trainer, to Lightning's own."""
-        return {**LightningCLI.subcommands(), "bench": {"model", "datamodule"}}
+        """Add ``bench`` and ``tune``, which are methods of the trainer, to Lightning's own."""
+        return {**LightningCLI.subcommands(), **{name: {"model", "datamodule"} for name in ("bench", "tune")}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Link the dimensions of the model to the data; ``model_class`` stays the default if a class is named."""
@@ -193,7 +194,7 @@ class TRMCLI(LightningCLI):
         check_requested_precision(settings.get("precision"))
         threads = Threads(self._get(self.config_init, "threads"))
         callbacks = [*callbacks, threads, RunNotice(), Interrupt()]
-        if self.subcommand == "bench":
+        if self.subcommand in ("bench", "tune"):
             kwargs |= trainer_arguments(settings)
             kwargs["callbacks"] = [*kwargs["callbacks"], threads]
         trainer = cast(
@@ -254,6 +255,18 @@ class TRMCLI(LightningCLI):
                 callback.recall(self.trainer)
         found = [str(getattr(callback, f"{given}_model_path", "")) for callback in self.trainer.checkpoint_callbacks]
         return next(filter(None, found), "")
+
+    def before_tune(self) -> None:
+        """Give the trainer the settings that are not defaults, of which it writes changed ones."""
+        settings = self.config.tune.clone()
+        for name in self._subcommand_method_arguments["tune"]:
+            settings.pop(name, None)
+        parser = self._subcommand_parsers["tune"]
+        changed = yaml.safe_load(parser.dump(settings, skip_default=True, skip_none=False, skip_validation=True))
+        theirs = {
+            name: settings[name] for name in sorted(self._foreign["tune"]) if name in settings
+        }  # such as ckpt_path
+        cast(TRMTrainer, self.trainer).settings = {**changed, **theirs}
 
     def before_validate(self) -> None:
         """Check that there is a checkpoint to evaluate, and load the data."""

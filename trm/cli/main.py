@@ -40,6 +40,9 @@ COMMANDS = {
     "test": Command("evaluate a checkpoint on the test split", f"{TRAINER}.test"),
     "predict": Command("write the predicted answers to the test split", f"{TRAINER}.predict"),
     "bench": Command("measure how fast a configuration trains, solves and reads data here", f"{TRAINER}.bench"),
+    "tune": Command(
+        "choose the settings of a configuration, or the early exit of a checkpoint", "trm.cli.commands.tune:tune"
+    ),
     "solve": Command("solve puzzles", "trm.cli.commands.solve:solve"),
     "adapt": Command("train on the pairs of an unseen ARC task, then answer it", "trm.cli.commands.adapt:adapt"),
     "serve": Command("answer puzzles over HTTP", "trm.cli.commands.serve:serve"),
@@ -140,7 +143,7 @@ def _run(argv: Sequence[str]) -> int:
     if name not in COMMANDS and name[:1] != "-":
         raise InputError(_unknown(" ".join(argv[:2]) if begun else name))
     if name[:1] == "-" or COMMANDS[name].where.startswith(TRAINER):
-        return _configured(argv)
+        return configured(argv)
     from trm.cli.parser import call
 
     with _rare_collections():
@@ -167,7 +170,7 @@ def locate(where: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _configured(argv: Sequence[str]) -> int:
+def configured(argv: Sequence[str]) -> int:
     """Run a command that takes a configuration."""
     with _rare_collections():
         from trm.cli.lightning import TRMCLI

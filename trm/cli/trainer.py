@@ -1,8 +1,9 @@
 """``TRMTrainer``: the one trainer behind the commands that take a configuration."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -10,6 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from trm.analysis.report import columns
 from trm.checkpoints.finetune import start_from
 from trm.cli.commands.bench import bench
+from trm.cli.commands.tune_search import search
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.reproduce.ledger import check_ledger, rows, write
@@ -20,6 +22,8 @@ class TRMTrainer(Trainer):
 
     command: Sequence[str] = ()
     """The command line that built the trainer, after the settings that came from the environment."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """The settings of ``trm tune`` that are not defaults, as a configuration has them."""
 
     def evaluation_command(self, which: str) -> str:
         """Return the command that evaluates a checkpoint, "best" or "last", of the run of this trainer's command."""
@@ -97,6 +101,7 @@ class TRMTrainer(Trainer):
                 print(columns(["metric", "value"], [(name, _four_digits(value)) for name, value in metrics.items()]))
 
     bench = bench
+    tune = search
 
 
 def _four_digits(value: float) -> str:

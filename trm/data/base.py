@@ -89,6 +89,8 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     """Names of the arguments that determine the puzzle ids, besides the puzzles themselves."""
     read_off: ClassVar[tuple[str, ...]] = ()
     """Names of the arguments that are read off the source if they are null; those of a checkpoint are kept for it."""
+    tunable: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Names of the arguments that change the training augmentation, with the values that ``trm tune`` tries."""
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names of the arguments that may name a local folder, with their other values; a shared model omits the folder."""
 

@@ -76,7 +76,7 @@ def torch_backend(
     Args:
         name: name of the model, for messages.
         checkpoint: a file, a hub folder, or the name of a model.
-        views: symmetric forms of a puzzle to solve; None for ``TASK_VIEWS`` of a task of ARC, else for 1.
+        views: symmetric forms of a puzzle to solve; None for ``TASK_VIEWS`` of a task of ARC, else as ``Solver``.
         family: dotted path of your own family; see ``load_checkpoint``.
         module: dotted paths of your own classes; see ``load_checkpoint``.
         **options: arguments of ``Solver``.
@@ -89,7 +89,7 @@ def torch_backend(
     built.to("cuda" if torch.cuda.is_available() else "cpu")
     if isinstance(data, ARC):  # the views of a task are its augmentations, each with a puzzle id
         return TaskBackend(name, Solver(built, data, **options), views or TASK_VIEWS)
-    return TorchBackend(Solver(built, data, views=views or 1, **options))
+    return TorchBackend(Solver(built, data, views=views, **options))
 
 
 class TorchBackend:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.arguments import class_path
+from trm.arguments import EarlyExit, SelectionName, class_path
 from trm.checkpoints.files import read_facts
 from trm.checkpoints.load import load_family
 from trm.data import ARC
@@ -18,6 +18,7 @@ from trm.data.samples import Tokens
 from trm.edge import EdgeSolution, EdgeSolver
 from trm.edge.solver import SELECTIONS
 from trm.errors import InputError, check_choice
+from trm.inference.choice import InferenceChoice, exit_of
 from trm.serve.backend import Puzzle, parse_board
 from trm.solver import abstain_threshold
 from trm.training import checkpoint_keys as keys
@@ -55,13 +56,29 @@ def onnx_backend(
         options["halt_threshold"] = max(options.get("halt_threshold") or 0.5, threshold)
     check_choice("serve", SELECTIONS, select=options.get("select", SELECTIONS[0]))
     if Path(file).suffix == ENDING:
-        return OnnxBackend(name, EdgeSolver(file, **options), family, threshold)
+        return OnnxBackend(name, EdgeSolver(file, **_options(None, **options)), family, threshold)
     from trm.export.model import export_onnx
 
     if facts.get(keys.FAMILY, {}).get("class_path") == class_path(ARC):
         raise InputError(NO_TASKS.format(name=name))
     exported = export_onnx(str(file), family=family, module=module)
+    options = _options(InferenceChoice.stored(facts.get(keys.INFERENCE)), **options)
     return OnnxBackend(name, EdgeSolver(exported.content, **options), family, threshold)
+
+
+def _options(
+    choice: InferenceChoice | None,
+    select: SelectionName = "halting",
+    halt: EarlyExit = "auto",
+    halt_threshold: float | None = None,
+    views: int | None = None,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return options of ``EdgeSolver``: those given, else what the checkpoint stores, else those of the file."""
+    if choice:
+        halt, halt_threshold = exit_of(halt, halt_threshold, select, choice)
+    views = views or (choice.views if choice else 1)
+    return {"select": select, "halt": halt, "halt_threshold": halt_threshold or 0.0, "views": views, **others}
 
 
 class OnnxBackend:

@@ -55,6 +55,10 @@ AVERAGED = "averaged"
 # written by ``trm import``
 IMPORTED_FROM = "imported_from"
 
+# written by ``trm tune``
+INFERENCE = "chosen_inference"
+"""Early exit and views that were chosen on validation for these parameters."""
+
 # inside STATE
 PUZZLE_EMBEDDING = "core.puzzle_embedding.weights"
 EMBEDDING, HEAD = "core.tokens.weight", "core.answer_head.weight"

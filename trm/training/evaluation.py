@@ -18,6 +18,7 @@ from trm.data import PuzzleData
 from trm.data.samples import from_batch
 from trm.errors import InputError
 from trm.inference import Answers, HaltingRule, Prediction, halting_rule, think
+from trm.inference.choice import InferenceChoice
 from trm.inference.halting import head, obeys
 from trm.inference.think import check_questions
 from trm.nn import TRM, Losses, answer_loss, halting_loss
@@ -46,6 +47,7 @@ class EvaluatedModule(LightningModule):
         self.train_metrics, self.val_metrics, self.test_metrics = PuzzleMetrics(), PuzzleMetrics(), PuzzleMetrics()
         self.calibration, self.abstention = HaltingCalibration(), AbstentionThreshold()
         self.abstain_below: float | None = None  # threshold of the latest validation, of this trainer or another
+        self.inference_choice: InferenceChoice | None = None  # early exit and views for these parameters, by trm tune
         self.scorer: Metric | None = None  # the family's metric for the evaluated split
         self.stop_requested = False  # whether training and validation end after the current step
         self.trained_steps: int | None = None  # optimizer steps of the parameters, if trained by another trainer

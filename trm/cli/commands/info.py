@@ -24,6 +24,8 @@ def info(checkpoint: str, json: bool = False) -> int:
 
 
 def _for_people(facts: dict[str, Any]) -> str:
+    from trm.inference.choice import InferenceChoice
+
     kind = "averaged" if facts["averaged"] else "not averaged"
     if facts["imported_from"]:
         kind = f"imported from {facts['imported_from']}"
@@ -36,6 +38,8 @@ def _for_people(facts: dict[str, Any]) -> str:
     if start := facts["started_from"]:
         step, puzzles = (start[name] or "unknown" for name in ("step", "training_puzzles"))
         lines.append(f"started     from {start['checkpoint']}, step {step}, puzzles {puzzles}")
+    if choice := InferenceChoice.stored(facts["inference"]):
+        lines.append(f"inference   {choice}")
     for title in ("metrics", "model", "data"):
         lines += ["", title, *(f"  {name} {_short(value)}" for name, value in facts[title].items())]
     lines += ["", "bytes", *(f"  {name} {size:,}" for name, size in facts["bytes"].items())]

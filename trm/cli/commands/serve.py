@@ -30,7 +30,7 @@ def serve(
     views: int | None = None,
     select: SelectionName = "halting",
     halt: EarlyExit = "auto",
-    halt_threshold: float = 0.5,
+    halt_threshold: float | None = None,
     abstain: float | Literal["auto"] = 0.0,
     complete: bool = False,
     page: str = "",
@@ -58,10 +58,12 @@ def serve(
         max_body: most bytes of a request; more are refused with status 413.
         timeout: most seconds to an answer, else status 504.
         depth: most supervision steps of a rollout; null for as many as in training.
-        views: symmetric forms of each puzzle to solve; null for 64 of an ARC task, else for 1.
+        views: symmetric forms of each puzzle to solve; null for 64 of an ARC task, else for what ``trm tune``
+            stored in the checkpoint, else for 1.
         select: selection among their answers; see ``trm solve --help``.
         halt: early-exit rule; see ``trm solve --help``.
-        halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
+        halt_threshold: halting probability above which the rule head exits; null for the one that is stored, else
+            for 0.5, as in training.
         abstain: confidence below which an answer is marked as abstaining; auto for the threshold of each model that the
             latest validation in training chose.
         complete: if an answer breaks the rules, complete it with an exact solver guided by the model.
@@ -118,7 +120,7 @@ def _backend(name: str, file: Path, kind: str, views: int | None, options: dict[
     if given.pop("complete"):
         raise InputError(f"complete is true, but {name} runs in onnxruntime, which has no exact solver")
     depth = given.pop("depth")
-    return onnx_backend(name, file, depth=depth or 0, views=views or 1, threads=torch.get_num_threads(), **given)
+    return onnx_backend(name, file, depth=depth or 0, views=views, threads=torch.get_num_threads(), **given)
 
 
 def _named(models: list[str]) -> dict[str, Path]:

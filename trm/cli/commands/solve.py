@@ -28,7 +28,7 @@ def solve(
     views: int | None = None,
     select: SelectionName = "halting",
     halt: EarlyExit = "auto",
-    halt_threshold: float = 0.5,
+    halt_threshold: float | None = None,
     budget: int | None = None,
     abstain: float | Literal["auto"] = 0.0,
     complete: bool = False,
@@ -55,15 +55,18 @@ def solve(
         breadth: rollouts of each view of the puzzle; all but the first, or the first of each latent, have noise.
         noise: standard deviation of the noise on the latent before each supervision step.
         start_noise: standard deviation of the noise on answer and latent before the first step.
-        views: symmetric forms of the puzzle to solve; null for 64 of an ARC task, else for 1.
+        views: symmetric forms of the puzzle to solve; null for 64 of an ARC task, else for what ``trm tune`` stored in
+            the checkpoint, else for 1.
         select: selection among the answers: the highest halting probability (halting); the fewest steps until it halted
             (first); the highest mean probability of its tokens (top1); majority vote (vote), or among the more
             confident half (confident); the state that changed least in its last step (residual); or the first answer
             that obeys the rules, which ends the search (verifier). The attempts at an ARC task are always elected by
             vote.
         halt: early-exit rule: never, head (halting probability above a threshold), stable (answer unchanged by a step)
-            or rules (answer is valid). auto is rules with the verifier, else head.
-        halt_threshold: halting probability above which the rule head exits; 0.5 as in training.
+            or rules (answer is valid). auto is rules with the verifier, else what ``trm tune`` stored in
+            the checkpoint, else head.
+        halt_threshold: halting probability above which the rule head exits; null for the one that is stored, else for
+            0.5, as in training.
         budget: most supervision steps of a puzzle, over all rollouts; null for no limit.
         abstain: confidence below which the model abstains from an answer; auto for the threshold that the latest
             validation in training chose.
@@ -96,7 +99,7 @@ def solve(
         breadth=breadth,
         noise=noise,
         start_noise=start_noise,
-        views=1 if tasks else views or 1,  # the views of a task are its augmentations, each with a puzzle id
+        views=1 if tasks else views,  # the views of a task are its augmentations, each with a puzzle id
         select=select,
         halt=halt,
         halt_threshold=halt_threshold,

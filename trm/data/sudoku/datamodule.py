@@ -65,6 +65,7 @@ class Sudoku(PuzzleData):
 
     num_puzzles = 1
     folders: ClassVar = {"source": ("generate", "hub"), "replay": (), "root": ()}
+    tunable: ClassVar = {"symmetries": (True, False), "easier": (0.0, 0.5)}
 
     def __init__(
         self,
