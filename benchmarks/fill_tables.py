@@ -7,6 +7,7 @@ A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. NAME is on
 
 import argparse
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ PAGES = (
 )
 DETAILS = ("unanimous", "pass@5", "pass@10", "pass@100", "pass@1000")
 """Metrics that the ledger alone has."""
+DEPTHS = (1, 16, 64, 256)
+VIEWS = 8
 MARKED = re.compile(r"(<!-- (?:table|ledger): ([\w/-]+) -->\n).*?(?=<!-- end -->)", flags=re.DOTALL)
 FINDING = re.compile(r"\*\*Finding\.\*\*\s+(.*?\.)\s", flags=re.DOTALL)
 
@@ -72,17 +75,27 @@ def zoo(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def models(rows: Sequence[Row]) -> list[list[str]]:
-    """Return, for the front page, what the models that come with the package solve."""
-    lines = [["model", "puzzles", "solved, %", "test puzzles", "training puzzles", "core-hours"]]
+    """Return, for the front page, what the models that come with the package solve, by depth and with views."""
+    head = ["model", "puzzles", "solved, %", "in 1, 16, 64, 256 steps", "8 views, checked"]
+    lines = [[*head, "test puzzles", "training puzzles", "seed", "core-hours"]]
     for row in sorted(rows, key=lambda row: row.claim):
         name, _, boards = row.claim.removeprefix("zoo/").partition("/")
         if not row.claim.startswith("zoo/") or row.metric not in ("solved", "tasks_solved"):
             continue
-        puzzles = f"boards of {boards}" if boards else card(name).splitlines()[2].partition(": solves")[0]
+        puzzles = boards.replace("-", " ") or card(name).splitlines()[2].partition(": solves")[0]
+        deeper, views = ("", "") if boards or row.metric != "solved" else by_depth(name)
         sizes = [f"{int(size):,}" if size else "" for size in (row.puzzles, row.training_puzzles)]
         hours = f"{float(row.core_hours):.2g}" if row.core_hours else ""
-        lines.append([f"`{name}`", puzzles, result(row), *sizes, hours])
+        lines.append([f"`{name}`", puzzles, result(row), deeper, views, *sizes, row.seed, hours])
     return lines
+
+
+def by_depth(name: str) -> tuple[str, str]:
+    """Return the shares of a model of the zoo in ``DEPTHS`` steps, and by the first valid answer of ``VIEWS`` views."""
+    points = json.loads((HERE / "zoo" / f"{name}.json").read_text())["scaling"]["points"]
+    shares = {(p["depth"], p["breadth"], p["select"]): f"{100 * p['solved']:.1f}" for p in points}
+    views = [share for (_, breadth, select), share in shares.items() if (breadth, select) == (VIEWS, "verifier")]
+    return ", ".join(shares[depth, 1, "vote"] for depth in DEPTHS), "".join(views)
 
 
 def paper(rows: Sequence[Row]) -> list[list[str]]:

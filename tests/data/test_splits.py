@@ -51,6 +51,12 @@ def test_an_evaluation_generates_its_own_split_alone_and_the_same_samples(tmp_pa
     assert len(list((tmp_path / "whole").iterdir())) == 2
 
 
+def test_a_split_that_is_read_in_batches_of_any_size_is_not_asked_for_more_than_it_has(tmp_path: Path) -> None:
+    for data in families(tmp_path):
+        batches = [data.eval_samples("test", first, min(9, 60 - first)).inputs for first in range(0, 60, 9)]
+        assert np.array_equal(np.concatenate(batches), data.samples("test").inputs)
+
+
 def test_trace_shows_a_generated_puzzle_without_generating_the_training_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -462,7 +462,8 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
             return self.samples(split).take(slice(first, last))
         have = len(self._first[split].inputs) if split in self._first else 0
         if have < last:  # at least doubled, for callers that take one batch after the other
-            self._first[split] = self._checked(self.load_first(split, max(last, 2 * have)), "load_first", split)
+            count = min(max(last, 2 * have), self.known_sizes[split])
+            self._first[split] = self._checked(self.load_first(split, count), "load_first", split)
         return self._first[split].take(slice(first, last))
 
     def __getattr__(self, name: str) -> Any:
