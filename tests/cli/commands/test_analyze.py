@@ -94,7 +94,7 @@ def test_nonsense_is_refused_before_anything_is_measured(name: str, capsys: pyte
         ("a.ckpt", ["--puzzles", "0"], "analyze.puzzles is 0, but must be at least 1"),
         ("a.ckpt", ["--batch_size", "0"], "analyze.batch_size is 0, but must be at least 1"),
         ("missing", ["-o", "p.json"], "there is no checkpoint at missing"),
-        ("folder", [], "there is no checkpoint at folder"),
+        ("folder", [], "folder is a folder without config.json and model.safetensors"),
         ("text", ["-o", "p.json"], "text is not a checkpoint"),
     ]:
         assert main(["analyze", name, file, *options]) == 2

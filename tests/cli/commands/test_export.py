@@ -34,6 +34,7 @@ KEPT = {
     "metrics",
     "training_puzzles",
     "seed",
+    "token_names",
 }
 
 
