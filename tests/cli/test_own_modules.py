@@ -40,7 +40,8 @@ def run(start: list[str], *arguments: str) -> str:
 def test_a_run_imports_the_family_of_its_configuration_and_nothing_else(hostile: Path) -> None:
     Path("folder").mkdir()
     Path("folder/own.yaml").write_text("data: {class_path: my_puzzles.LightsOut, init_args: {workers: 1}}\n")
-    run(["-c", CONSOLE], "fit", "--config=configs/quickstart.yaml", "--config=folder/own.yaml", *SMALL)
+    configs = [f"--config={path}" for path in ("configs/quickstart.yaml", "configs/plain.yaml", "folder/own.yaml")]
+    run(["-c", CONSOLE], "fit", *configs, *SMALL)
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def test_a_checkpoint_answers_without_the_file(there: Path, capsys: pytest.Captu
 
 
 def test_a_model_is_served_and_exported_without_the_file(there: Path) -> None:
-    backend = TorchBackend("pairs", load(CHECKPOINT))
+    backend = TorchBackend(load(CHECKPOINT))
     (answer,) = backend(backend.parse("012210111")[None], np.array([True]))
     assert answer["question"] == "012210111"
     assert answer["trace"]
