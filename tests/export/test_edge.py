@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from trm.data import Sudoku
 from trm.edge import EdgeSolver
+from trm.edge.description import PATH
 from trm.edge.model import KEY, Step, packed
 from trm.errors import InputError
 from trm.solver import Solver
@@ -154,10 +155,7 @@ DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "rules": (part("rules", kind="code"), "its kind of rules is 'code'"),
     "units beyond the board": (part("rules", units={"row 1": [0, 99]}), "its units is"),
     "uneven units": (part("rules", units={"row 1": [0], "row 2": [1, 2]}), "its units is"),
-    "a maze": (
-        part("rules", kind="path", **dict.fromkeys(("wall", "free", "start", "goal"), 1), path=9),
-        "path is '9'",
-    ),
+    "a maze": (part("rules", kind="path", **dict.fromkeys(PATH, 9)), "its wall is '9'"),
 }
 
 
