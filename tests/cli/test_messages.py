@@ -33,6 +33,7 @@ QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
         ),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["more"], "unrecognized arguments: more"),
+        (["--seed_everything=x"], "seed_everything is x, but must be true or false or a whole number"),
         (["--seed_everything=null"], "seed_everything is null, but must be true or false or a whole number"),
         (["--data.size="], "Sudoku': size is empty, but must be a whole number"),
         (["--data.clues=8"], "Sudoku': clues is 8, but must be a list"),

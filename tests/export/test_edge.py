@@ -1,19 +1,22 @@
 """``trm.edge`` solves without torch as ``trm.Solver`` does with it, and refuses what is not its own."""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from trm.data import Sudoku
 from trm.edge import EdgeSolver
-from trm.edge.model import KEY, Step
+from trm.edge.description import PATH
+from trm.edge.model import KEY, Step, packed
 from trm.errors import InputError
 from trm.solver import Solver
 
@@ -128,6 +131,54 @@ def test_what_it_cannot_read_is_refused_in_a_sentence(exported: Any, model_file:
     ):
         with pytest.raises(InputError, match=message):
             EdgeSolver(path)
+
+
+def part(name: str, **values: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what changes values of a part of a description."""
+    return lambda about: about[name].update(values)
+
+
+NOT_FINITE = packed(np.full((1, 16), np.nan, dtype=np.float32))
+DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "no steps": (lambda about: about.update(supervision_steps=0), "its supervision_steps is '0'"),
+    "a truth value": (lambda about: about.update(length=True), "its length is 'True'"),
+    "no threshold": (lambda about: about.update(halt_threshold=np.nan), "its halt_threshold is 'nan'"),
+    "state": (part("start", y=NOT_FINITE), "has numbers that are not finite"),
+    "ragged views": (part("views", cells=[[1], [1, 2]]), "inhomogeneous"),
+    "cells beyond the board": (part("views", cells=[[99] * 16] * 16), "a symmetry does not permute the cells"),
+    "repeated cells": (part("views", cells=[[0] * 16] * 16), "a symmetry does not permute the cells"),
+    "cells in text": (part("views", cells=[["0"] * 16] * 16), "a symmetry does not permute the cells"),
+    "unknown tokens": (part("views", tokens=[[99] * 6] * 16), "a symmetry does not permute the tokens"),
+    "symbols": (lambda about: about.update(symbols={"1": 99}), "its symbols is \"{'1': 99}\""),
+    "characters": (lambda about: about.update(write="ab"), "its write is 'ab'"),
+    "no rules": (lambda about: about.update(rules={}), "it lacks 'grid'"),
+    "rules": (part("rules", kind="code"), "its kind of rules is 'code'"),
+    "units beyond the board": (part("rules", units={"row 1": [0, 99]}), "its units is"),
+    "uneven units": (part("rules", units={"row 1": [0], "row 2": [1, 2]}), "its units is"),
+    "a maze": (part("rules", kind="path", **dict.fromkeys(PATH, 9)), "its wall is '9'"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_description_is_refused_when_the_file_is_opened(what: str, exported: Any) -> None:
+    change, message = DAMAGED[what]
+    model = onnx.load_from_string(exported.content)
+    (entry,) = (entry for entry in model.metadata_props if entry.key == KEY)
+    about = json.loads(entry.value)
+    change(about)
+    entry.value = json.dumps(about)
+    with pytest.raises(InputError, match=f"the model has a damaged description of trm: .*{re.escape(message)}"):
+        EdgeSolver(model.SerializeToString())
+
+
+def test_parameters_that_are_not_finite_are_refused(exported: Any) -> None:
+    model = onnx.load_from_string(exported.content)
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = np.full_like(numpy_helper.to_array(tensor), np.nan)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    with pytest.raises(InputError, match="the model contains numbers that are not finite"):
+        EdgeSolver(model.SerializeToString())
 
 
 def test_a_missing_runtime_is_named(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,9 @@ def test_the_command_refuses_what_it_cannot_write(
     }.items():
         assert sentence in refused(capsys, ["page", "sudoku-4x4", "-o", output])
     assert "taken is a folder" in refused(capsys, ["page", "sudoku-4x4", "-o", "taken", "--single"]).replace(": it", "")
+    assert "there is no checkpoint at nowhere" in refused(capsys, ["page", "nowhere", "-o", "page"])
     assert "cannot fetch http://127.0.0.1:9/" in refused(capsys, ["page", "sudoku-4x4", "-o", "page"])
+    assert not Path("page").exists()
 
 
 @pytest.mark.slow

@@ -142,6 +142,7 @@ def test_a_file_that_cannot_be_served_is_refused(
         "nothing": lambda about: about.update(family=None),
         "arguments": lambda about: about["family"]["init_args"].update(wings=2),
         "maze": lambda about: about.update(family={"class_path": "trm.data.Maze", "init_args": {"size": 5}}),
+        "count": lambda about: about.update(parameters="many"),
     }.items():
         described(change, exported, Path(f"{name}.onnx"))
     for name, message in {
@@ -160,6 +161,7 @@ def test_a_file_that_cannot_be_served_is_refused(
         "nothing": "nothing does not describe the family of its puzzles",
         "arguments": "Sudoku has no argument 'wings'",
         "maze": "maze describes another family than that of its network",
+        "count": "count.onnx has a damaged description of trm: its parameters is 'many'",
     }.items():
         assert message in refused(capsys, ["serve", f"{name}.onnx", "--port=0"]), name
     assert "evil" not in sys.modules

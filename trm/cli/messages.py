@@ -49,7 +49,8 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
         lines = [re.sub(pattern, words, line) for line in lines]
     lines = list(dict.fromkeys(lines))
     value = lines[-1].removeprefix("Given value: ")
-    if value != lines[-1] and (value.startswith(("NestedArg", "{")) or any(value in line for line in lines[:-1])):
+    named = any(value in line for line in lines[:-1] if not line.startswith("Expected a "))  # types name no value
+    if value != lines[-1] and (value.startswith(("NestedArg", "{")) or named):
         lines.pop()  # the value is a whole class, or has been named
     text = EXPECTED.sub(_refused_value, "; ".join(lines).replace(":; ", ": "))
     if "there is no class" in text and text.startswith("data:"):

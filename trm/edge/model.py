@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.edge.description import check_kinds, check_parts
 from trm.errors import InputError
 
 FORMAT = 1
@@ -21,16 +22,6 @@ INPUTS = ("inputs", "y", "z", "puzzle_vectors")
 """Inputs of the step model: tokens (B, L) int32; answer and latent, (B, S, D); with a puzzle embedding, (B, E)."""
 OUTPUTS = ("logits", "halt", "proceed", "next_y", "next_z")
 """Outputs of the step model, those of ``trm.nn.StepOutput``."""
-
-KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("format", "cells", "tokens", "length", "supervision_steps"), (int,)),
-    **dict.fromkeys(("written_by", "name", "kind"), (str,)),
-    **dict.fromkeys(("start", "views"), (dict,)),
-    **dict.fromkeys(("puzzle_vector", "symbols", "rules"), (dict, type(None))),
-    "write": (str, type(None)),
-    "halt_threshold": (float, int),
-}
-"""Kinds of the values of a description that are read here and by the solver."""
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer]
@@ -79,6 +70,7 @@ class EdgeModel:
             vector = self.about["puzzle_vector"]
             self.puzzle_vector = None if vector is None else unpacked(vector)  # (E,)
             self._try(name)
+            check_parts(self.about)
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
@@ -92,9 +84,7 @@ class EdgeModel:
                 f"{name} has a description of format {self.about['format']}, written by {self.about['written_by']}; "
                 f"this version reads formats up to {FORMAT}"
             )
-        for key, kinds in KINDS.items():
-            if not isinstance(self.about[key], kinds):
-                raise ValueError(f"its {key} is {str(self.about[key])[:60]!r}")
+        check_kinds(self.about)
         if self.about["kind"] != "step":
             raise InputError(
                 f"{name} contains the {self.about['kind']} loop, for runtimes without a host language; accepted is a "
@@ -115,6 +105,8 @@ class EdgeModel:
                 f"{name} describes {self.cells} cells of {self.tokens} tokens, but its network has logits of shape "
                 f"{logits.shape}"
             )
+        if not np.isfinite(logits).all():
+            raise InputError(f"{name} contains numbers that are not finite: its network answers with them")
 
     def start(self, batch: int) -> tuple[Floats, Floats]:
         """Return the initial answer and latent of every puzzle, 2 x (B, S, D)."""
@@ -171,6 +163,12 @@ def packed(array: Floats) -> dict[str, Any]:
 
 
 def unpacked(plain: dict[str, Any]) -> Floats:
-    """Return the array of ``packed``."""
+    """Return the array of ``packed``.
+
+    Raises:
+        KeyError, TypeError, ValueError: if the values are damaged or not finite.
+    """
     values = np.frombuffer(base64.b64decode(plain["float32"]), dtype="<f4").astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("its initial state or puzzle vector has numbers that are not finite")
     return values.reshape(plain["shape"])

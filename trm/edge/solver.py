@@ -98,9 +98,7 @@ class EdgeSolver:
         about = self.model.about
         self.rules = about["rules"]
         self.depth = depth or about["supervision_steps"]
-        self.cells, self.tokens = (np.array(about["views"].get(part, [])) for part in ("cells", "tokens"))
-        if self.cells.shape[1:] != (self.model.cells,) or self.tokens.shape != (len(self.cells), self.model.tokens):
-            raise InputError(f"{about['name']} has a damaged description of trm: its symmetries are of another size")
+        self.cells, self.tokens = (np.array(about["views"][part]) for part in ("cells", "tokens"))
         if views > len(self.cells):
             raise InputError(f"solver.views is {views}, but the file describes {len(self.cells)} symmetries")
         self.views, self.select, self.batch_size = views, select, batch_size

@@ -17,6 +17,7 @@ from paths import REPO
 from serving import BOARD, PATIENCE, Held, ask, metric, wait_until
 
 import trm
+from trm.data.hub import CONFIG, WEIGHTS
 from trm.serve.limits import Limits
 from trm.serve.server import address, bind, serve
 from trm.zoo import find
@@ -27,6 +28,9 @@ from trm.zoo import find
     [
         (["nowhere.ckpt"], "there is no checkpoint at nowhere.ckpt; accepted are a file, a folder"),
         (["a=nowhere.ckpt"], "there is no checkpoint at nowhere.ckpt"),
+        (["=sudoku-4x4"], "'=sudoku-4x4' names no model; accepted are MODEL, to serve it under its own name, and NAME"),
+        (["a="], "there is no checkpoint at ''; accepted are a file"),
+        (["sudoku-4x4", "--abstain=x"], "abstain is x, but must be a number or auto"),
         (["sudoku-4x4", "sudoku-4x4"], "two models are named 'sudoku-4x4'; pass NAME=sudoku-4x4 to serve the second"),
         (["arc-toy", "--port=0", "--backend=onnx"], "arc-toy is a model of ARC, which onnxruntime does not serve"),
         (["arc-toy", "--port=0", "--select=verifier"], "select is 'verifier'"),
@@ -54,6 +58,14 @@ def test_a_port_in_use_is_refused_before_a_model_is_loaded(here: Path, capsys: p
         port = other.getsockname()[1]
         message = refused(capsys, ["serve", "arc-toy", f"--port={port}"])
     assert f"port {port} of 127.0.0.1 is in use; pass another --port, or 0 for any free one" in message
+
+
+def test_a_hub_folder_is_served_under_its_whole_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("four-1.5").mkdir()
+    for name in (CONFIG, WEIGHTS):
+        Path("four-1.5", name).touch()
+    message = refused(capsys, ["serve", "four-1.5", "four-1.5/"])
+    assert "two models are named 'four-1.5'; pass NAME=four-1.5/ to serve the second under another name" in message
 
 
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "line\n"])

@@ -25,7 +25,8 @@ def page(
     The page of an ARC model contains the tasks that it was trained on, without the withheld outputs.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, a folder of ``trm export --format hub``, a name of the zoo, or
+            hf:OWNER/NAME on the hub.
         output: folder to write, or file with --single; -o for short.
         single: write one HTML file.
         dtype: type in which the weights are stored; the computation is in float32.
@@ -39,6 +40,7 @@ def page(
     from trm.page.content import content
     from trm.page.runtime import runtime_files
     from trm.page.write import check_folder, page_files, single_page, write_folder
+    from trm.zoo import find
 
     if not output:
         raise InputError("output is empty; accepted is the folder to write, or with --single the file")
@@ -48,6 +50,7 @@ def page(
         raise InputError(f"output is {output}, the name of a file; pass --single to write one, or a folder")
     else:
         check_folder(Path(output), force)
+    find(checkpoint)  # before the runtime is fetched
     runtime = runtime_files()
     exported = export_onnx(checkpoint, dtype, family=family, module=module)
     shown, vectors = content(exported, *load_checkpoint(checkpoint, family, module))

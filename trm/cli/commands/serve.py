@@ -45,8 +45,9 @@ def serve(
     JSON per request, without puzzles.
 
     Args:
-        models: one or more models: a file written by ``trm fit`` or ``trm export --format onnx``, or the name of a
-            model; see ``trm zoo --help``. NAME=FILE serves a file under another name than its own.
+        models: one or more models: a file written by ``trm fit`` or ``trm export --format onnx``, a folder of ``trm
+            export --format hub``, or the name of a model; see ``trm zoo --help``. NAME=FILE serves a file under another
+            name than its own.
         backend: what runs the networks: torch, or onnx for onnxruntime, which is faster on few cores. An exported file
             always runs in onnxruntime, without --complete and with the selections halting and verifier alone.
         host: address to listen on; the default accepts connections of this machine alone, 0.0.0.0 those of any.
@@ -127,15 +128,19 @@ def _named(models: list[str]) -> dict[str, Path]:
     """Return the files of models by the names that requests use.
 
     Raises:
-        InputError: if a file does not exist, or two have the same name.
+        InputError: if a file does not exist, a name is empty, or two are the same.
     """
     from trm.zoo import find
 
     files: dict[str, Path] = {}
     for text in models:
         name, equals, path = text.partition("=")
-        if not equals or Path(text).is_file():  # names of Lightning's checkpoints contain equals signs
+        if not equals or Path(text).exists():  # names of Lightning's checkpoints contain equals signs
             name, path = _short(text), text
+        if not name:
+            raise InputError(
+                f"{text!r} names no model; accepted are MODEL, to serve it under its own name, and NAME=FILE"
+            )
         if name in files:
             raise InputError(f"two models are named {name!r}; pass NAME={path} to serve the second under another name")
         files[name] = find(path)
@@ -151,4 +156,5 @@ def _short(text: str) -> str:
         return text
     if text.startswith(PREFIX):
         return text.rpartition("/")[2] if "@" not in text else text.partition("@")[0].rpartition("/")[2]
-    return Path(text).stem
+    path = Path(text)
+    return path.resolve().name if path.is_dir() else path.stem  # a folder's name has no ending
