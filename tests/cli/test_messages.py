@@ -37,6 +37,7 @@ QUICKSTART = ["fit", "--config", "configs/quickstart.yaml"]
         (["--seed_everything=null"], "seed_everything is null, but must be true or false or a whole number"),
         (["--data.size="], "Sudoku': size is empty, but must be a whole number"),
         (["--data.clues=8"], "Sudoku': clues is 8, but must be a list"),
+        (["--data.clues=[2,3,4]"], "Sudoku': clues is [2, 3, 4], but must be a list of 2"),
         (["--trainer.precision=8"], "trainer.precision is 8, but must be one of 64, 32, 16, transformer-engine"),
         (["--trainer.strategy=x"], "You selected an invalid strategy name: `strategy='x'`"),
         (["--trainer.num_nodes=0"], "`num_nodes` must be a positive integer, but got 0"),

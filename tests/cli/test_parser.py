@@ -92,6 +92,11 @@ def test_what_no_parameter_is_named_after_is_handed_on(argv: list[str]) -> None:
     assert (seen["name"], seen["count"], seen["rest"]) == ("one", 2, ("--model.size", "3", "--data.seed=1"))
 
 
+def test_a_negative_number_is_the_value_of_the_option_before_it() -> None:
+    call(sample, "sample", ["one", "--count", "-2", "--model.low", "-.5"])
+    assert (seen["name"], seen["count"], seen["rest"]) == ("one", -2, ("--model.low", "-.5"))
+
+
 def test_help_tells_what_the_docstring_tells(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         call(sample, "sample", ["--help"])

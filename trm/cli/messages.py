@@ -92,6 +92,8 @@ def _refused_value(found: re.Match[str]) -> str:
         choices = re.search(r"Literal(\[.*\])", kind)
         if choices:
             accepted += map(str, ast.literal_eval(choices[1]))
+        elif length := re.search(r"with (\d+) elements", kind):
+            accepted.append(f"a list of {length[1]}")
         else:
             last = re.split(r"[.' ]", kind.rstrip("'>"))[-1]
             accepted.append(TYPES.get(last, last))

@@ -167,9 +167,10 @@ def _divided(argv: Sequence[str], known: Collection[str]) -> tuple[list[str], li
     others: list[str] = []
     target = mine
     for argument in argv:
-        if argument.startswith("-"):
+        option = argument.startswith("-") and not re.match(r"-\.?\d", argument)  # a negative number is a value
+        if option:
             target = mine if argument.partition("=")[0] in known else others
         target.append(argument)
-        if argument.startswith("-") and "=" in argument:
+        if option and "=" in argument:
             target = mine  # an option that has its value takes no further argument
     return mine, others

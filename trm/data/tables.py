@@ -128,8 +128,10 @@ def find_table(split: str, source: str, repo: str, root: Path) -> Path:
     if source == "hub":
         return fetch(repo, f"{name}.csv", root / repo.rpartition("/")[2], "dataset")
     folder = Path(source)
-    if folder.is_file() or (folder / f"{name}.csv").is_file():
-        return folder if folder.is_file() else folder / f"{name}.csv"
+    if not folder.is_dir():  # a file, or nothing, which whoever reads it refuses by the name that was given
+        return folder
+    if (folder / f"{name}.csv").is_file():
+        return folder / f"{name}.csv"
     found = [path for ending in ENDINGS for path in sorted(folder.glob(f"{name}{ending}*"))]
     found = [path for path in found if path.name.removeprefix(name) in (path.suffix, f"{path.suffixes[0]}.gz")]
     if len(found) > 1:

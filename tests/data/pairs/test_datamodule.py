@@ -58,6 +58,10 @@ def test_a_family_is_built_again_without_its_file(tmp_path: Path) -> None:
     [
         (WORDS[:3], ["abc", "de", "abcd"]),
         ([{"question": [10, 2], "answer": [2, 10]}, {"question": [3, 2], "answer": [2, 3]}], ["[10,2]", "[3,2]"]),
+        (
+            [{"question": ["01", "1"], "answer": ["1", "01"]}, {"question": ["1", "1"], "answer": ["1", "1"]}],
+            ['["01","1"]', '["1","1"]'],
+        ),
         ([{"question": "red blue", "answer": "blue red"}, {"question": "a b", "answer": "b a"}], ['["red","blue"]']),
         ([{"question": "12\n21", "answer": "21\n12"}, {"question": "11\n22", "answer": "22\n11"}], ["1221", "1122"]),
         ([{"question": "12\n21", "answer": "21\n12"}, {"question": "1", "answer": "2"}], ["[[1,2],[2,1]]", "1"]),

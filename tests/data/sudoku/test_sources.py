@@ -134,6 +134,11 @@ def test_a_missing_file_and_a_binary_file_are_refused(folder: Path) -> None:
         sudoku(folder).samples("test")
 
 
+def test_a_missing_source_is_named_as_it_was_given(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read \S*nowhere\.csv: No such file"):
+        sudoku(tmp_path / "nowhere.csv").samples("train")
+
+
 def test_hub_files_are_pinned_and_hashed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, repo = tmp_path / "root", "datasets/sapientinc/sudoku-extreme"
 

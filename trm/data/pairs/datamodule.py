@@ -251,7 +251,7 @@ class Pairs(PuzzleData):
         rows = self._rows(tokens)
         if self._compact and (len(rows) == 1 or not self.layout.outside):
             return "".join(symbol for row in rows for symbol in row)
-        numbers = all(symbol.isascii() and symbol.isdecimal() for symbol in self.layout.known)
+        numbers = all(map(_is_number, self.layout.known))
         values = [[int(cell) if numbers and cell.isdecimal() else cell for cell in row] for row in rows]
         return json.dumps(values[0] if self.grid[0] == 1 else values, ensure_ascii=False, separators=(",", ":"))
 
@@ -314,6 +314,11 @@ class Pairs(PuzzleData):
 
     def valid(self, questions: Tokens, answers: Tokens) -> None:
         """Return None, since no rules are known."""
+
+
+def _is_number(symbol: str) -> bool:
+    """Return whether a symbol is that of an integer: "7" is, but "07" is another symbol."""
+    return symbol.isascii() and symbol.isdecimal() and symbol == str(int(symbol))
 
 
 def _plain(value: Any) -> Any:
