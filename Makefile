@@ -1,7 +1,7 @@
 # Every target sets up what it needs: a virtual environment in .venv, at the versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-GREETING := sudoku-9x9 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
+GREETING := sudoku-9x9 ......6....4...28....7.1.......82....9.......37......1...9..4.3..2.........6.....
 BOARD := .3...2.1...4....
 MODELS := $(patsubst trm/zoo/%.ckpt,%,$(wildcard trm/zoo/*.ckpt))
 QUESTIONS := $(patsubst benchmarks/%/measure.py,%,$(wildcard benchmarks/*/measure.py))

@@ -91,11 +91,11 @@ def models(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def by_depth(name: str) -> tuple[str, str]:
-    """Return the shares of a model of the zoo in ``DEPTHS`` steps, and by the first valid answer of ``VIEWS`` views."""
+    """Return the shares of a model of the zoo in ``DEPTHS`` steps, and by the first valid of ``VIEWS`` answers."""
     points = json.loads((HERE / "zoo" / f"{name}.json").read_text())["scaling"]["points"]
     shares = {(p["depth"], p["breadth"], p["select"]): f"{100 * p['solved']:.1f}" for p in points}
     views = [share for (_, breadth, select), share in shares.items() if (breadth, select) == (VIEWS, "verifier")]
-    return ", ".join(shares[depth, 1, "vote"] for depth in DEPTHS), "".join(views)
+    return ", ".join(shares.get((depth, 1, "vote"), "-") for depth in DEPTHS), "".join(views)
 
 
 def paper(rows: Sequence[Row]) -> list[list[str]]:

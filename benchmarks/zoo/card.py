@@ -109,7 +109,8 @@ def confidence(facts: dict[str, Any]) -> list[str]:
 def scaling(facts: dict[str, Any]) -> list[str]:
     """Return the section about more supervision steps and several views."""
     lines = {"solved": [p for p in facts["points"] if p["breadth"] == 1]}
-    parts = [f"## Test-time scaling\n\nOn the first {facts['puzzles']:,} test puzzles, with early exit.\n"]
+    early = ", with early exit" if facts.get("early_exit") else ""  # the first cards were measured without
+    parts = [f"## Test-time scaling\n\nOn the first {facts['puzzles']:,} test puzzles{early}.\n"]
     parts.append(by("supervision steps", "depth", lines))
     views = {
         f"solved by {words}": [p for p in facts["points"] if p["breadth"] > 1 and p["select"] == select]

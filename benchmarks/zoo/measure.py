@@ -38,6 +38,7 @@ from trm.data.samples import matches
 from trm.data.sudoku.solver import solve
 from trm.errors import InputError
 from trm.inference.halting import has_rules
+from trm.inference.rollouts import Rollouts
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, processor
 from trm.solver import Solver
@@ -237,7 +238,8 @@ def scaled(module: TRMModule, data: PuzzleData, samples: Samples) -> dict[str, A
         points += _votes(solver, samples, VOTES)
     if has_rules(data) and len(points) > len(DEPTHS):
         points += checked(module, data, samples)
-    return {"puzzles": len(samples.inputs), "points": [_rounded(point._asdict()) for point in points]}
+    rounded = [_rounded(point._asdict()) for point in points]
+    return {"puzzles": len(samples.inputs), "early_exit": True, "points": rounded}
 
 
 def _votes(solver: Solver, samples: Samples, breadths: Sequence[int]) -> list[Point]:
@@ -250,7 +252,9 @@ def checked(module: TRMModule, data: PuzzleData, samples: Samples) -> list[Point
     """Measure the first valid answer among several views; a puzzle gets no more views once it has one."""
     views = max(CHECKED) if isinstance(data, Sudoku) else max(VOTES)  # a square has eight symmetries
     solver = Solver((module, data), select="verifier", views=views, batch_size=BATCH)
-    rollouts = solver.roll_out(samples.inputs, samples.puzzle_ids)
+    found = solver.roll_out(samples.inputs, samples.puzzle_ids)
+    order = np.argsort(found.puzzles, kind="stable")  # puzzle by puzzle, each in the order of its rollouts
+    rollouts = Rollouts._make(values[order] for values in found)
     solved = matches(rollouts.answers, samples.labels[rollouts.puzzles])
     number = np.arange(len(solved)) - np.searchsorted(rollouts.puzzles, rollouts.puzzles)  # of the rollout, from 0
     points = []

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import card as card_module
+import numpy as np
 import pytest
 import torch
 from card import percent, render
@@ -14,8 +15,10 @@ import trm.zoo
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.summary import describe
 from trm.data import Samples, Sudoku
+from trm.data.samples import matches
 from trm.errors import InputError
 from trm.module import TRMModule
+from trm.solver import Solver
 from trm.zoo import card
 
 zoo = script("zoo")
@@ -80,3 +83,16 @@ def test_solved_boards_are_counted_by_clues_and_guesses() -> None:
         "clues 14": (1, 2),
         "clues 16": (1, 1),
     }
+
+
+def test_a_puzzle_counts_as_solved_from_the_view_on_whose_answer_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, data = load_checkpoint("sudoku-4x4")
+    samples = data.eval_samples("test", 0, 6)
+    monkeypatch.setattr(zoo, "BATCH", 4)
+    solver = Solver((module, data), select="verifier", views=32, depth=1, halt="never")
+    wanted = [Solver((module, data), select="verifier", views=views, depth=1) for views in zoo.CHECKED]
+    monkeypatch.setattr(zoo, "Solver", lambda *_, **__: solver)
+    points = zoo.checked(module, data, samples)
+    for point, other in zip(points, wanted, strict=True):
+        answers = np.stack([solution.answer for solution in other.solve_all(samples.inputs)])
+        assert point.solved == matches(answers, samples.labels).mean()
