@@ -77,16 +77,19 @@ def test_pages_are_filled_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_front_page_shows_models_and_what_the_paper_takes() -> None:
     rows = [
-        row("zoo/sudoku-4x4", puzzles="1000", training_puzzles="10000", core_hours="0.0312"),
+        row("zoo/sudoku-4x4", puzzles="1000", training_puzzles="10000", seed="0", core_hours="0.0312"),
         row("zoo/sudoku-4x4", "valid"),
-        row("zoo/sudoku-4x4/sudoku-extreme"),
+        row("zoo/sudoku-4x4/harder-boards"),
         row("maze", value="0.8"),
     ]
     text = "<!-- table: models -->\n<!-- end --><!-- table: paper -->\n<!-- end -->"
     models, paper = fill_tables.filled(text, rows).split("<!-- end -->")[:2]
+    deeper, views = fill_tables.by_depth("sudoku-4x4")
+    assert deeper.count(", ") == 3
     assert models.splitlines()[3:] == [
-        "| `sudoku-4x4` | 4x4 Sudoku of 4 to 8 clues | 50.0 (40.0 to 60.0) | 1,000 | 10,000 | 0.031 |",
-        "| `sudoku-4x4` | boards of sudoku-extreme | 50.0 (40.0 to 60.0) |  |  |  |",
+        "| `sudoku-4x4` | 4x4 Sudoku of 4 to 8 clues | 50.0 (40.0 to 60.0) "
+        f"| {deeper} | {views} | 1,000 | 10,000 | 0 | 0.031 |",
+        "| `sudoku-4x4` | harder boards | 50.0 (40.0 to 60.0) |  |  |  |  |  |  |",
     ]
     measured = {line.split(" | ")[1]: line.split(" | ")[-1] for line in paper.splitlines()[3:]}
     assert measured.pop("`trm fit --config configs/maze.yaml`") == "80.0 (40.0 to 60.0) |"
