@@ -245,7 +245,7 @@ def test_unknown_keys_and_bad_data_are_refused(here: Path, capsys: pytest.Captur
     config = ["fit", "--config", "configs/quickstart.yaml", *FOUR]
     assert "hidden_sizes" in refused(capsys, [*config, "--model.hidden_sizes=3"])
     assert "data.size" in refused(capsys, [*config, "--data.size=5"])
-    assert "nowhere/train.csv" in refused(capsys, [*config, "--data.source=nowhere"])
+    assert "cannot read nowhere: No such file or directory" in refused(capsys, [*config, "--data.source=nowhere"])
     assert "needs an even number" in refused(capsys, [*config, "--model.mixer=attention", "--model.hidden_size=15"])
 
 
