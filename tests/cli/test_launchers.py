@@ -103,7 +103,7 @@ def test_bad_data_is_refused_before_other_ranks_are_started(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(subprocess, "Popen", start)
     assert main(["fit", *TINY, "--trainer.devices=2", "--data.source=nowhere"]) == 2
-    assert "trm: error: cannot read nowhere/train.csv" in capsys.readouterr().err
+    assert "trm: error: cannot read nowhere: No such file or directory" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     with mock.patch.dict(os.environ), pytest.raises(RuntimeError, match="another rank starts"):
         main(["fit", *TINY, "--trainer.devices=2"])  # nothing to refuse; Lightning notes a port in the environment
