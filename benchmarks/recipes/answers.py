@@ -7,14 +7,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from report import spread
 
 from trm import Solver, StepEMA, Sudoku, TRMModule
 from trm.analysis.report import table
@@ -95,14 +94,14 @@ def measure(arm: str, seed: int, steps: int, root: str | None) -> dict[str, Any]
 
 
 COLUMNS = {
-    "valid, one rollout": ("valid", 100),
-    "valid, of 8 rollouts": ("valid_rollouts", 100),
-    "a valid answer in 8": ("found_any", 100),
-    "distinct valid answers in 8": ("distinct", 1),
-    "share of the solutions in 8": ("share_of_solutions", 100),
-    "core-seconds": ("core_seconds", 1),
+    "valid, one rollout": ("valid", 100, 1),
+    "valid, of 8 rollouts": ("valid_rollouts", 100, 1),
+    "a valid answer in 8": ("found_any", 100, 1),
+    "distinct valid answers in 8": ("distinct", 1, 2),
+    "share of the solutions in 8": ("share_of_solutions", 100, 1),
+    "core-seconds": ("core_seconds", 1, 0),
 }
-"""Columns of the table, and the values that they show, with the factor."""
+"""Columns of the table, the values that they show, with factor and digits."""
 
 
 def tables(folder: Path = HERE) -> dict[str, str]:
@@ -111,15 +110,9 @@ def tables(folder: Path = HERE) -> dict[str, str]:
     lines = []
     for arm, (words, _) in ARMS.items():
         own = [row for row in rows if row["arm"] == arm]
-        values = [[factor * row[name] for row in own] for name, factor in COLUMNS.values()]
-        lines.append([words, *(_spread(value, name) for value, name in zip(values, COLUMNS, strict=True))])
+        columns = COLUMNS.values()
+        lines.append([words, *(spread([by * row[key] for row in own], digits) for key, by, digits in columns)])
     return {"answers": table(["loss against the", *COLUMNS], lines)}
-
-
-def _spread(values: Sequence[float], name: str) -> str:
-    digits = 2 if name.startswith("distinct") else 0 if name == "core-seconds" else 1
-    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{spread}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,7 +5,7 @@ import csv
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,12 @@ def merged(path: Path, rows: Iterable[Row], tasks: Sequence[str]) -> list[Row]:
             writer.writeheader()
             writer.writerows(rows)
     return rows
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Return the mean of values and, of several, their standard deviation."""
+    deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{deviation}"
 
 
 def _value(text: str) -> Any:

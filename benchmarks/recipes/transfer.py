@@ -15,11 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from report import spread
 
 from trm import Maze, Mixture, PuzzleData, Sudoku, TRMModule
 from trm.analysis.report import table
@@ -157,14 +158,9 @@ def tables(folder: Path = HERE) -> dict[str, str]:
     for name, task in TASKS.items():
         for arm, words in ARMS.items():
             own = [row for row in rows if (row["task"], row["arm"]) == (name, arm)]
-            values = [_spread([row[key] * by for row in own], digits) for key, by, digits in COLUMNS.values()]
+            values = [spread([row[key] * by for row in own], digits) for key, by, digits in COLUMNS.values()]
             lines.append([task.words, words, *values, f"{mean(row['steps'] for row in own):.0f}"])
     return {"transfer": table(["puzzles", "training", *COLUMNS, "steps on the new"], lines)}
-
-
-def _spread(values: list[float], digits: int) -> str:
-    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{spread}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from trm.cli.main import main
 from trm.cli.parser import call
 
 seen: dict[str, Any] = {}
@@ -105,6 +106,15 @@ def test_help_tells_what_the_docstring_tells(capsys: pytest.CaptureFixture[str])
         assert words in printed
     assert "Args:" not in printed
     assert "TRM_" not in printed
+
+
+def test_help_shows_choices_once_and_no_types_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["solve", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "--halt {auto,never,head,stable,rules}" in printed
+    assert "(type: float | auto, default: 0.0)" in printed
+    assert "Literal[" not in printed
 
 
 def test_settings_come_from_the_environment_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:

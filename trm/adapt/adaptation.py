@@ -60,7 +60,7 @@ class Adapted(NamedTuple):
 
         Args:
             path: the file.
-            base: the checkpoint from which adaptation started, or the name of a model of the zoo.
+            base: the checkpoint from which adaptation started, or the name of a model.
 
         Raises:
             InputError: if it cannot be written.

@@ -31,11 +31,13 @@ class Help(DefaultHelpFormatter):
         return HelpFormatter._format_action_invocation(self, action)
 
     def _get_help_string(self, action: Any) -> str:
-        text = re.sub(r", known subclasses: [^)]*|type: Literal\[[^]]*\], ", "", super()._get_help_string(action))
+        text = re.sub(r", known subclasses: [^)]*", "", super()._get_help_string(action))
         return text.replace(action.help, in_short(action.dest, action.help)) if action.help else text
 
     def _expand_help(self, action: Any) -> str:
-        return super()._expand_help(action).replace(", default: )", ")")  # no default
+        text = re.sub(r"type: Literal\[[^]]*\], ", "", super()._expand_help(action))  # the choices stand before it
+        text = re.sub(r"Union\[(\w+), Literal\['(\w+)'\]\]", r"\1 | \2", text)
+        return text.replace(", default: )", ")")  # no default
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         parts = [part if part.startswith("  ") else textwrap.fill(part, width) for part in text.split("\n\n")]

@@ -5,9 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 from trm.arguments import EarlyExit, SelectionName
 from trm.errors import check_range
+from trm.inference.halting import TRAINING_THRESHOLD
 
-TRAINING_THRESHOLD = 0.5
-"""Halting probability above which slots halt in training."""
 MOST_VIEWS = 8
 """Most symmetric forms among which ``trm tune`` chooses."""
 

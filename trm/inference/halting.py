@@ -38,8 +38,12 @@ HaltingRule = Callable[[HaltingContext], Tensor]
 """Returns which puzzles halt, (B,) bool; called after every supervision step."""
 
 
-def head(threshold: float = 0.5) -> HaltingRule:
-    """Return the rule that halts a puzzle when its halting probability exceeds a threshold; 0.5 as in training.
+TRAINING_THRESHOLD = 0.5
+"""Halting probability above which slots halt in training."""
+
+
+def head(threshold: float = TRAINING_THRESHOLD) -> HaltingRule:
+    """Return the rule that halts a puzzle when its halting probability exceeds a threshold; by default as in training.
 
     The halting probability is the sigmoid of the halting logit minus the continue logit, which is zero without a
     continue loss.

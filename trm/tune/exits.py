@@ -9,7 +9,7 @@ Shapes: N puzzles, V views, B puzzles of a batch, R exit rules, T supervision st
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ from trm.data import ARC, PuzzleData
 from trm.data.samples import Samples, Tokens, Views, matches
 from trm.errors import InputError
 from trm.inference import HaltingContext, HaltingRule, think
-from trm.inference.choice import MOST_VIEWS, TRAINING_THRESHOLD, InferenceChoice
+from trm.inference.choice import MOST_VIEWS, InferenceChoice
+from trm.inference.halting import TRAINING_THRESHOLD
 from trm.inference.rollouts import Rollouts
 from trm.inference.selection import SELECTIONS
 from trm.module import TRMModule
@@ -283,8 +284,3 @@ def tabulate(choice: InferenceChoice, facts: Facts) -> str:
     head = ["rule", "threshold", "views", "steps", "solved", "lost", "at most"]
     counted = f"{facts['testing']:,} validation puzzles tested; {facts['ordering']:,} others ordered the candidates"
     return "\n".join([columns(head, rows), "", counted, str(choice)])
-
-
-def plain(choice: InferenceChoice) -> dict[str, Any]:
-    """Return a choice as a checkpoint stores it."""
-    return dict(choice._asdict())

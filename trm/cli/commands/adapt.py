@@ -27,7 +27,7 @@ def adapt(
     is read by all commands; it can be adapted again.
 
     Args:
-        checkpoint: a checkpoint of ARC written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: one of ARC, a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         tasks: one or more files or folders of tasks, or '-' for standard input; they are trained on together.
         output: the checkpoint to write, -o for short.
         seconds: budget of training; it ends at the last step that fits into it.

@@ -38,8 +38,7 @@ def export(
     checkpoint was trained with --data.numbering official, or imported.
 
     Args:
-        checkpoint: a file written by ``trm fit`` or ``trm import``, a folder of ``trm export --format hub``, a name of
-            the zoo, or hf:OWNER/NAME on the hub.
+        checkpoint: a file written by ``trm fit`` or ``trm import``, or the name of a model; see ``trm zoo --help``.
         output: file to write, for hub a folder; -o for short. Required without --kit.
         format: trm, a checkpoint without the state of training; hub, a folder for the Hugging Face hub; official, a
             plain state dict for the official code; onnx, for onnxruntime and the edge; or pt2, a program of

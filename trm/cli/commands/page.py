@@ -25,8 +25,7 @@ def page(
     The page of an ARC model contains the tasks that it was trained on, without the withheld outputs.
 
     Args:
-        checkpoint: a file written by ``trm fit``, a folder of ``trm export --format hub``, a name of the zoo, or
-            hf:OWNER/NAME on the hub.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         output: folder to write, or file with --single; -o for short.
         single: write one HTML file.
         dtype: type in which the weights are stored; the computation is in float32.

@@ -32,7 +32,7 @@ def tune(
     checkpoint contains the choice, which trm solve, trm serve and Solver then use by default.
 
     Args:
-        checkpoint: a file written by ``trm fit``, or the name of a model of the zoo.
+        checkpoint: a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         *options: --config FILE and other settings of trm fit, such as --data.train_size 300.
         minutes: wall time for all candidates; 20 by default. For a configuration.
         target_loss: share of puzzles that may be lost; 0.005 by default. For a checkpoint.
