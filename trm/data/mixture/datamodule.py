@@ -31,7 +31,7 @@ class Mixture(PuzzleData):
     The vocabulary is that of all families: families of one class share their tokens, others have tokens, and so rows of
     the embedding and of the answer head, of their own. Boards are padded to the largest; a smaller grid lies in the
     upper left corner. Each family has puzzle ids of its own, whose embedding is its family token; a network without
-    puzzle tokens knows a family by its tokens and its size alone.
+    puzzle tokens can tell families apart only by their tokens and sizes.
 
     Every thousand draws have exactly the shares, in a random order. Evaluation logs ``solved`` over all puzzles, and
     for each family ``solved_NAME``, such as ``solved_maze``. A family's name is that of its class in lower case;

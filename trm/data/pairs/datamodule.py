@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -218,7 +219,7 @@ class Pairs(PuzzleData):
             skipped.append(line)
             if line.strip():
                 break
-        whole = _chained(skipped, lines)
+        whole = chain(skipped, lines)
         if skipped and is_pairs(skipped[-1]):
             yield from map(as_board, split_pairs(whole))
         else:
@@ -324,11 +325,6 @@ def _is_number(symbol: str) -> bool:
 def _plain(value: Any) -> Any:
     """Return a value in which a tuple equals a list, as in a configuration."""
     return list(value) if isinstance(value, tuple) else value
-
-
-def _chained(first: Iterable[str], rest: Iterable[str]) -> Iterator[str]:
-    yield from first
-    yield from rest
 
 
 def _check(
