@@ -87,9 +87,10 @@ def test_bfloat16_trains_validates_and_solves(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor's own
-def test_compiled_is_eager(tmp_path: Path) -> None:
-    eager = train(tmp_path / "eager", max_steps=3)
-    assert_near(train(tmp_path / "compiled", max_steps=3, compile=True), eager, 1e-4)
+@pytest.mark.parametrize("settings", [{}, {"latents": 2}, {"network": "symmetric", "num_symbols": 4}], ids=str)
+def test_compiled_is_eager(tmp_path: Path, settings: dict[str, Any]) -> None:
+    eager = train(tmp_path / "eager", max_steps=3, **settings)
+    assert_near(train(tmp_path / "compiled", max_steps=3, compile=True, **settings), eager, 1e-4)
 
 
 def test_resume_is_exact_with_exploration_on_the_gpu(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ GPU_CASES: list[Case] = [
         ("sudoku-attention", SUDOKU),
         ("maze", [*MAZE, *QUARTER]),
         ("arc", QUARTER),
+        ("sudoku-symmetric", SUDOKU),
     )
     for how in ("eager", "compiled")
 ]

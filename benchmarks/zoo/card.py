@@ -30,6 +30,8 @@ def render(facts: dict[str, Any]) -> str:
     example = f"    trm solve {facts['name']} {shlex.quote(test['example'] or 'TASK.json')}\n"
     sections = [f"# {facts['name']}\n\n{headline(facts)}\n", example]
     hours = "not counted" if facts["core_hours"] is None else f"{facts['core_hours']:g}"
+    if facts.get("gpu_hours"):
+        hours += f", GPU hours: {facts['gpu_hours']:g}"
     drawn = {
         "initial parameters": facts.get("seed"),
         "data": facts["data"].get("seed", 0),

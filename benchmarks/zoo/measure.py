@@ -40,7 +40,7 @@ from trm.errors import InputError
 from trm.inference.halting import has_rules
 from trm.inference.rollouts import Rollouts
 from trm.module import TRMModule
-from trm.provenance import PROJECT, commit, digest, processor
+from trm.provenance import PROJECT, commit, digest, environment
 from trm.solver import Solver
 from trm.training import checkpoint_keys as keys
 from trm.zoo import FOLDER
@@ -111,6 +111,8 @@ def put(arguments: argparse.Namespace) -> None:
         facts["abstain_below"] = module.abstain_below
     if (seconds := cost(read_checkpoint(arguments.checkpoint), "core_seconds")) is not None:
         facts["core_hours"] = float(f"{seconds / 3600:.2g}")
+    if seconds := cost(read_checkpoint(arguments.checkpoint), "device_seconds"):
+        facts["gpu_hours"] = float(f"{seconds / 3600:.2g}")
     seen = data.symmetry_keys(data.published("train"))
     facts["test"], facts["solved"] = tested(module, data, arguments.puzzles, seen)
     facts["scaling"] = scaled(module, data, labelled(data, arguments.scaled or arguments.puzzles))
@@ -122,7 +124,11 @@ def put(arguments: argparse.Namespace) -> None:
         {key: value for key, value in _rounded(point).items() if key not in ("quartiles", "keeps_givens")}
         for point in robustness.measure(module, data, arguments.probed, BATCH, 0, STRENGTHS)["points"]
     ]
-    facts["made"] = {"machine": processor(), "date": time.strftime("%F"), "commit": commit(PROJECT)}
+    facts["made"] = {
+        "machine": environment(module.device)["device"],
+        "date": time.strftime("%F"),
+        "commit": commit(PROJECT),
+    }
     card = render(facts)
     publish(path, facts, svg(draw({**facts, **facts["scaling"], "checkpoint": arguments.name})))
     with atomic_write(FOLDER / f"{arguments.name}.ckpt", "wb") as file:
@@ -134,7 +140,7 @@ def choose_threshold(model: Path, data: PuzzleData) -> None:
     """Validate a model whose checkpoint has no threshold to abstain below, and add it to the file."""
     module, content = load_checkpoint(model)[0], read_checkpoint(model)
     if module.abstain_below is None and data.eval_size("val"):
-        Trainer(accelerator="cpu", logger=False, enable_progress_bar=False).validate(module, data, verbose=False)
+        Trainer(logger=False, enable_progress_bar=False).validate(module, data, verbose=False)
         content.setdefault(keys.METRICS, {})[keys.ABSTAIN_BELOW] = module.abstain_below
         CheckpointFiles().save_checkpoint(content, model)
 
