@@ -26,12 +26,12 @@ pytestmark = [
 
 
 class Watched(TRMModule):
-    """Forbids the CPU to wait for the GPU inside the loop of a batch, from the second batch on."""
+    """Forbids the CPU to wait for the GPU inside a supervision step; at the end of a batch it waits for the metrics."""
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def supervision_step(self, fresh: Batch) -> None:
         torch.cuda.set_sync_debug_mode("error" if self.global_step >= self.patience else "default")
         try:
-            super().training_step(batch, batch_idx)
+            super().supervision_step(fresh)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -72,7 +72,7 @@ def test_a_gpu_takes_the_steps_of_a_cpu(tmp_path: Path) -> None:
     assert_near(train(tmp_path / "gpu", max_steps=3), on_cpu, 1e-4)
 
 
-def test_the_loop_over_a_batch_never_waits_for_the_gpu(tmp_path: Path) -> None:
+def test_a_supervision_step_never_waits_for_the_gpu(tmp_path: Path) -> None:
     train(tmp_path / "run", patience=3, check_finite="never")
 
 

@@ -141,8 +141,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("others", nargs="*", help="options of trm bench, after --")
     given = parser.parse_args(argv)
     cases = GPU_CASES if given.gpu else CPU_CASES
-    results = [measure(cases[place], given.others) for place in given.cases or range(len(cases))]
-    (given.into / f"{'gpu' if given.gpu else 'cpu'}.json").write_text(json.dumps(results, indent=1) + "\n")
+    results: list[dict[str, Any]] = []
+    for place in given.cases or range(len(cases)):
+        results.append(measure(cases[place], given.others))
+        (given.into / f"{'gpu' if given.gpu else 'cpu'}.json").write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 
