@@ -3,13 +3,10 @@
 Shapes: N puzzles, R rollouts of all puzzles, B rollouts of a batch, L grid cells, V vocabulary.
 """
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from html import escape
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -18,150 +15,21 @@ from torch import Tensor
 
 from trm.arguments import EarlyExit, SelectionName
 from trm.checkpoints.load import load_checkpoint
-from trm.data import PuzzleData, Verdict
-from trm.data.boards import REMARK
-from trm.data.samples import Completion, Tokens, hash_bytes, matches
-from trm.data.voting import rank
+from trm.data import PuzzleData
+from trm.data.samples import Tokens, hash_bytes
 from trm.errors import InputError, check_choice, check_range
 from trm.inference import HaltingContext, halting_rule, think
-from trm.inference.choice import exit_of
+from trm.inference.choice import abstain_threshold, exit_of
 from trm.inference.halting import has_rules, head
 from trm.inference.questions import read_questions
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
-from trm.inference.selection import SELECTIONS
+from trm.inference.selection import SELECTIONS, rank_answers
 from trm.inference.think import check_questions
 from trm.module import TRMModule
 from trm.nn.flops import count_flops
 from trm.nn.losses import LOG_PROBABILITIES
+from trm.solution import Solution
 from trm.training.compatibility import refuse_other_sizes
-
-
-class Candidate(NamedTuple):
-    """A distinct answer of the rollouts of a puzzle."""
-
-    answer: Tokens
-    """Tokens of the answer, (L,)."""
-    weight: float
-    """Share of the puzzle's total weight in the selection."""
-    votes: int
-    """Number of rollouts with this answer."""
-    confidence: float
-    """Mean halting probability of these rollouts."""
-    valid: bool
-    """Whether the answer obeys the rules; False if the family has none."""
-
-
-class Solution(NamedTuple):
-    """The solution of one puzzle; its text is the board and a sentence on the result."""
-
-    solver: "Solver"
-    """The solver, with the model and its family."""
-    question: Tokens
-    """Tokens of the question, (L,)."""
-    candidates: list[Candidate]
-    """The distinct answers, the selected one first."""
-    verdict: Verdict
-    """Result of checking ``answer`` by the rules."""
-    steps: int
-    """Supervision steps spent, over all rollouts."""
-    abstains: bool
-    """Whether the confidence is below ``abstain`` of the solver, and no exact solver completed the answer."""
-    completion: Completion | None = None
-    """Result of the exact solver, if the selected answer breaks the rules and the option ``complete`` is on."""
-
-    @property
-    def data(self) -> PuzzleData:
-        """The family of the puzzle."""
-        return self.solver.data
-
-    @property
-    def gflop(self) -> float:
-        """Billions of floating-point operations spent; the first call runs a supervision step to count them."""
-        return self.steps * self.solver.gflop_per_step
-
-    @property
-    def answer(self) -> Tokens:
-        """Tokens of the answer of the exact solver if there is one, else of the selected answer, (L,)."""
-        return self.completion.answer if self.completion else self.candidates[0].answer
-
-    @property
-    def confidence(self) -> float:
-        """Mean halting probability of the rollouts with the selected answer."""
-        return self.candidates[0].confidence
-
-    @property
-    def rollouts(self) -> int:
-        """Number of rollouts of the puzzle."""
-        return sum(candidate.votes for candidate in self.candidates)
-
-    @property
-    def agreement(self) -> float:
-        """Share of the rollouts with the selected answer."""
-        return self.candidates[0].votes / self.rollouts
-
-    @property
-    def sentence(self) -> str:
-        """One line: whether the answer is valid, the steps and rollouts spent, and the confidence."""
-        verdict = self.verdict.in_words
-        steps = f"{self.steps} supervision step{'s' if self.steps > 1 else ''}"
-        if self.rollouts > 1:
-            steps += f" in {self.rollouts} rollouts, of which {self.agreement:.0%} agree"
-        if self.completion:
-            verdict = f"completed by the exact solver with {self.completion.guesses} guesses, {verdict}"
-        doubt = f"abstains below {self.solver.abstain:.1%}: " if self.abstains else ""
-        return f"{doubt}{verdict}; {steps}, confidence {self.confidence:.1%}"
-
-    def equals(self, label: Tokens | None) -> bool | None:
-        """Return whether the answer equals a label, (L,) or one of (A, L), where it has one; None without a label."""
-        return None if label is None else bool(matches(self.answer, label))
-
-    def as_line(self) -> str:
-        """Return the answer in the notation of the family and the sentence, on one line that can be read back."""
-        return f"{self.data.write(self.answer)}{REMARK}{self.sentence}"
-
-    def render(self, color: bool = False) -> str:
-        """Return the board and the sentence as text; with ``color``, for a color terminal."""
-        return f"{self.data.render_board(self.answer, self.question, color=color)}\n{self.sentence}"
-
-    def __str__(self) -> str:
-        return self.render()
-
-    def _repr_html_(self) -> str:
-        """Return a picture of the board and the sentence as HTML for a notebook, without external files."""
-        from trm.trace.picture import picture  # imports Pillow, which solving does not need
-
-        png = BytesIO()
-        picture(self.data, self.question, self.answer).save(png, "PNG")
-        source = f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"
-        board = escape(self.data.write(self.answer), quote=True)
-        return f'<figure><img src="{source}" alt="{board}"><figcaption>{escape(self.sentence)}</figcaption></figure>'
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the solution as plain values, as ``trm solve --json`` prints it."""
-        return {
-            "question": self.data.write(self.question),
-            "answer": self.data.write(self.answer),
-            "valid": self.verdict.valid,
-            "reason": self.verdict.reason,
-            "abstains": self.abstains,
-            "abstain_below": self.solver.abstain,
-            "steps": self.steps,
-            "gflop": round(self.gflop, 3),
-            "confidence": round(self.confidence, 4),
-            "agreement": round(self.agreement, 4),
-            "rollouts": self.rollouts,
-            "guesses": self.completion.guesses if self.completion else None,
-            "alternatives": [
-                {
-                    "answer": self.data.write(other.answer),
-                    "valid": other.valid,
-                    "weight": round(other.weight, 4),
-                    "votes": other.votes,
-                    "confidence": round(other.confidence, 4),
-                }
-                for other in self.candidates[1:]
-            ],
-        }
 
 
 class Solver:
@@ -459,37 +327,3 @@ def _loaded(model: Any, data: PuzzleData | None, family: str, classes: str) -> t
         raise InputError(f"data is a {type(data).__name__}, but a module needs its family, such as Sudoku(size=9)")
     refuse_other_sizes(data, dict(model.hparams), "the module")
     return model, data
-
-
-def abstain_threshold(abstain: float | str, chosen: float | None) -> float:
-    """Return the confidence below which a solver abstains.
-
-    Args:
-        abstain: the option of ``Solver``, a number or auto.
-        chosen: the threshold that the latest validation in training chose, if there was one.
-
-    Raises:
-        InputError: if the option is out of its range, or auto without such a threshold.
-    """
-    if isinstance(abstain, str) and abstain != "auto":
-        raise InputError(f"solver.abstain is {abstain!r}, but must be auto or a number from 0 to 1")
-    if abstain == "auto" and chosen is None:
-        raise InputError(
-            "abstain is auto, but the model has no threshold, as it was not validated in training since trm stores one "
-            "(trm validate prints it as val/abstain_below); pass a number from 0 to 1"
-        )
-    threshold = float(chosen or 0 if isinstance(abstain, str) else abstain)
-    check_range("solver", 0, 1, abstain=threshold)
-    return threshold
-
-
-def rank_answers(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:
-    """Return the distinct answers to each puzzle, ranked by a selection, the best first."""
-    weights, hashes = SELECTIONS[select](rollouts), hash_bytes(map(bytes, rollouts.answers))
-    ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), rollouts.confidences)
-    total = np.bincount(rollouts.puzzles, weights)
-    candidates: list[list[Candidate]] = [[] for _ in total]
-    for puzzle, _, weight, votes, confidence, first in zip(*ranking, strict=True):
-        answer, valid = rollouts.answers[first], bool(rollouts.valid[first])
-        candidates[puzzle].append(Candidate(answer, weight / total[puzzle], int(votes), float(confidence), valid))
-    return candidates

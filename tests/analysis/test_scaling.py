@@ -11,8 +11,9 @@ from trm.data import Maze, PuzzleData
 from trm.data.samples import Samples
 from trm.errors import InputError
 from trm.inference.rollouts import Rollouts
+from trm.inference.selection import rank_answers
 from trm.module import TRMModule
-from trm.solver import Solver, rank_answers
+from trm.solver import Solver
 
 BREADTHS = [1, 2, 4]
 

@@ -10,7 +10,8 @@ from trm.data import ARC, Sudoku
 from trm.errors import InputError
 from trm.inference.questions import read_questions
 from trm.module import TRMModule
-from trm.solver import Solution, Solver
+from trm.solution import Solution
+from trm.solver import Solver
 
 BOARD = "1...2.....3....4"
 DATA = Sudoku(size=4)

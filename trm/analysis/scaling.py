@@ -14,9 +14,9 @@ from trm.arguments import EarlyExit
 from trm.data import PuzzleData
 from trm.data.samples import Samples, matches
 from trm.inference.rollouts import Rollouts
-from trm.inference.selection import SELECTIONS
+from trm.inference.selection import SELECTIONS, rank_answers
 from trm.module import TRMModule
-from trm.solver import Solver, rank_answers
+from trm.solver import Solver
 from trm.trace.theme import BLUE, INK, ORANGE
 
 if TYPE_CHECKING:

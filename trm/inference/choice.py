@@ -1,10 +1,10 @@
-"""``InferenceChoice``: the early exit and views that a checkpoint stores, and what a solver makes of them."""
+"""What a checkpoint stores for inference, and what a solver makes of it: early exit, views, threshold to abstain."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from trm.arguments import EarlyExit, SelectionName
-from trm.errors import check_range
+from trm.errors import InputError, check_range
 from trm.inference.halting import TRAINING_THRESHOLD
 
 MOST_VIEWS = 8
@@ -75,3 +75,25 @@ def exit_of(
     if threshold is None:
         threshold = choice.halt_threshold if choice and choice.halt == "head" else TRAINING_THRESHOLD
     return halt, threshold
+
+
+def abstain_threshold(abstain: float | str, chosen: float | None) -> float:
+    """Return the confidence below which a solver abstains.
+
+    Args:
+        abstain: the option of ``Solver``, a number or auto.
+        chosen: the threshold that the latest validation in training chose, if there was one.
+
+    Raises:
+        InputError: if the option is out of its range, or auto without such a threshold.
+    """
+    if isinstance(abstain, str) and abstain != "auto":
+        raise InputError(f"solver.abstain is {abstain!r}, but must be auto or a number from 0 to 1")
+    if abstain == "auto" and chosen is None:
+        raise InputError(
+            "abstain is auto, but the model has no threshold, as it was not validated in training since trm stores one "
+            "(trm validate prints it as val/abstain_below); pass a number from 0 to 1"
+        )
+    threshold = float(chosen or 0 if isinstance(abstain, str) else abstain)
+    check_range("solver", 0, 1, abstain=threshold)
+    return threshold

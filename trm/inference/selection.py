@@ -1,15 +1,17 @@
-"""Best-of-N selection: the weight of each rollout in the vote on a puzzle's answer (see ``trm.data.voting``).
+"""Best-of-N selection: the weight of each rollout in the vote on a puzzle's answer, and the answers by their votes.
 
-Shapes: R rollouts of all puzzles.
+Shapes: R rollouts of all puzzles, L grid cells.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm.arguments import SelectionName
+from trm.data.samples import Tokens, hash_bytes
+from trm.data.voting import rank
 from trm.inference.rollouts import Rollouts
 
 Floats = NDArray[np.float64]
@@ -20,6 +22,21 @@ CONFIDENT_SHARE = 0.5
 
 Selection = Callable[[Rollouts], Floats]
 """Returns the weight of each rollout's vote, (R,)."""
+
+
+class Candidate(NamedTuple):
+    """A distinct answer of the rollouts of a puzzle."""
+
+    answer: Tokens
+    """Tokens of the answer, (L,)."""
+    weight: float
+    """Share of the puzzle's total weight in the selection."""
+    votes: int
+    """Number of rollouts with this answer."""
+    confidence: float
+    """Mean halting probability of these rollouts."""
+    valid: bool
+    """Whether the answer obeys the rules; False if the family has none."""
 
 
 def _vote(rollouts: Rollouts) -> Floats:
@@ -58,6 +75,18 @@ SELECTIONS: dict[SelectionName, Selection] = {
     "verifier": _verifier,
 }
 """Selections by name."""
+
+
+def rank_answers(rollouts: Rollouts, select: SelectionName) -> list[list[Candidate]]:
+    """Return the distinct answers to each puzzle, ranked by a selection, the best first."""
+    weights, hashes = SELECTIONS[select](rollouts), hash_bytes(map(bytes, rollouts.answers))
+    ranking = rank(rollouts.puzzles, hashes, weights, np.ones_like(weights), rollouts.confidences)
+    total = np.bincount(rollouts.puzzles, weights)
+    candidates: list[list[Candidate]] = [[] for _ in total]
+    for puzzle, _, weight, votes, confidence, first in zip(*ranking, strict=True):
+        answer, valid = rollouts.answers[first], bool(rollouts.valid[first])
+        candidates[puzzle].append(Candidate(answer, weight / total[puzzle], int(votes), float(confidence), valid))
+    return candidates
 
 
 def _ranks(puzzles: NDArray[np.intp], keys: NDArray[Any]) -> tuple[Integers, Integers]:

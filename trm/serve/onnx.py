@@ -18,9 +18,8 @@ from trm.data.samples import Tokens
 from trm.edge import EdgeSolution, EdgeSolver
 from trm.edge.solver import SELECTIONS
 from trm.errors import InputError, check_choice
-from trm.inference.choice import InferenceChoice, exit_of
+from trm.inference.choice import InferenceChoice, abstain_threshold, exit_of
 from trm.serve.backend import Puzzle, parse_board
-from trm.solver import abstain_threshold
 from trm.training import checkpoint_keys as keys
 
 NO_TASKS = "{name} is a model of ARC, which onnxruntime does not serve; accepted is its checkpoint with --backend torch"
@@ -140,7 +139,7 @@ class OnnxBackend:
         ]
 
     def _as_dict(self, found: EdgeSolution) -> dict[str, Any]:
-        """Return a solution as ``trm.solver.Solution.as_dict`` does."""
+        """Return a solution as ``trm.solution.Solution.as_dict`` does."""
         question, answer = (tokens.astype(np.uint8) for tokens in (found.question, found.answer))
         verdict = self.data.verify(question, answer)
         return {

@@ -12,7 +12,8 @@ from trm.errors import InputError
 if TYPE_CHECKING:
     from trm.cli.puzzles import Puzzle
     from trm.data.arc.tasks import Task
-    from trm.solver import Solution, Solver
+    from trm.solution import Solution
+    from trm.solver import Solver
 
 BATCH = 256  # puzzles that are solved together
 
