@@ -22,7 +22,7 @@ from trm.data import Samples
 from trm.data.samples import to_batch
 from trm.data.sudoku.complete import Order, first_solutions, surest_cell
 from trm.data.sudoku.solver import geometry, is_open
-from trm.data.sudoku.sources import notation
+from trm.data.sudoku.text import notation
 from trm.data.tables import read_table
 from trm.inference import think
 from trm.nn.losses import log_stablemax

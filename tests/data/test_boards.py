@@ -5,8 +5,8 @@ import pytest
 
 from trm.data import Maze, Sudoku
 from trm.data.boards import split_boards
-from trm.data.maze.sources import notation as of_mazes
-from trm.data.sudoku.sources import notation
+from trm.data.maze.text import notation as of_mazes
+from trm.data.sudoku.text import notation
 from trm.errors import InputError
 
 BOARD = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
@@ -174,7 +174,7 @@ def test_a_maze_is_read_in_the_common_letters(text: str) -> None:
 
 
 def test_how_the_digits_of_a_maze_are_understood_is_printed(caplog: pytest.LogCaptureFixture) -> None:
-    from trm.data.maze.sources import note_digits
+    from trm.data.maze.text import note_digits
 
     note_digits.cache_clear()
     with caplog.at_level("INFO"):

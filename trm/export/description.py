@@ -12,8 +12,8 @@ from trm.arguments import class_path
 from trm.checkpoints.sharing import shareable
 from trm.data import Maze, PuzzleData, Sudoku
 from trm.data.maze import paths
-from trm.data.maze import sources as maze_sources
-from trm.data.sudoku import sources as sudoku_sources
+from trm.data.maze import text as maze_text
+from trm.data.sudoku import text as sudoku_text
 from trm.edge.model import FORMAT, packed
 from trm.errors import InputError
 from trm.module import TRMModule
@@ -91,10 +91,10 @@ def _notation(data: PuzzleData) -> tuple[dict[str, int] | None, str | None]:
         return None, None
     write = "".join(text[0] for text in texts)
     if type(data) is Sudoku:
-        digits = sudoku_sources.notation(data.size).question
+        digits = sudoku_text.notation(data.size).question
         return {symbol: digit + 1 for symbol, digit in digits.items()}, write
     if type(data) is Maze:
-        return dict(maze_sources.notation(data.size).question), write
+        return dict(maze_text.notation(data.size).question), write
     return {symbol: token for token, symbol in enumerate(write) if token}, write  # token 0 is padding
 
 

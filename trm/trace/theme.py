@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trm.data import ARC, Maze, Pairs, PuzzleData, Sudoku
 from trm.data.maze.paths import PATH
 from trm.data.samples import Tokens
-from trm.data.sudoku.sources import SYMBOLS
+from trm.data.sudoku.text import SYMBOLS
 
 ARC_COLOURS = (
     "#000000",

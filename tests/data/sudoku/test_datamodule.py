@@ -11,7 +11,8 @@ from trm.batch import IGNORE
 from trm.data import Sudoku
 from trm.data.samples import Samples
 from trm.data.sampling import DrawGenerator
-from trm.data.sudoku.solver import is_valid_grid, solve
+from trm.data.sudoku.solver import geometry, is_valid_grid, solve
+from trm.data.sudoku.text import broken_rule
 from trm.errors import InputError
 
 QUESTION = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
@@ -153,7 +154,7 @@ def test_corrupt_puzzles_contradict_themselves_and_have_no_label(tmp_path: Path)
     corrupt = changed > 0
     assert (mixed.labels[corrupt] == IGNORE).all() and torch.equal(mixed.labels[~corrupt], plain.labels[~corrupt])
     boards = mixed.inputs.numpy().astype(np.uint8)
-    broken = np.array([bool(Sudoku(4)._broken_rule(board - np.uint8(1))) for board in boards])
+    broken = np.array([bool(broken_rule(board - np.uint8(1), geometry(4))) for board in boards])
     assert np.array_equal(broken, corrupt.numpy())
     again = Sudoku(4, **sizes, corrupt=0.25).draw(1000, 100)
     assert torch.equal(again.inputs, mixed.inputs[1000:1100])  # a draw depends on its number alone

@@ -1,6 +1,5 @@
 """The Maze data module: tokens, symmetries, text and rules of square mazes."""
 
-import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
@@ -29,8 +28,9 @@ from trm.data.maze.paths import (
     find_faults,
     symmetry_cells,
 )
-from trm.data.maze.sources import generated, mixed_letters, notation, note_digits, tabled
-from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes, name_cell
+from trm.data.maze.sources import generated, tabled
+from trm.data.maze.text import notation, read_maze
+from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes
 from trm.data.sampling import DrawGenerator
 from trm.data.splits import Counts, check_sizes, check_solutions, check_wanted
 from trm.errors import InputError
@@ -198,41 +198,7 @@ class Maze(PuzzleData):
         Raises:
             InputError: if the text is not such a maze.
         """
-        maze, known = f"the maze {reprlib.repr(text)}", notation(self.size).answer
-        found = list(self.split_text(text.splitlines()))
-        whole = [board.question for board in found if len(board.question) == self.seq_len]
-        if len(whole) != 1 or len(found) > 1:
-            raise InputError(f"{maze} {self._wrong_shape(text, len(whole))}")
-        for cell, symbol in enumerate(whole[0]):
-            if symbol not in known:
-                where = name_cell(cell, self.size)
-                raise InputError(
-                    f"{maze} has {symbol!r} in {where}; accepted are '#' or '1', '.', ' ' or '0', 'S', and 'G' or 'E'"
-                )
-        characters = np.frombuffer(whole[0].encode("ascii"), dtype=np.uint8)
-        if fault := mixed_letters(characters[None])[0]:
-            raise InputError(f"{maze} is ambiguous: {fault}")
-        tokens = np.array([known[symbol] for symbol in whole[0]], dtype=np.uint8)
-        tokens[tokens == PATH] = FREE
-        if fault := find_faults(self._grid(tokens))[0]:
-            raise InputError(f"{maze} cannot be solved: {fault}")
-        if "1" in whole[0]:
-            note_digits()
-        return tokens
-
-    def _wrong_shape(self, text: str, count: int) -> str:
-        """Return what is wrong with a text that has ``count`` mazes and is not one maze, in a phrase."""
-        if count > 1:
-            return f"contains {count} mazes, but one is accepted"
-        lines = text.replace("\r\n", "\n").strip("\n").split("\n")
-        if len(lines) not in (1, self.size):
-            return f"has {len(lines)} lines; accepted are 1 and {self.size}"
-        needed = self.seq_len // len(lines)
-        number, line = next(((n, line) for n, line in enumerate(lines, 1) if len(line) != needed), (1, lines[0]))
-        return (
-            f"has {len(line)} cells in line {number}, but {self.size}x{self.size} needs {needed}; write free cells at "
-            "the end of a line as '.'"
-        )
+        return read_maze(text, self.size)
 
     def write(self, tokens: Tokens) -> str:
         """Return a maze on one line, "." for a free cell, since a terminal may drop spaces.

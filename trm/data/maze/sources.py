@@ -1,17 +1,14 @@
 """Sources of mazes: the generator with its cache, or tables of mazes that are checked when read."""
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from lightning_utilities.core.rank_zero import rank_zero_info
-from numpy.typing import NDArray
 
-from trm.data.boards import Notation
 from trm.data.cache import Progress
 from trm.data.maze.generator import generate
-from trm.data.maze.paths import FREE, GOAL, LABEL_RULES, PATH, START, WALL, Mazes, find_errors, find_faults
+from trm.data.maze.paths import LABEL_RULES, Mazes, find_errors, find_faults
+from trm.data.maze.text import mixed_letters, notation, note_digits
 from trm.data.splits import Counts, Range, generated_split
 from trm.data.tables import Table, choose_rows, find_table, read_table
 from trm.errors import InputError
@@ -74,26 +71,6 @@ def tabled(
         _refuse(table, "answer", [why if other else "" for other in others])
     rows = choose_rows(path, split, np.arange(len(questions)), counts, seed, shared=path == Path(source))
     return questions[rows], answers[rows]
-
-
-def notation(size: int) -> Notation:
-    """Return how mazes are written: "#" or "1" is a wall; " ", "." or "0" is free; S, and G or E; "o" is the path."""
-    letters = {"#": WALL, " ": FREE, ".": FREE, "S": START, "G": GOAL}
-    letters |= {"1": WALL, "0": FREE, "s": START, "g": GOAL, "E": GOAL, "e": GOAL}
-    return Notation(size, size, letters, letters | {"o": PATH, "O": PATH}, (";", "//", "%"))
-
-
-def mixed_letters(characters: NDArray[np.uint8]) -> list[str]:
-    """Return why the ASCII codes of each maze, (N, L), have no clear meaning; "" if they have."""
-    marks = (characters == ord("#")).any(axis=1)
-    digits = np.isin(characters, [ord("0"), ord("1")]).any(axis=1)
-    return ["it has both '#' and the digits 0 and 1" if mixed else "" for mixed in marks & digits]
-
-
-@functools.cache
-def note_digits() -> None:
-    """Log how digits are understood, once in a process."""
-    rank_zero_info("A maze of digits: 1 is read as a wall, 0 as a free cell.")
 
 
 def _refuse(table: Table, column: str, faults: list[str]) -> None:

@@ -1,6 +1,5 @@
 """The Sudoku data module: tokens, symmetries, text and rules of boards from 4x4 to 16x16."""
 
-import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
@@ -17,12 +16,9 @@ from trm.data.splits import MOST_SOLUTIONS, Counts, check_sizes, check_solutions
 from trm.data.sudoku.complete import first_solutions
 from trm.data.sudoku.generator import SOLUTIONS_4X4, fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
-from trm.data.sudoku.sources import SYMBOLS, generated, notation, tabled
+from trm.data.sudoku.sources import generated, tabled
+from trm.data.sudoku.text import SYMBOLS, broken_rule, draw_board, notation, read_board
 from trm.errors import InputError, check_range
-
-SHORTENED = reprlib.Repr()
-SHORTENED.maxstring = 120
-"""Shows a board of 81 cells in full in a message."""
 
 
 class Sudoku(PuzzleData):
@@ -187,30 +183,7 @@ class Sudoku(PuzzleData):
         Raises:
             InputError: if the text is not such a board.
         """
-        shown = SHORTENED.repr(text)
-        found, known = list(self.split_text(text.splitlines())), notation(self.size).question
-        if len(found) > 1 and all(len(board.question) == self.seq_len for board in found):
-            raise InputError(f"the text {shown} contains {len(found)} boards, but one is accepted")
-        whole = len(found) == 1 and len(found[0].question) == self.seq_len
-        compact = "".join((found[0].question if whole else text).split()).upper()
-        if len(compact) != self.seq_len:
-            raise InputError(
-                f"the board {shown} has {len(compact)} cells, but {self.size}x{self.size} Sudoku has {self.seq_len}"
-            )
-        for cell, symbol in enumerate(compact):
-            if symbol not in known:
-                raise InputError(
-                    f"the board {shown} has {symbol!r} in {name_cell(cell, self.size)}; accepted are {SYMBOLS[0]} to "
-                    f"{SYMBOLS[self.size - 1]}, and '.', '0', '_' or '*' for a blank"
-                )
-        if self.size > 9 and "0" in compact and set(compact) & set("._*"):
-            raise InputError(f"the board {shown} has '0' besides another blank; digits are 1 to 9, then A to G")
-        board = np.array([known[symbol] for symbol in compact], dtype=np.uint8)
-        if broken := self._broken_rule(board):
-            raise InputError(f"the board {shown} is unsolvable: {broken}")
-        if solve(board[None], self.size, limit=1).counts[0] == 0:
-            raise InputError(f"the board {shown} is unsolvable: it has no solution")
-        return board + np.uint8(1)
+        return read_board(text, self.size) + np.uint8(1)
 
     def write(self, tokens: Tokens) -> str:
         """Return a board on one line, "." for a blank."""
@@ -218,18 +191,8 @@ class Sudoku(PuzzleData):
 
     def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         """Return a board with its boxes; with ``color``, digits that are not givens are green."""
-        size, (rows, cols) = self.size, (self.geometry.box_rows, self.geometry.box_cols)
         filled = np.zeros(self.seq_len, dtype=bool) if question is None else question == 1
-        cells = highlight(self.write(answer), filled & color)
-        rule = "+".join(["-" * (2 * cols + 1)] * (size // cols))
-        lines = []
-        for row in range(size):
-            if row % rows == 0:
-                lines.append(f"+{rule}+")
-            line = cells[row * size : (row + 1) * size]
-            boxes = (" ".join(line[col : col + cols]) for col in range(0, size, cols))
-            lines.append(f"| {' | '.join(boxes)} |")
-        return "\n".join([*lines, f"+{rule}+"])
+        return draw_board(highlight(self.write(answer), filled & color), self.geometry)
 
     def givens(self, question: Tokens) -> NDArray[np.bool_]:
         """Return which cells contain a digit."""
@@ -242,7 +205,7 @@ class Sudoku(PuzzleData):
         changed = (question > 1) & (question != answer)
         if changed.any():
             return Verdict(False, f"{name_cell(int(changed.argmax()), self.size)} is not the given digit")
-        broken = self._broken_rule(answer - np.uint8(1))
+        broken = broken_rule(answer - np.uint8(1), self.geometry)
         return Verdict(not broken, broken)
 
     def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_]:
@@ -292,16 +255,6 @@ class Sudoku(PuzzleData):
         in_unit = given[:, self.geometry.units].any(2)  # (N, units, V)
         near = in_unit[:, self.geometry.cell_units].any(2)  # (N, L, V)
         return np.asarray(near & (samples.inputs == 1)[..., None])
-
-    def _broken_rule(self, board: NDArray[np.uint8]) -> str:
-        """Return the first repeated digit of a row, column or box in words; an empty string if there is none."""
-        for index, unit in enumerate(self.geometry.units):
-            digits, counts = np.unique(board[unit], return_counts=True)
-            twice = digits[(counts > 1) & (digits > 0)]
-            if len(twice):
-                kind = ("row", "column", "box")[index // self.size]
-                return f"{kind} {index % self.size + 1} has {SYMBOLS[twice[0] - 1]} more than once"
-        return ""
 
 
 def _shuffled_lines(generator: DrawGenerator, size: int, box: int) -> NDArray[np.int64]:

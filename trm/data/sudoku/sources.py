@@ -10,27 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.boards import Notation
 from trm.data.cache import Progress
 from trm.data.splits import Counts, Range, generated_split
 from trm.data.sudoku.generator import generate
-from trm.data.sudoku.solver import geometry, is_valid_grid, solve
+from trm.data.sudoku.solver import is_valid_grid, solve
+from trm.data.sudoku.text import notation
 from trm.data.tables import Table, choose_rows, find_table, read_table
 
-SYMBOLS = "123456789ABCDEFG"
-BLANKS = ".0_*"
 SUDOKU_EXTREME = "sapientinc/sudoku-extreme"
 PROVEN_ROWS = 1000
 """Rows of each split of a table that are proven to have one solution; a proof takes milliseconds for a hard puzzle."""
 
 Boards = NDArray[np.uint8]
-
-
-def notation(size: int) -> Notation:
-    """Return how boards are written: digits, letters beyond 9, and ".", "0", "_" or "*" for a blank."""
-    digits = {symbol: digit for digit, symbol in enumerate(SYMBOLS[:size], 1)}
-    digits |= {symbol.lower(): digit for symbol, digit in digits.items()}
-    return Notation(size, geometry(size).box_rows, dict.fromkeys(BLANKS, 0) | digits, digits, ("#", ";", "//", "%"))
 
 
 def generated(
