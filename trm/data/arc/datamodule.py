@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from trm.batch import Batch
 from trm.data.arc.augment import Augmentations, choose_augmentations
 from trm.data.arc.examples import Examples
-from trm.data.arc.grids import END, SIDE, VOCAB_SIZE, Grid, Grids, Integers, crop, encode
+from trm.data.arc.grids import END, SIDE, VOCAB_SIZE, Grid, Grids, Integers, crop, encode, hole_in_grid
 from trm.data.arc.numbering import number_officially
+from trm.data.arc.order import evaluation_order, training_order
 from trm.data.arc.sources import read_filed, read_subsets
 from trm.data.arc.tasks import Puzzle, Solutions, Task, read_demonstrations, withhold, write_demonstrations
 from trm.data.arc.text import parse_grid, render_grids, write_grid
@@ -271,37 +272,19 @@ class ARC(PuzzleData):
     def draw(self, first: int, count: int) -> Batch:
         """Return the augmented training samples of ``count`` draws from draw ``first`` on, (count, ...).
 
-        An epoch visits every task once, in random order, with one random augmentation and all examples in random order.
-        The official code truncates a visit at the end of a batch; here the visit continues in the next batch. Every
-        epoch therefore has the same number of draws, and any draw is found directly.
+        Their order is that of ``trm.data.arc.order.training_order``.
         """
-        total = len(self._train_examples.tasks)
-        epochs = range(first // total, (first + count - 1) // total + 1)
-        begin = first - epochs[0] * total
-        examples, ids, corner = (
-            np.concatenate(parts)[begin : begin + count] for parts in zip(*map(self._epoch, epochs), strict=True)
-        )
+        drawn = training_order(self._train_examples.tasks, self.symmetries.first, self._draw_seed, first, count)
         generator = DrawGenerator(self._draw_seed, first, count)
 
         def shift(room: Integers) -> Integers:
-            return np.where(corner, 0, generator.below(room + 1))
+            return np.where(drawn.corner, 0, generator.below(room + 1))
 
-        return to_batch(self._train_examples.samples(examples, ids, self.symmetries, self.side, shift))
+        return to_batch(self._train_examples.samples(drawn.examples, drawn.ids, self.symmetries, self.side, shift))
 
     def pass_size(self) -> int:
         """Return the number of draws in an epoch, one for each example."""
         return len(self._train_examples.tasks)
-
-    def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Return the example and puzzle id of each draw of an epoch, and whether it stays in the corner, (E,) each."""
-        rng = np.random.default_rng((self._draw_seed, epoch))
-        tasks, first = self._train_examples.tasks, self.symmetries.first
-        turn = rng.permutation(len(self.puzzles))  # when each task is visited
-        ids = rng.integers(first[:-1], first[1:])  # a uniform choice among the puzzles of each task
-        examples = np.lexsort((rng.random(len(tasks)), turn[tasks]))
-        visited = tasks[examples]
-        # One random example per visit is not shifted, since none is shifted at test time.
-        return examples, ids[visited], np.diff(visited, prepend=-1) != 0
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
@@ -315,15 +298,7 @@ class ARC(PuzzleData):
     @cached_property
     def _eval_order(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Index of the test input and puzzle id of each sample of a split, (N,) each."""
-        tasks, first = self._test_examples.tasks, self.symmetries.first
-        counts = np.diff(first)[tasks]  # puzzles of each test input
-        tests = np.repeat(np.arange(len(tasks)), counts)
-        numbers = np.arange(len(tests)) - np.repeat(counts.cumsum() - counts, counts)  # augmentation of the task
-        ids = first[tasks[tests]] + numbers
-        order = np.lexsort((tests, ids))
-        shuffled = np.random.default_rng((self.seed, 0)).permutation(len(tasks))[tests]
-        fewer = np.lexsort((shuffled, numbers))[: self.val_size]
-        return {"test": (tests[order], ids[order]), "val": (tests[fewer], ids[fewer])}
+        return evaluation_order(self._test_examples.tasks, self.symmetries.first, self.seed, self.val_size)
 
     def eval_size(self, split: str) -> int:
         """Return the number of samples of a split in evaluation."""
@@ -361,18 +336,7 @@ class ARC(PuzzleData):
 
     def misread(self, question: Tokens) -> str:
         """Return why tokens (L,) are not one grid, as for colours taken for tokens; "" if they are."""
-        board = question.reshape(self.side, self.side)
-        coloured = board > END
-        rows, columns = np.flatnonzero(coloured.any(axis=1)), np.flatnonzero(coloured.any(axis=0))
-        if not len(rows):
-            return ""
-        top, left = int(rows[0]), int(columns[0])
-        holes = np.argwhere(~coloured[top : rows[-1] + 1, left : columns[-1] + 1])
-        if not len(holes):
-            return ""
-        row, column = (holes[0] + (top, left)).tolist()
-        token, kind = int(board[row, column]), ("padding", "an end mark")[int(board[row, column])]
-        return f"token {token}, which is {kind}, in row {row + 1}, column {column + 1}, inside the grid"
+        return hole_in_grid(question.reshape(self.side, self.side))
 
     # -- text ---------------------------------------------------------------------------------------------------------
 

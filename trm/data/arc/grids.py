@@ -127,6 +127,21 @@ def crop(tokens: Integers) -> Grids:
     return Grids(np.where(inside, canvases, PAD).astype(np.uint8), height, width)
 
 
+def hole_in_grid(board: Tokens) -> str:
+    """Return the first token that interrupts the only grid of a canvas, (side, side), in words; "" if there is none."""
+    coloured = board >= FIRST_COLOUR
+    rows, columns = np.flatnonzero(coloured.any(axis=1)), np.flatnonzero(coloured.any(axis=0))
+    if not len(rows):
+        return ""
+    top, left = int(rows[0]), int(columns[0])
+    holes = np.argwhere(~coloured[top : rows[-1] + 1, left : columns[-1] + 1])
+    if not len(holes):
+        return ""
+    row, column = (holes[0] + (top, left)).tolist()
+    token, kind = int(board[row, column]), ("padding", "an end mark")[int(board[row, column])]
+    return f"token {token}, which is {kind}, in row {row + 1}, column {column + 1}, inside the grid"
+
+
 def _flipped(sizes: Integers, flips: NDArray[np.bool_]) -> Integers:
     """Return the source of each line of the canvas, (N, S); lines outside the grid stay outside."""
     return np.where(flips[:, None], sizes[:, None] - 1 - _AXIS, _AXIS) % SIDE
