@@ -1,31 +1,27 @@
-"""``PuzzleData``, the base class of the puzzle families: splits, the training stream and data loaders.
+"""``PuzzleData``, the base class of the puzzle families: what a family defines, its splits and its training stream.
 
-Shapes: N samples, L grid cells, V vocabulary, B slots, K supervision steps per Lightning batch.
+Shapes: N samples, L grid cells, V vocabulary.
 """
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.distributed import DistributedSampler
 from torchmetrics import Metric
 
 from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
-from trm.data.corruption import Corruption, RandomCorruptions, replacements
-from trm.data.limits import check_open_files
+from trm.data.corruption import Corruption, contradict, replacements
+from trm.data.loaders import PuzzleLoaders
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
-from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainLoader, TrainSampler, permutation
-from trm.data.turns import BLOCK, Turns
+from trm.data.sampling import DrawGenerator, permutation
+from trm.data.turns import BLOCK, Turns, split_share
 from trm.errors import InputError, check_range
 
 GREEN, PLAIN = "\033[1;32m", "\033[0m"  # escape codes of a terminal
@@ -35,16 +31,9 @@ SPLITS_OF_STAGE = {
     "test": ("test",),
     "predict": ("test",),
 }
-MOST_SAMPLES = 2**20
-"""Most samples of a batch; the official code has 768 slots, which is 12,288 samples of 16 supervision steps."""
-MOST_STEPS = 4096
-"""Most supervision steps of a batch: a signal, a validation or a checkpoint waits for the end of a batch."""
-MOST_WORKERS = 1024
-MOST_CONTRADICTIONS = 4
-"""Most cells of a training question that ``corrupt`` replaces."""
 
 
-class PuzzleData(RecordsArguments, LightningDataModule, ABC):
+class PuzzleData(RecordsArguments, PuzzleLoaders):
     """Base of the puzzle families.
 
     Training samples are chosen and augmented when a batch is made. Draw number d determines the index of a sample (by
@@ -102,22 +91,9 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         workers: int = 2,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(slots, steps_per_batch, eval_batch_size, workers)
         self.save_hyperparameters(self.init_args)
-        check_range("data", 1, MOST_SAMPLES, slots=slots)
-        check_range("data", 1, MOST_STEPS, steps_per_batch=steps_per_batch)
-        check_range("data", 0, MOST_SAMPLES, eval_batch_size=eval_batch_size)  # 0 is null in older checkpoints
-        check_range("data", 0, MOST_WORKERS, workers=workers)
         check_range("data", 0, 2**64 - 1, seed=seed)
-        if slots * steps_per_batch > MOST_SAMPLES:
-            raise InputError(
-                f"data.slots {slots:,} x data.steps_per_batch {steps_per_batch:,} is {slots * steps_per_batch:,} "
-                f"samples in a training batch; accepted are at most {MOST_SAMPLES:,}"
-            )
-        self.slots = slots
-        self.steps_per_batch = steps_per_batch
-        self.eval_batch_size = eval_batch_size or slots
-        self.workers = workers
         self.seed = seed
         self._splits: dict[str, Samples] = {}
         self._first: dict[str, Samples] = {}
@@ -289,17 +265,7 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         """
         if text is None:
             return None
-        source, _, number = text.rpartition(":")
-        try:
-            share = float(number)
-        except ValueError:
-            share = math.nan
-        least = 1 / BLOCK
-        if not source or not least <= share <= 1 - least:
-            raise InputError(
-                f"data.replay is {text!r}; accepted is SOURCE:SHARE with a share of the draws from {least} to "
-                f"{1 - least}, such as old.csv:0.3"
-            )
+        source, share = split_share(text)
         if source == self.init_args.get("source"):
             raise InputError(f"data.replay is {text!r}, but data.source is {source!r} too; name the puzzles of before")
         self.turns = Turns([1 - share, share], self.seed)
@@ -347,53 +313,6 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
         Raises:
             InputError: if they are malformed.
         """
-
-    # -- Lightning ----------------------------------------------------------------------------------------------------
-
-    def prepare_data(self) -> None:
-        """Load the splits of the coming stage, on one process per node, before the run writes anything."""
-        check_open_files(self.workers)
-        if self._stage() == "fit":
-            self.check_devices(self._rank()[1])
-        self.prepare(self._stage())
-
-    def check_devices(self, count: int) -> None:
-        """Check that the slots divide evenly among the devices.
-
-        Raises:
-            InputError: if they do not; the message names numbers of slots that do.
-        """
-        if self.slots % count:
-            less, more = self.slots // count * count, -(-self.slots // count) * count
-            near = f"{less} or {more}" if less else f"{more}"
-            raise InputError(
-                f"data.slots is {self.slots}, the total over all devices, which {count} devices cannot share evenly; "
-                f"accepted are multiples of {count}, such as {near}"
-            )
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the batches of an epoch, (K, B, ...), starting at ``trainer.global_step``.
-
-        Raises:
-            InputError: if the slots do not divide evenly among the devices.
-        """
-        rank, world = self._rank()
-        self.check_devices(world)
-        length = -(-self.pass_size() // (self.slots * self.steps_per_batch))
-        batches = TrainBatches(self.draw, self.slots, self.steps_per_batch, world, length)
-        return self._loader(TrainLoader, batches, TrainSampler(batches, rank, self._batches_taken))
-
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
-        """Return the validation split in order, (B, ...); an empty list if the split is empty."""
-        return self._eval_loader("val") if self.eval_size("val") else []
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the test split in order, (B, ...)."""
-        return self._eval_loader("test")
-
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """Return the test split in order, (B, ...)."""
-        return self._eval_loader("test")
 
     # -- samples and draws --------------------------------------------------------------------------------------------
 
@@ -479,10 +398,6 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the trainer, which a worker process does not need."""
-        return {**self.__dict__, "trainer": None}
-
     # -- private ------------------------------------------------------------------------------------------------------
 
     def _checked(self, samples: Any, method: str, split: str) -> Samples:
@@ -508,47 +423,10 @@ class PuzzleData(RecordsArguments, LightningDataModule, ABC):
     def _contradictory(
         self, samples: Samples, chances: NDArray[np.float64], generator: DrawGenerator
     ) -> tuple[Tokens, NDArray[np.bool_]]:
-        """Return what ``contradictions`` does, with numbers from 0 to 1 that choose how many cells, and which.
-
-        Args:
-            samples: N samples.
-            chances: the numbers, (N, 1 + L); the first is for the number of cells, up to ``MOST_CONTRADICTIONS``.
-            generator: chooses the new tokens.
-        """
+        """Return what ``contradictions`` does; ``chances``, (N, 1 + L), choose how many cells and which."""
         allowed = self.replacements("contradictory", samples)
         tokens = generator.uniforms(allowed[0].size).reshape(allowed.shape)
-        corruptions = RandomCorruptions(samples.inputs, allowed, tokens, chances[:, 1:])
-        strength = 1 + (chances[:, 0] * MOST_CONTRADICTIONS).astype(np.int64)
-        return corruptions.apply(strength, np.arange(len(strength))), corruptions.max_strength > 0
-
-    def _eval_loader(self, split: str) -> DataLoader[Batch]:
-        rank, world = self._rank()
-        size = -(-self.eval_batch_size // world)
-        batches = EvalBatches(partial(self.eval_samples, split), self.eval_size(split), size, world)
-        return self._loader(DataLoader, batches, DistributedSampler(batches, world, rank, shuffle=False))
-
-    def _loader(
-        self, kind: type[DataLoader[Batch]], batches: Dataset[Batch], sampler: DistributedSampler[int]
-    ) -> DataLoader[Batch]:
-        return kind(
-            batches,
-            batch_size=None,  # an item is a whole batch
-            sampler=sampler,
-            num_workers=self.workers,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.workers > 0,
-        )
-
-    def _stage(self) -> str:
-        if self.trainer is None or self.trainer.state.fn is None:
-            return ""
-        return str(self.trainer.state.fn.value)
-
-    def _batches_taken(self) -> int | None:
-        return None if self.trainer is None else self.trainer.global_step // self.steps_per_batch
-
-    def _rank(self) -> tuple[int, int]:
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        return contradict(samples.inputs, allowed, tokens, chances)
 
 
 def default_token_names(family: str, count: int) -> list[str]:

@@ -16,6 +16,8 @@ Corruption = Literal["wrong", "missing", "extra", "contradictory", "unused"]
 CORRUPTIONS: tuple[Corruption, ...] = ("wrong", "missing", "extra", "contradictory", "unused")
 """Kinds of corruption of a cell: replace a given by another, blank a given, fill in the answer, break a rule directly,
 or insert a token that no question contains."""
+MOST_CONTRADICTIONS = 4
+"""Most cells of a training question that ``data.corrupt`` replaces."""
 
 
 def given_tokens(questions: Tokens, labels: Tokens, vocab_size: int) -> Bools:
@@ -91,3 +93,19 @@ class RandomCorruptions:
         """
         corrupted = self._ranks[which] < np.minimum(strength, self.max_strength[which])[:, None]
         return np.where(corrupted, self._tokens[which], self.questions[which])
+
+
+def contradict(
+    questions: Tokens, allowed: Bools, tokens: NDArray[np.floating], chances: NDArray[np.floating]
+) -> tuple[Tokens, Bools]:
+    """Return questions with one to ``MOST_CONTRADICTIONS`` cells replaced, (N, L), and which have such a cell, (N,).
+
+    Args:
+        questions: tokens, (N, L).
+        allowed: which tokens may replace which cells, (N, L, V).
+        tokens: random numbers from 0 to 1 that choose the new token of each cell, (N, L, V).
+        chances: random numbers from 0 to 1 that choose the number of cells and their order, (N, 1 + L).
+    """
+    corruptions = RandomCorruptions(questions, allowed, tokens, chances[:, 1:])
+    strength = 1 + (chances[:, 0] * MOST_CONTRADICTIONS).astype(np.int64)
+    return corruptions.apply(strength, np.arange(len(strength))), corruptions.max_strength > 0

@@ -1,5 +1,6 @@
 """Turns: from which of several streams each training draw is taken, in fixed shares."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -8,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from trm.batch import Batch
+from trm.errors import InputError
 
 BLOCK = 1000
 """Consecutive draws in which every stream has exactly its share, in random order."""
@@ -54,6 +56,26 @@ class Turns:
         parts = [stream(own, len(positions)) for stream, positions, own in turns if len(positions)]
         order = torch.from_numpy(np.argsort(np.concatenate([positions for _, positions, _ in turns])))
         return Batch(*(torch.cat(fields)[order] for fields in zip(*parts, strict=True)))
+
+
+def split_share(text: str) -> tuple[str, float]:
+    """Return the source and the share of the draws that ``data.replay`` names, such as "old.csv:0.3".
+
+    Raises:
+        InputError: if the text is not of this form, or the share is not between 0 and 1.
+    """
+    source, _, number = text.rpartition(":")
+    try:
+        share = float(number)
+    except ValueError:
+        share = math.nan
+    least = 1 / BLOCK
+    if not source or not least <= share <= 1 - least:
+        raise InputError(
+            f"data.replay is {text!r}; accepted is SOURCE:SHARE with a share of the draws from {least} to "
+            f"{1 - least}, such as old.csv:0.3"
+        )
+    return source, share
 
 
 @lru_cache(maxsize=16)
