@@ -1,30 +1,28 @@
-"""``TRMModule``: the network in Lightning, trained by deep supervision with several optimizer steps per batch.
+"""``TRMModule``: the network in Lightning, with its arguments, the setup of a run and its checkpoints.
 
-Shapes: K chunks of a batch, B puzzles or slots, L grid cells, V vocabulary.
+The steps are those of its bases: training in ``trm/training/supervision.py``, evaluation in
+``trm/training/evaluation.py``.
 """
 
-import math
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 import trm
 from trm.arguments import EarlyExit, RecordsArguments, class_path, defaults_of
-from trm.batch import Batch
 from trm.data import PuzzleData
 from trm.errors import InputError, check_choice, check_range
 from trm.inference.choice import InferenceChoice
 from trm.inference.halting import head
-from trm.nn import TRM, State, StepOutput, build_network, continue_loss, network_name
-from trm.nn.losses import CELL_LOSSES, HALTING_WEIGHT
+from trm.nn import TRM, build_network, network_name
+from trm.nn.losses import CELL_LOSSES
 from trm.nn.network import MOST_REPEATS
 from trm.training import checkpoint_keys as keys
 from trm.training.compatibility import (
@@ -38,33 +36,22 @@ from trm.training.compatibility import (
     warn_of_changes,
 )
 from trm.training.compilation import compile_in_place
-from trm.training.evaluation import EvaluatedModule
-from trm.training.latents import Winners, start_all
-from trm.training.optim import build_optimizer, set_rates, warmup_cosine
-from trm.training.precision import check_finite, check_precision
+from trm.training.optim import build_optimizer, set_rates
+from trm.training.precision import check_precision
 from trm.training.restoring import check_loops, check_optimizer, check_slots
-from trm.training.slots import Slots, add_noise, explore_halting, step_weights
+from trm.training.slots import Slots
+from trm.training.supervision import SupervisedModule
 from trm.training.trainer import (
     adapt_trainer,
     averages_parameters,
     check_trainer,
-    loops_inside_batch,
     resume_inside_batch,
     save_average,
     shown,
 )
 
 
-class BegunBatch(NamedTuple):
-    """What a run needs to finish a training batch that has been begun."""
-
-    loops: dict[str, Any]
-    """State of Lightning's loops inside the batch."""
-    sums: Tensor
-    """Sums of the training metrics of the steps taken in it, on this rank."""
-
-
-class TRMModule(RecordsArguments, EvaluatedModule):
+class TRMModule(RecordsArguments, SupervisedModule):
     """A Tiny Recursive Model and its training. The defaults are those of the official ARC recipe.
 
     A training batch contains K chunks of B puzzles. Each chunk is offered to the slots that have halted. Then all slots
@@ -152,9 +139,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         step_noise: float = 0.0,
         **architecture: Any,
     ) -> None:
-        if (
-            "noise" in architecture
-        ):  # Lightning passes the arguments of a checkpoint under the names that they have there
+        if "noise" in architecture:  # Lightning passes the arguments of a checkpoint under the names they have there
             step_noise = self.init_args["step_noise"] = architecture.pop("noise")
             self.init_args.pop("noise", None)
         settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
@@ -185,16 +170,12 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             **architecture,
         )
         super().__init__(core)
-        self.automatic_optimization = False
         settings |= {"network": network_name(type(core)), "network_args": network_args or {}}
         self.save_hyperparameters(self.init_args | settings)
         if not compile:  # with compile, a model summary would compile the network for one puzzle
             self.example_input_array = torch.ones(1, seq_len, dtype=torch.int32)
-        self.slots: Slots | None = None
         self.init_seed: int | None = None  # seed of the initial parameters; set by the caller that seeded them
         self.started_from: dict[str, Any] = {}  # origin of initial parameters that are not random; see finetune.py
-        self.chunks = 1  # optimizer steps per training batch, K
-        self._begun: BegunBatch | None = None
         self._saved_slots: list[dict[str, Tensor]] = []
         self._saved_sums: list[Tensor] = []
         self._changed_rates = False
@@ -202,40 +183,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         # The update of the puzzle embedding is the same on all ranks, so DDP need not broadcast it at every step.
         self._ddp_params_and_buffers_to_ignore = [keys.PUZZLE_EMBEDDING]
 
-    # -- training -----------------------------------------------------------------------------------------------------
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimizer and its learning-rate schedule, which the puzzle embedding also follows.
-
-        Raises:
-            InputError: if the schedule ends with the run, but the run has no end.
-        """
-        hparams = self.hparams
-        choice = {name: hparams[name] for name in ("lr", "weight_decay", "muon_lr", "muon_weight_decay")}
-        optimizer = build_optimizer(hparams["optimizer"], self.core, **choice)
-        total = self.total_steps() if self.hparams["min_lr_ratio"] < 1 else 0
-        if total is None:
-            raise InputError(
-                f"model.min_lr_ratio is {self.hparams['min_lr_ratio']}, to be reached at the end of the run, but "
-                "the run has no end: pass trainer.max_steps or trainer.max_epochs"
-            )
-        self.schedule = warmup_cosine(self.hparams["warmup_steps"], total, self.hparams["min_lr_ratio"])
-        scheduler = LambdaLR(optimizer, self.schedule)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def total_steps(self) -> int | None:
-        """Return the number of optimizer steps of the run; None if it has no end.
-
-        This is the smaller of ``trainer.max_steps`` and the steps of ``trainer.max_epochs``. A batch has
-        ``steps_per_batch`` steps of the data module, or one step with plain data loaders.
-        """
-        trainer, data = self.trainer, self._data()
-        ends = [float(trainer.max_steps)] if trainer.max_steps >= 0 else []
-        if trainer.max_epochs is not None and trainer.max_epochs >= 0:
-            _ = trainer.estimated_stepping_batches  # loads the data, which determines the length of an epoch
-            ends.append(trainer.max_epochs * trainer.num_training_batches * (data.steps_per_batch if data else 1))
-        last = min(ends, default=math.inf)
-        return None if math.isinf(last) else int(last)
+    # -- hooks of a run -----------------------------------------------------------------------------------------------
 
     def configure_callbacks(self) -> list[Callback]:
         """Check the trainer and return the callbacks that it needs.
@@ -276,123 +224,6 @@ class TRMModule(RecordsArguments, EvaluatedModule):
         """Record the number of steps of the parameters, for evaluations by other trainers."""
         self.trained_steps = self.global_step
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take one optimizer step per chunk of the batch, (K, B, ...); after a resume, only the remaining ones.
-
-        Raises:
-            InputError: if the batch is malformed; see ``as_batch``.
-            DivergedError: if parameters or gradients are no longer finite numbers; see ``check_finite``.
-        """
-        batch = self._as_batch(batch, chunked=True)
-        chunks, first = len(batch.inputs), self.global_step
-        self.chunks, self._begun = chunks, None
-        for chunk in range(first % chunks, chunks):
-            if self.stop_requested or 0 <= self.trainer.max_steps <= self.global_step:
-                self._begun = BegunBatch(loops_inside_batch(self.trainer), self.train_metrics.sums)
-                break
-            self.supervision_step(Batch(*(field[chunk] for field in batch)))
-        if self.hparams["check_finite"] == "batch":
-            steps = range(first, max(first + 1, self.global_step))
-            check_finite(
-                "parameters", self.core.parameters(), steps, batch.puzzle_ids.shape[1] * self.trainer.world_size
-            )
-        if self.stop_requested and self._begun:
-            return  # the run that resumes logs the batch
-        self._log_means("train", self.train_metrics)
-        self.log("lr", self.hparams["lr"] * self.schedule(self.global_step))
-
-    def supervision_step(self, fresh: Batch) -> None:
-        """Refill the halted slots, take one supervision step and one optimizer step, and update the slots.
-
-        Args:
-            fresh: puzzles offered to the slots, (B, ...).
-        """
-        slots = self._refilled(fresh)
-        embedding = self.core.puzzle_embedding
-        vectors = None if embedding is None else embedding(slots.batch.puzzle_ids)
-        if self.hparams["pass_noise"]:
-            torch.manual_seed(self._generator(noise=True).initial_seed())  # a resumed run goes on with the same noise
-        several = self.core.latents > 1
-        winners = Winners(self.core, slots.state, slots.batch, vectors, self._nearest_loss) if several else None
-        output = self.core(winners.state if winners else slots.state, slots.batch.inputs, vectors)
-        labels = self.nearest_labels(output.logits, slots.batch.labels)
-        losses = self._losses(output.logits, output.halt, labels)
-        decay = self.hparams["step_decay"]
-        total = losses.total(step_weights(slots.steps, decay, self.hparams["supervision_steps"]) if decay < 1 else None)
-        if self.hparams["continue_loss"]:
-            total = total + HALTING_WEIGHT * self._continue_loss(slots, output, vectors)
-        optimizer = cast(LightningOptimizer, self.optimizers())
-        scheduler = cast(LambdaLR, self.lr_schedulers())
-        self.manual_backward(total)  # DDP averages the gradients over ranks: the mean over all slots
-        if self.hparams["check_finite"] == "step":
-            gradients = [p.grad for p in self.core.parameters()]
-            steps = range(self.global_step, self.global_step + 1)
-            check_finite("gradients", gradients, steps, len(slots.halted) * self.trainer.world_size)
-        if embedding is not None:
-            lr = self.hparams["puzzle_lr"] * self.schedule(self.global_step)
-            embedding.update(lr, self.hparams["puzzle_weight_decay"])
-        if clip := self.hparams["gradient_clip_val"]:
-            self.clip_gradients(optimizer.optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
-        least = self._least_steps(len(slots.halted))
-        optimizer.step()  # the step that global_step counts
-        optimizer.zero_grad()
-        scheduler.step()
-        self.slots = slots.advance(
-            winners.keep(output) if winners else output, self.hparams["supervision_steps"], least
-        )
-        self.train_metrics.update(
-            output.logits.argmax(-1),
-            labels,
-            output.halt.detach(),
-            self.slots.steps,
-            self.slots.halted,
-            *(loss.detach() for loss in losses),
-        )
-
-    def _nearest_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of each answer, (B,), against the nearest of its labels; see ``nearest_labels``."""
-        return self.answer_loss(logits, self.nearest_labels(logits, labels))
-
-    def _refilled(self, fresh: Batch) -> Slots:
-        """Return the slots of this step, with the noise of training added to their states."""
-        start, latent = self.hparams["start_noise"], self.hparams["step_noise"]
-        state = start_all(self.core, len(fresh.inputs))
-        generator = self._generator(noise=True) if start or latent else None  # a run without noise skips it
-        if generator and start:
-            state = State(*(add_noise(part, start, generator) for part in state))
-        if self.slots is not None and len(self.slots.halted) != len(fresh.puzzle_ids):
-            rank_zero_info(
-                f"The batch has {len(fresh.puzzle_ids)} puzzles per step, but there are {len(self.slots.halted)} "
-                "slots: all slots take fresh puzzles."
-            )
-            self.slots = None
-        slots = Slots.fill(fresh, state) if self.slots is None else self.slots.refill(fresh, state)
-        if generator and latent:
-            slots.state = State(slots.state.y, add_noise(slots.state.z, latent, generator))
-        return slots
-
-    def _continue_loss(self, slots: Slots, output: StepOutput, vectors: Tensor | None) -> Tensor:
-        """Return the mean continue loss, after one more supervision step of all slots without gradient."""
-        with torch.no_grad():
-            later = self.core(output.state, slots.batch.inputs, vectors)
-        last = slots.steps + 1 >= self.hparams["supervision_steps"]
-        loss = continue_loss(output.proceed, later.halt, later.proceed, last).mean()
-        self.log("train/continue_loss", loss.detach())
-        return loss
-
-    def _least_steps(self, count: int) -> Tensor:
-        """Return this rank's share of the exploration, (count,); all shares together do not depend on the ranks."""
-        generator = self._generator()
-        world, rank = self.trainer.world_size, self.global_rank
-        least = explore_halting(count * world, self.hparams["explore"], self.hparams["supervision_steps"], generator)
-        return least[rank * count : (rank + 1) * count]
-
-    def _generator(self, noise: bool = False) -> torch.Generator:
-        """Return the random generator of this step, a function of seed and step; for noise, also of the rank."""
-        stream = 1 + self.global_rank if noise else 0
-        seed = self.hparams["explore_seed"] * 1_000_003 + self.global_step + (stream << 53)
-        return torch.Generator(device=self.device).manual_seed(seed)
-
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -421,9 +252,7 @@ class TRMModule(RecordsArguments, EvaluatedModule):
             checkpoint[keys.SEED] = self.init_seed
         if self.started_from:
             checkpoint[keys.STARTED_FROM] = self.started_from
-        begun = self._begun
-        if begun is None and self.global_step % self.chunks:  # an exception inside a batch
-            begun = BegunBatch(loops_inside_batch(self.trainer), self.train_metrics.sums)
+        begun = self.begun_batch()
         if begun is not None:
             checkpoint[keys.LOOPS] = begun.loops
         if self.slots is not None and not (self.trainer.interrupted and self.trainer.world_size > 1):
@@ -521,9 +350,9 @@ class TRMModule(RecordsArguments, EvaluatedModule):
     def on_fit_start(self) -> None:
         """Print where training starts, and restore the slots of the checkpoint, if there is one for as many slots."""
         rank_zero_info(self._origin())
-        self.stop_requested, self.trained_steps, self._begun = False, None, None
+        super().on_fit_start()
+        self.trained_steps = None
         self.inference_choice = None  # that of the parameters before
-        self.train_metrics.reset()
         if self._saved_sums and self.global_rank == 0:  # the sums of all ranks are added up
             self.train_metrics.sums = torch.stack(self._saved_sums).sum(0).to(self.device)
         self._saved_sums = []

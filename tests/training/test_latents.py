@@ -105,7 +105,7 @@ def test_without_a_label_the_most_confident_latent_is_trained_to_doubt() -> None
 
 
 def test_one_latent_is_the_network_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("trm.module.Winners")  # it is not used
+    monkeypatch.delattr("trm.training.supervision.Winners")  # it is not used
     plain, one = (TRMModule(8, 6, **SMALL, explore=0.0, **option) for option in ({}, {"latents": 1}))
     one.load_state_dict(plain.state_dict())
     for each in (plain, one):
