@@ -190,3 +190,10 @@ def parameters_of(kind: type) -> dict[str, Parameter]:
 def defaults_of(kind: type) -> dict[str, Any]:
     """Return the defaults of the arguments of a class that have one, by name."""
     return {name: p.default for name, p in parameters_of(kind).items() if p.default is not Parameter.empty}
+
+
+def listed(value: Any) -> Any:
+    """Return nested values with lists in place of tuples, as a configuration has them."""
+    if isinstance(value, dict):
+        return {name: listed(part) for name, part in value.items()}
+    return [listed(part) for part in value] if isinstance(value, list | tuple) else value

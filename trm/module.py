@@ -25,15 +25,13 @@ from trm.nn import TRM, build_network, network_name
 from trm.nn.losses import CELL_LOSSES
 from trm.nn.network import MOST_REPEATS
 from trm.training import checkpoint_keys as keys
+from trm.training.changes import report_differences, run_settings, warn_of_changes
 from trm.training.compatibility import (
     misfits,
     refuse_other_module,
     refuse_other_network,
     refuse_other_origin,
     refuse_other_puzzles,
-    report_differences,
-    run_settings,
-    warn_of_changes,
 )
 from trm.training.compilation import compile_in_place
 from trm.training.optim import build_optimizer, set_rates

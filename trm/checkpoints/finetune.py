@@ -14,13 +14,8 @@ from trm.data.base import default_token_names
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import (
-    OF_DATA,
-    misfits,
-    refuse_other_network,
-    report_differences,
-    same_puzzles,
-)
+from trm.training.changes import report_differences
+from trm.training.compatibility import OF_DATA, misfits, refuse_other_network, same_puzzles
 
 
 class Transfer(NamedTuple):

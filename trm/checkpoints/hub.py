@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import trm.data
+from trm.arguments import listed
 from trm.checkpoints.schema import FACTS
 from trm.data import PuzzleData
 from trm.data.hub import CONFIG, MODEL_TYPE, OURS, WEIGHTS, read_config
@@ -124,16 +125,9 @@ def _as_json(config: dict[str, Any], name: str) -> bytes:
     """Return a configuration as JSON from which the same values are read; tuples become lists."""
     for key, value in config.items():
         try:
-            same = json.loads(json.dumps(value, allow_nan=False)) == _listed(value)
+            same = json.loads(json.dumps(value, allow_nan=False)) == listed(value)
         except (TypeError, ValueError):
             same = False
         if not same:
             raise InputError(f"{name} cannot be written for the hub: its {key} has values that JSON does not have")
     return (json.dumps(config, indent=2) + "\n").encode()
-
-
-def _listed(tree: Any) -> Any:
-    """Return nested values with lists in place of tuples."""
-    if isinstance(tree, dict):
-        return {key: _listed(value) for key, value in tree.items()}
-    return [_listed(value) for value in tree] if isinstance(tree, (list, tuple)) else tree
