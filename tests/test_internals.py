@@ -47,7 +47,7 @@ INTERNALS = {
     "_every_n_train_steps": Internal(CHECKPOINT, TRAINER, "those multiples"),
     "_should_skip_saving_checkpoint": Internal(CHECKPOINT, TRAINER, "whether this step has been saved already"),
     "_defer_save_until_validation": Internal(CHECKPOINT, TRAINER, "save once the monitored metric is logged"),
-    "_find_last_checkpoints": Internal(CHECKPOINT, "cli/lightning.py", "whether ckpt_path 'last' will find a file"),
+    "_find_last_checkpoints": Internal(CHECKPOINT, "cli/checkpoint.py", "whether ckpt_path 'last' will find a file"),
     # loops and their connectors
     "_batches_that_stepped": Internal(
         "lightning.pytorch.loops.training_epoch_loop._TrainingEpochLoop",

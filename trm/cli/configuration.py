@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 from trm.arguments import RENAMED
 from trm.cli.arrange import arrange
-from trm.cli.messages import config_files
+from trm.cli.messages import config_files, values_of
 from trm.cli.parser import OneSentence
 from trm.errors import InputError
 from trm.text import read_yaml
@@ -63,6 +63,21 @@ def configurations(given: Iterable[str]) -> Iterator[dict[str, Any]]:
             content = read_yaml(Path(file))
             if isinstance(content, dict):
                 yield content
+
+
+def named_models(args: Any) -> list[str]:
+    """Return the class paths that ``--model`` and the configurations name; usually there are none."""
+    if isinstance(args, Mapping):
+        return _class_of(args.get("model"))
+    found = [path for model in values_of(args, "--model") for path in _class_of(model)]
+    return [*found, *(path for content in configurations(args) for path in _class_of(content.get("model")))]
+
+
+def _class_of(model: Any) -> list[str]:
+    """Return the class path in a setting of the model, a dotted path or a mapping with ``class_path``."""
+    if isinstance(model, Mapping):
+        return [str(model["class_path"])] if "class_path" in model else []
+    return [model] if isinstance(model, str) and not Path(model).is_file() and not model.startswith("{") else []
 
 
 def rename(settings: Any) -> list[str]:

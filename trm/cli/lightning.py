@@ -5,29 +5,28 @@ import itertools
 import os
 import sys
 from argparse import SUPPRESS
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins import CheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from trm.arguments import RENAMED, class_path, find_class
-from trm.callbacks.checkpoints import Checkpoints
 from trm.callbacks.ema import StepEMA
 from trm.callbacks.interrupt import Interrupt
 from trm.callbacks.notice import RunNotice
 from trm.callbacks.progress import Progress
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint, read_facts
+from trm.cli.checkpoint import find_checkpoint, keep_tokens, need_checkpoint
 from trm.cli.commands.bench import trainer_arguments
-from trm.cli.configuration import Parser, SaveFitConfig, configurations, quiet, rename, replaced_family
-from trm.cli.messages import values_of
+from trm.cli.configuration import Parser, SaveFitConfig, named_models, quiet, rename, replaced_family
 from trm.cli.parser import ENV_PREFIX, spelled_out
 from trm.cli.trainer import TRMTrainer
 from trm.data import PuzzleData
@@ -72,7 +71,7 @@ class TRMCLI(LightningCLI):
         **options: Any,
     ) -> None:
         quiet()
-        named = _named_models(sys.argv[1:] if args is None else args)
+        named = named_models(sys.argv[1:] if args is None else args)
         for path in named:
             if "." in path and isinstance(model_class, type):  # else the parser looks among the imported subclasses
                 find_class(path, model_class, "the model is")
@@ -145,11 +144,11 @@ class TRMCLI(LightningCLI):
         if seed is not None and not isinstance(seed, bool):
             check_range(subcommand or "cli", 0, 2**32 - 1, seed_everything=seed)
         if weights := settings.get("weights"):
-            _keep_tokens(settings.get("data"), read_facts(weights))
+            keep_tokens(settings.get("data"), read_facts(weights))
         checkpoint = settings.get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
             content = read_facts(checkpoint)
-            _keep_tokens(settings.get("data"), content)
+            keep_tokens(settings.get("data"), content)
             if subcommand == "fit" and keys.OPTIMIZERS not in content:
                 raise InputError(
                     f"{checkpoint} contains only parameters, so training cannot resume from it; "
@@ -220,7 +219,7 @@ class TRMCLI(LightningCLI):
             theirs = read_facts(weights)[keys.HYPER_PARAMETERS]
             refuse_other_network(self.model, theirs, weights, OF_DATA)
         if self.config.fit.ckpt_path == "best":
-            self._need_checkpoint()
+            need_checkpoint(self.trainer, "fit", "best")
         self._prepare()
 
     def _prepare(self) -> None:
@@ -229,7 +228,7 @@ class TRMCLI(LightningCLI):
         Other ranks would wait forever after an error in the first.
         """
         subcommand = self.config.subcommand
-        if (path := self._checkpoint()) and subcommand != "bench":
+        if (path := find_checkpoint(self.trainer, self.config[subcommand].get("ckpt_path"))) and subcommand != "bench":
             content = read_checkpoint(path)
             refuse_other_module(self.model, content, TRMModule)
             refuse_other_network(self.model, content[keys.HYPER_PARAMETERS])
@@ -240,21 +239,10 @@ class TRMCLI(LightningCLI):
         if isinstance(folder, str) and "://" not in folder:  # with fast_dev_run there is none
             check_writable(Path(folder, "config.yaml"), "the run's ")
         environment = getattr(self.trainer.strategy, "cluster_environment", None)
-        if self.config.subcommand == "fit":
+        if subcommand == "fit":
             self.datamodule.check_devices(self.trainer.world_size)
         if environment is None or not environment.creates_processes_externally:
-            self.datamodule.prepare(self.config.subcommand)
-
-    def _checkpoint(self) -> str:
-        """Return the file or name of the zoo that the command restores; "" if there is none."""
-        given = self.config[self.config.subcommand].get("ckpt_path")
-        if given not in ("best", "last"):
-            return str(given or "")
-        for callback in self.trainer.checkpoint_callbacks:
-            if isinstance(callback, Checkpoints):
-                callback.recall(self.trainer)
-        found = [str(getattr(callback, f"{given}_model_path", "")) for callback in self.trainer.checkpoint_callbacks]
-        return next(filter(None, found), "")
+            self.datamodule.prepare(subcommand)
 
     def before_tune(self) -> None:
         """Give the trainer the settings that are not defaults, of which it writes changed ones."""
@@ -270,7 +258,8 @@ class TRMCLI(LightningCLI):
 
     def before_validate(self) -> None:
         """Check that there is a checkpoint to evaluate, and load the data."""
-        self._need_checkpoint()
+        subcommand = self.config.subcommand
+        need_checkpoint(self.trainer, subcommand, self.config[subcommand].get("ckpt_path"))
         self._prepare()
 
     before_test = before_validate
@@ -279,53 +268,6 @@ class TRMCLI(LightningCLI):
         """Check and load too, and keep no answers in memory, since they are written batch by batch."""
         self.before_validate()
         self.config_init.predict.return_predictions = False
-
-    def _need_checkpoint(self) -> None:
-        subcommand = self.config.subcommand
-        checkpoint = self.config[subcommand].get("ckpt_path")
-        if checkpoint is None:
-            raise InputError(
-                f"trm {subcommand} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, "
-                "hf:OWNER/NAME, or 'last'"
-            )
-        if checkpoint in ("best", "last"):
-            callbacks = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
-            folders = [str(c.recall(self.trainer)) for c in callbacks if isinstance(c, Checkpoints)]
-            others = checkpoint == "last" and any(c._find_last_checkpoints(self.trainer) for c in callbacks)
-            if not others and not any(getattr(c, f"{checkpoint}_model_path") for c in callbacks):
-                places = ", ".join(folders) or str(self.trainer.log_dir)
-                raise InputError(f"there is no {checkpoint} checkpoint in {places}; run trm fit first")
-
-
-def _keep_tokens(data: Any, checkpoint: Mapping[str, Any]) -> None:
-    """Give settings of the data that are null, and would be read off its source, the values of a checkpoint.
-
-    A source may lack some of the symbols of the training puzzles; the tokens must stand for the same ones.
-    """
-    if data is None or keys.FAMILY not in checkpoint:
-        return
-    family, kind = checkpoint[keys.FAMILY], find_class(data["class_path"], PuzzleData, "the data is")
-    if class_path(kind) != family["class_path"]:
-        return
-    arguments = data.get("init_args") or {}
-    for name in kind.read_off:
-        if arguments.get(name) is None and family["init_args"].get(name) is not None:
-            arguments[name] = family["init_args"][name]
-
-
-def _named_models(args: Any) -> list[str]:
-    """Return the class paths that ``--model`` and the configurations name; usually there are none."""
-    if isinstance(args, Mapping):
-        return _class_of(args.get("model"))
-    found = [path for model in values_of(args, "--model") for path in _class_of(model)]
-    return [*found, *(path for content in configurations(args) for path in _class_of(content.get("model")))]
-
-
-def _class_of(model: Any) -> list[str]:
-    """Return the class path in a setting of the model, a dotted path or a mapping with ``class_path``."""
-    if isinstance(model, Mapping):
-        return [str(model["class_path"])] if "class_path" in model else []
-    return [model] if isinstance(model, str) and not Path(model).is_file() and not model.startswith("{") else []
 
 
 def _with_decay(callbacks: list[Any], decay: float) -> list[Any]:

@@ -1,0 +1,70 @@
+"""The checkpoint that a command names: which file it is, and what the settings of the data take from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from trm.arguments import class_path, find_class
+from trm.callbacks.checkpoints import Checkpoints
+from trm.data import PuzzleData
+from trm.errors import InputError
+from trm.training import checkpoint_keys as keys
+
+
+def find_checkpoint(trainer: Trainer, given: str | None) -> str:
+    """Return the file or name of the zoo that a command restores; "" if there is none.
+
+    Args:
+        trainer: the trainer, whose callbacks know the files of the run.
+        given: the setting ``ckpt_path``.
+    """
+    if given not in ("best", "last"):
+        return str(given or "")
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, Checkpoints):
+            callback.recall(trainer)
+    found = [str(getattr(callback, f"{given}_model_path", "")) for callback in trainer.checkpoint_callbacks]
+    return next(filter(None, found), "")
+
+
+def need_checkpoint(trainer: Trainer, command: str, given: str | None) -> None:
+    """Check that a command names a checkpoint, and that the run has one if it is named best or last.
+
+    Args:
+        trainer: the trainer.
+        command: name of the command, such as "validate".
+        given: the setting ``ckpt_path``.
+
+    Raises:
+        InputError: if not.
+    """
+    if given is None:
+        raise InputError(
+            f"trm {command} needs --ckpt_path: a file written by trm fit, a name that trm zoo lists, "
+            "hf:OWNER/NAME, or 'last'"
+        )
+    if given in ("best", "last"):
+        callbacks = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+        folders = [str(c.recall(trainer)) for c in callbacks if isinstance(c, Checkpoints)]
+        others = given == "last" and any(c._find_last_checkpoints(trainer) for c in callbacks)
+        if not others and not any(getattr(c, f"{given}_model_path") for c in callbacks):
+            places = ", ".join(folders) or str(trainer.log_dir)
+            raise InputError(f"there is no {given} checkpoint in {places}; run trm fit first")
+
+
+def keep_tokens(data: Any, checkpoint: Mapping[str, Any]) -> None:
+    """Give settings of the data that are null, and would be read off its source, the values of a checkpoint.
+
+    A source may lack some of the symbols of the training puzzles; the tokens must stand for the same ones.
+    """
+    if data is None or keys.FAMILY not in checkpoint:
+        return
+    family, kind = checkpoint[keys.FAMILY], find_class(data["class_path"], PuzzleData, "the data is")
+    if class_path(kind) != family["class_path"]:
+        return
+    arguments = data.get("init_args") or {}
+    for name in kind.read_off:
+        if arguments.get(name) is None and family["init_args"].get(name) is not None:
+            arguments[name] = family["init_args"][name]
