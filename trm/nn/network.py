@@ -22,10 +22,10 @@ from trm.nn.puzzle_embedding import PuzzleEmbedding
 
 HALT_BIAS = -5.0
 """Initial bias of the halting head: the halting probability is sigmoid(-5) = 0.7 %, so slots first use all steps."""
-
-
 MOST_REPEATS = 1000
 """Most layers, cycles and latent steps; with more, a damaged checkpoint or a typing error would compute for hours."""
+MOST_PARAMETERS = 2**30
+"""Most parameters of the SwiGLUs, 200 times those of the paper; they are checked before any memory is allocated."""
 
 
 class State(NamedTuple):
@@ -53,10 +53,6 @@ class StepOutput(NamedTuple):
     def done(self) -> Tensor:
         """Whether the halting logit exceeds the continue logit, (B,) bool."""
         return self.halt > self.proceed
-
-
-MOST_PARAMETERS = 2**30
-"""Most parameters of the SwiGLUs, 200 times those of the paper; they are checked before any memory is allocated."""
 
 
 class TRM(nn.Module):
@@ -160,7 +156,7 @@ class TRM(nn.Module):
         if latents > self.most_latents:
             raise InputError(
                 f"model.latents is {latents}, but the network {type(self).__name__} has no latents to choose from; "
-                f"accepted is 1"
+                "accepted is 1"
             )
         check_range("model", 0, latent_steps, gradient_steps=gradient_steps)  # 0 is null in older checkpoints
         least = num_layers * 2 * expansion * hidden_size**2  # of the SwiGLUs alone
