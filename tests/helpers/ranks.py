@@ -106,7 +106,9 @@ def small_module(**arguments: Any) -> TRMModule:
     return module
 
 
-def fit(folder: Path, ranks: int, slots: int, max_steps: int, **arguments: Any) -> tuple[dict[str, Any], Trainer]:
+def fit(
+    folder: Path, ranks: int, slots: int, max_steps: int, latents: int = 1, **arguments: Any
+) -> tuple[dict[str, Any], Trainer]:
     """Train ``Guess`` to ``max_steps``, three steps a batch, ``slots`` on all ranks; return the last checkpoint."""
     ckpt_path = arguments.pop("ckpt_path", None)
     checkpoint = ModelCheckpoint(folder, filename="{step}", save_last=True, save_on_train_epoch_end=True)
@@ -118,7 +120,7 @@ def fit(folder: Path, ranks: int, slots: int, max_steps: int, **arguments: Any) 
             **where,
             **arguments,
         )
-        trainer.fit(small_module(), Guess(slots=slots), ckpt_path=ckpt_path, weights_only=True)
+        trainer.fit(small_module(latents=latents), Guess(slots=slots), ckpt_path=ckpt_path, weights_only=True)
     return torch.load(folder / "last.ckpt", weights_only=True), trainer
 
 

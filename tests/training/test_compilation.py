@@ -33,17 +33,19 @@ class CountGraphs(Callback):
 
 
 @pytest.mark.slow
-def test_training_and_validation_compile_one_graph_each_and_break_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("latents", [1, 3])
+def test_training_and_validation_compile_one_graph_each_and_break_none(tmp_path: Path, latents: int) -> None:
     boards = {"train_size": 40, "val_size": 8, "test_size": 8, "clues": (8, 8)}
     data = Sudoku(4, **boards, root=str(tmp_path), slots=4, steps_per_batch=2)
     network = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "multiple_of": 8, "cycles": 2, "latent_steps": 1}
-    module = TRMModule(data.vocab_size, data.seq_len, **network, supervision_steps=2, compile=True)
+    module = TRMModule(data.vocab_size, data.seq_len, **network, latents=latents, supervision_steps=2, compile=True)
     graphs = CountGraphs()
     torch._dynamo.reset()
     counters.clear()
     quiet_trainer(max_steps=10, val_check_interval=2, num_sanity_val_steps=0, callbacks=[graphs]).fit(module, data)
     torch._dynamo.reset()
-    assert graphs.train == [2, 2, 3, 3, 3]  # the first is that of the trial
+    before = 2 if latents == 1 else 3  # the trial, training; and without gradient, where latents are compared
+    assert graphs.train == [before, before, 3, 3, 3]
     assert graphs.val == [3] * len(graphs.val)
     assert len(graphs.val) > 1
     assert not counters["graph_break"]

@@ -38,6 +38,19 @@ def test_two_ranks_train_as_one_process(tmp_path: Path) -> None:
         torch.testing.assert_close(pair.callback_metrics[name], expected, rtol=0, atol=1e-12, msg=name)
 
 
+def test_two_ranks_train_several_latents_as_one_process(tmp_path: Path) -> None:
+    """A rank takes the winners of its own slots; a checkpoint has all latents of all slots, and resumes from them."""
+    one, _ = fit(tmp_path / "one", 1, 8, 8, latents=3, precision="64-true")
+    two, _ = fit(tmp_path / "two", 2, 8, 5, latents=3, precision="64-true")
+    assert [slots["z"].shape[:2] for slots in two["slots"]] == [(4, 3), (4, 3)]
+    two, _ = fit(tmp_path / "two", 2, 8, 8, latents=3, precision="64-true", ckpt_path="last")
+    for name, expected in one["state_dict"].items():
+        torch.testing.assert_close(two["state_dict"][name], expected, rtol=0, atol=1e-12, msg=name)
+    for name, expected in one["slots"][0].items():
+        found = torch.cat([slots[name] for slots in two["slots"]])
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12, msg=name)
+
+
 def test_all_ranks_hold_the_same_weights_average_and_table(tmp_path: Path) -> None:
     fit(tmp_path, 2, 8, 12)
     first, second = notes(tmp_path, 2)

@@ -39,16 +39,18 @@ class Winners:
     """
 
     def __init__(self, core: TRM, state: State, batch: Batch, vectors: Tensor | None, answer_loss: AnswerLoss) -> None:
-        y, inputs, labels = (part.repeat_interleave(core.latents, 0) for part in (state.y, batch.inputs, batch.labels))
-        rows = None if vectors is None else vectors.repeat_interleave(core.latents, 0)
+        vectors = None if vectors is None else vectors.detach()
+        known = labelled(batch.labels).flatten(1).any(1)
+        latents, losses = [], []
         with torch.no_grad():
-            output = core(State(y, state.z.flatten(0, 1)), inputs, rows)
-            losses = answer_loss(output.logits, labels)
-            doubt = -output.halt.to(losses.dtype)
-            losses = losses.where(labelled(labels).flatten(1).any(1), doubt).view(-1, core.latents)
-        self.latents = output.state.z.view(state.z.shape)
+            for z in state.z.unbind(1):  # in turn: B puzzles in the layout of an evaluation, which share a compilation
+                output = core(State(state.y, z.contiguous()), batch.inputs, vectors)
+                loss = answer_loss(output.logits, batch.labels)
+                losses.append(loss.where(known, -output.halt.to(loss.dtype)))
+                latents.append(output.state.z)
+        self.latents = torch.stack(latents, dim=1)
         """The latents after the step, (B, K, S, D)."""
-        self.which = losses.argmin(1)
+        self.which = torch.stack(losses, dim=1).argmin(1)
         """Number of the winner, (B,)."""
         self._rows = torch.arange(len(self.which), device=self.which.device)
         self.state = State(state.y, state.z[self._rows, self.which])
