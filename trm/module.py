@@ -34,7 +34,7 @@ from trm.training.compatibility import (
     refuse_other_puzzles,
 )
 from trm.training.compilation import compile_in_place
-from trm.training.optim import build_optimizer, set_rates
+from trm.training.optim import build_optimizer, rates_of, set_rates
 from trm.training.precision import check_precision
 from trm.training.restoring import check_loops, check_optimizer, check_slots
 from trm.training.slots import Slots
@@ -177,6 +177,7 @@ class TRMModule(RecordsArguments, SupervisedModule):
         self._saved_slots: list[dict[str, Tensor]] = []
         self._saved_sums: list[Tensor] = []
         self._changed_rates = False
+        self._rates: list[dict[str, Any]] = []
         self._earlier_puzzles = 0
         # The update of the puzzle embedding is the same on all ranks, so DDP need not broadcast it at every step.
         self._ddp_params_and_buffers_to_ignore = [keys.PUZZLE_EMBEDDING]
@@ -215,8 +216,8 @@ class TRMModule(RecordsArguments, SupervisedModule):
         resume_inside_batch(self.trainer)
         if self._changed_rates:
             optimizer = cast(LightningOptimizer, self.optimizers()).optimizer
-            rates = self.hparams["lr"], self.hparams["weight_decay"], self.schedule(self.global_step)
-            set_rates(optimizer, cast(LambdaLR, self.lr_schedulers()), *rates)
+            scheduler = cast(LambdaLR, self.lr_schedulers())
+            set_rates(optimizer, scheduler, self._rates, self.schedule(self.global_step))
 
     def on_train_end(self) -> None:
         """Record the number of steps of the parameters, for evaluations by other trainers."""
@@ -301,7 +302,7 @@ class TRMModule(RecordsArguments, SupervisedModule):
         """Report what changes in a run that resumes, and count the puzzles that it was trained on before."""
         warn_of_changes(self, data, checkpoint)
         theirs = checkpoint.get(keys.HYPER_PARAMETERS, {})
-        rates = ("lr", "weight_decay")
+        rates = ("lr", "weight_decay", "muon_lr", "muon_weight_decay")
         self._changed_rates = any(theirs.get(name, self.hparams[name]) != self.hparams[name] for name in rates)
         self._earlier_puzzles = checkpoint.get(keys.EARLIER_PUZZLES, 0)
         if data and checkpoint.get(keys.TRAINING_HASH, data.training_hash) != data.training_hash:
@@ -349,6 +350,7 @@ class TRMModule(RecordsArguments, SupervisedModule):
         """Print where training starts, and restore the slots of the checkpoint, if there is one for as many slots."""
         rank_zero_info(self._origin())
         super().on_fit_start()
+        self._rates = [group for one in self.trainer.optimizers for group in rates_of(one)]  # as configured
         self.trained_steps = None
         self.inference_choice = None  # that of the parameters before
         if self._saved_sums and self.global_rank == 0:  # the sums of all ranks are added up

@@ -84,6 +84,17 @@ def test_a_changed_learning_rate_takes_effect(here: Path) -> None:
     assert (group["lr"], group["initial_lr"], group["weight_decay"]) == (0.5, 0.5, 0)
 
 
+@pytest.mark.filterwarnings("ignore:This run continues with other settings")
+def test_a_changed_learning_rate_of_muon_takes_effect_on_its_matrices_alone(here: Path) -> None:
+    muon = [*FIT, "--model.warmup_steps=0", "--model.optimizer=muon"]
+    assert main([*muon, "--model.muon_weight_decay=0.2"]) == 0
+    assert main([*muon, "--model.lr=0.5", "--model.muon_lr=0.02", "--trainer.max_steps=8"]) == 0
+    others, matrices = torch.load(LAST, weights_only=True)["optimizer_states"][0]["param_groups"]
+    assert (others["lr"], matrices["lr"]) == (0.5, 0.02)
+    assert matrices["weight_decay"] == others["weight_decay"]  # of its own no more
+    assert matrices["adjust_lr_fn"] == "original"  # the scale of a learning rate of its own
+
+
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_a_run_says_from_which_parameters_it_starts(here: Path, told: pytest.LogCaptureFixture) -> None:
     options: Any = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}

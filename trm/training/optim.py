@@ -10,6 +10,9 @@ from torch.optim import Muon
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import Optimizer
 
+RATES = ("initial_lr", "weight_decay", "adjust_lr_fn")
+"""Settings of a parameter group that a run which resumes may change; the last is the scale of Muon."""
+
 
 class AdamATan2(Optimizer):
     """Adam with the step atan2(m, sqrt(v)) instead of m / (sqrt(v) + eps), which has no epsilon.
@@ -155,19 +158,23 @@ def build_optimizer(
     return MuonATan2(matrices.values(), others, lr, weight_decay, muon_lr, muon_weight_decay)
 
 
-def set_rates(optimizer: Optimizer, scheduler: LambdaLR, lr: float, weight_decay: float, factor: float) -> None:
-    """Give all parameter groups a learning rate and weight decay, in place of those that a checkpoint restored.
+def rates_of(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Return the settings of each parameter group that a run may change: learning rate, weight decay and scale."""
+    return [{name: group[name] for name in RATES if name in group} for group in optimizer.param_groups]
+
+
+def set_rates(optimizer: Optimizer, scheduler: LambdaLR, rates: list[dict[str, Any]], factor: float) -> None:
+    """Give each parameter group its settings, in place of those that a checkpoint restored.
 
     Args:
         optimizer: the optimizer.
         scheduler: its schedule.
-        lr: learning rate before the factor of the schedule.
-        weight_decay: decoupled weight decay.
+        rates: the settings of each group, from ``rates_of``.
         factor: factor of the schedule for the next step.
     """
-    for group in optimizer.param_groups:
-        group |= {"initial_lr": lr, "lr": lr * factor, "weight_decay": weight_decay}
-    scheduler.base_lrs = [lr] * len(optimizer.param_groups)
+    for group, own in zip(optimizer.param_groups, rates, strict=True):
+        group |= {**own, "lr": own["initial_lr"] * factor}
+    scheduler.base_lrs = [own["initial_lr"] for own in rates]
 
 
 def warmup_cosine(warmup_steps: int, total_steps: int, min_ratio: float) -> Callable[[int], float]:
