@@ -22,6 +22,7 @@ SCRIPTS = [
     HERE / "speed/compare.py",
     HERE / "recipes/answers.py",
     HERE / "recipes/transfer.py",
+    HERE / "recipes/tuned.py",
     HERE / "robustness/abstain.py",
     HERE / "fill_tables.py",
 ]
