@@ -3,9 +3,10 @@
 Every recipe is first trained at each point of its grid (learning rate x slots) with a seed of its own. The point with
 the most validation cells right is then trained for longer with each seed. The averaged parameters are evaluated at
 geometrically spaced CPU seconds, which count training alone. Every evaluation is written at once, one file a run, so
-the study can be stopped at any time; the same command goes on from the last evaluations.
+the study can be stopped at any time; the same command goes on from the last evaluations, and --report writes tuned.csv
+and the picture of what is there.
 
-    python benchmarks/recipes/tuned.py --sudoku FOLDER --into runs/tuned --jobs 8
+    python benchmarks/recipes/tuned_recipes.py --sudoku FOLDER --jobs 8
 """
 
 import argparse
@@ -22,45 +23,21 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Trainer
+from recipes import COMMON, SLOTS, TUNED
 from transfer import module_of, trainer_of
+from tuned_report import HERE, PARTS, report
 
 from trm import PuzzleData, Sudoku, TRMModule
 from trm.callbacks import Speed, StepEMA
 from trm.data.atomic import atomic_write
 from trm.provenance import PROJECT, commit, environment
 
-COMMON = {"mixer": "mlp", "positions": "none", "puzzle_tokens": 0, "multiple_of": 16, "cycles": 1, "latent_steps": 3}
-COMMON |= {"supervision_steps": 4, "warmup_steps": 20, "weight_decay": 0.1, "hidden_size": 128}
-"""Arguments of the model that the recipes share; the learning rate stays constant, as a schedule would need an end."""
-MUON = {"optimizer": "muon", "lr": 1e-3, "muon_weight_decay": 0.005, "gating": "normalised"}
-SYMMETRIC = {"network": "symmetric", "hidden_size": 32, "expansion": 2.0}
-SLOTS = (16, 64)
 TUNING_SEED = 100
 SPACING = 1.5
 """Ratio of the CPU seconds at one evaluation to those at the one before."""
 DEPTH = 16
 """Supervision steps of an evaluation."""
 MEASURES = ("solved", "cells", "answer_loss")
-
-
-class Recipe(NamedTuple):
-    """Arguments of the model on top of ``COMMON``, and what is tuned besides the slots."""
-
-    model: dict[str, Any]
-    tuned: str = "lr"
-    rates: tuple[float, ...] = (1e-3, 3e-3)
-
-
-RECIPES = {
-    "plain": Recipe({"supervision_steps": 16}),
-    "4 supervision steps": Recipe({}),
-    "SIC": Recipe({**MUON, "label_smoothing": 0.2}, "muon_lr", (5e-3, 2e-2)),
-    "EqR": Recipe({"start_noise": 1.0, "pass_noise": 0.01, "damping": 0.05}),
-    "winner takes all": Recipe({"latents": 2}),
-    "symmetric": Recipe(SYMMETRIC, rates=(3e-3, 6e-3)),
-    "symmetric with Muon": Recipe({**SYMMETRIC, **MUON}, "muon_lr", (5e-3, 2e-2)),
-}
-"""Sources: SIC, and winner takes all, arXiv 2601.19085; EqR 2605.21488; the symmetric network 2603.02193."""
 
 
 class Run(NamedTuple):
@@ -75,7 +52,7 @@ class Run(NamedTuple):
     def file(self, given: argparse.Namespace) -> Path:
         """Return where it is kept; a run to tune has its point in the name."""
         point = f"{self.rate:g}-{self.slots}" if self.seed == TUNING_SEED else str(self.seed)
-        folder: Path = given.into / ("tuning" if self.seed == TUNING_SEED else "runs")
+        folder: Path = given.runs / PARTS[self.seed != TUNING_SEED]
         return folder / f"{self.recipe.replace(' ', '-')}-{point}.json"
 
 
@@ -117,7 +94,7 @@ def train(run: Run, given: argparse.Namespace) -> None:
     """Train and evaluate a run, from its last evaluation on, in a process of its own."""
     torch.set_num_threads(1)
     logging.disable(logging.INFO)  # Lightning introduces itself to every trainer
-    recipe, facts, path = RECIPES[run.recipe], kept(run, given), run.file(given)
+    recipe, facts, path = TUNED[run.recipe], kept(run, given), run.file(given)
     checkpoint = path.with_suffix(".ckpt")
     if not facts["rows"]:
         checkpoint.unlink(missing_ok=True)  # of other settings
@@ -149,7 +126,7 @@ def evaluated(module: TRMModule, data: PuzzleData, precision: str) -> dict[str, 
 
 def tunings(recipe: str, given: argparse.Namespace) -> list[Run]:
     """Return the runs that tune a recipe."""
-    points = itertools.product(RECIPES[recipe].rates, SLOTS)
+    points = itertools.product(TUNED[recipe].rates, SLOTS)
     return [Run(recipe, TUNING_SEED, given.tune_seconds, *point) for point in points]
 
 
@@ -197,28 +174,36 @@ def study(given: argparse.Namespace) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train what is missing; return 1 if a run failed, 130 if the study was stopped."""
+    """Train what is missing and report; return 1 if a run failed, 130 if the study was stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sudoku", type=Path, required=True, help="folder with the train.csv of Sudoku-Extreme")
-    parser.add_argument("--into", type=Path, default=Path("runs/tuned"), help="folder of the results")
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--sudoku", type=Path, help="folder with a train.csv in the format of Sudoku-Extreme")
+    parser.add_argument("--recipes", nargs="+", choices=TUNED, default=list(TUNED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--tune-seconds", type=float, default=90.0, help="CPU seconds of training for each point")
+    parser.add_argument("--tune-seconds", type=float, default=60.0, help="CPU seconds of training for each point")
     parser.add_argument("--seconds", type=float, default=600.0, help="CPU seconds of training for each seed")
-    parser.add_argument("--evaluations", type=int, default=8, help="of each run; their time does not count")
+    parser.add_argument("--evaluations", type=int, default=6, help="of each run; their time does not count")
     parser.add_argument("--boards", type=int, default=300, help="validation boards, held out of the training file")
     parser.add_argument("--precision", choices=["32-true", "bf16-mixed"], default="32-true", help="of all runs")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, of one thread each")
+    parser.add_argument("--report", action="store_true", help="train nothing, report what is there")
+    parser.add_argument("--runs", type=Path, default=Path("runs/tuned"))
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of the results (default: this one)")
     given = parser.parse_args(argv)
-    for folder in ("tuning", "runs"):
-        (given.into / folder).mkdir(parents=True, exist_ok=True)
+    if not (given.report or given.sudoku):
+        parser.error("training needs --sudoku FOLDER")
+    for part in PARTS:
+        (given.runs / part).mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return 0 if study(given) else 1
+        whole = given.report or study(given)
     except KeyboardInterrupt:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout sends it twice
         print("stopped; the same command goes on from here", flush=True)
         return 128 + signal.SIGINT
+    if not report(given.runs, given.into):
+        print(f"no recipe in {given.runs} has been trained at its point: there is nothing to report", file=sys.stderr)
+        return 1
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":
