@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import answers
 import torch
 import transfer
+import tuned_report
 import tuning
 from recipes import OPTIONS, RECIPES, TASKS, Task
 from report import by_clues, comparison, curves, draw, merged, read
@@ -38,7 +39,7 @@ HERE = Path(__file__).parent
 
 
 def tables(folder: Path = HERE) -> dict[str, str]:
-    """Return a table for each task and round, the 9x9 boards solved by number of clues, several answers, transfer."""
+    """Return a table for each task and round, 9x9 boards solved by number of clues, and the tables of other studies."""
     about = {name: (recipe.source, recipe.claim) for name, recipe in RECIPES.items()}
     found = {}
     for (number, task), rows in itertools.groupby(
@@ -53,6 +54,8 @@ def tables(folder: Path = HERE) -> dict[str, str]:
         found |= transfer.tables(folder)
     if (folder / "tuning.json").exists():
         found["tuning"] = table(tuning.HEAD, tuning.rows())
+    if (folder / "tuned.csv").exists():
+        found |= tuned_report.tables(folder)
     return found
 
 

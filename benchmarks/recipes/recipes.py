@@ -1,6 +1,6 @@
-"""The tasks and recipes of the study, see ``measure.py``."""
+"""The tasks and recipes of the study, see ``measure.py``, and of its second edition, see ``tuned_recipes.py``."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trm.provenance import PROJECT
 
@@ -89,3 +89,32 @@ RECIPES = {
     "halting bias -3": Recipe(("--model.halt_bias=-3",), "2604.21999", "34 % fewer steps of thought"),
     "halting bias 0": Recipe(("--model.halt_bias=0",), "", "the same, further"),
 }
+
+
+class Tuned(NamedTuple):
+    """A recipe of the second edition: arguments of the model on top of ``COMMON``, and what is tuned besides slots."""
+
+    model: dict[str, Any]
+    base: str
+    """The recipe that it is compared with."""
+    tuned: str = "lr"
+    rates: tuple[float, ...] = (1e-3, 3e-3)
+
+
+COMMON = {"mixer": "mlp", "positions": "none", "puzzle_tokens": 0, "multiple_of": 16, "cycles": 1, "latent_steps": 3}
+COMMON |= {"supervision_steps": 4, "warmup_steps": 20, "weight_decay": 0.1, "hidden_size": 128}
+"""Arguments of the model that the recipes share; the learning rate stays constant, as a schedule would need an end."""
+MUON = {"optimizer": "muon", "lr": 1e-3, "muon_weight_decay": 0.005, "gating": "normalised"}
+SYMMETRIC = {"network": "symmetric", "hidden_size": 32, "expansion": 2.0}
+SLOTS = (16, 64)
+FEWER = "4 supervision steps"
+TUNED = {
+    "plain": Tuned({"supervision_steps": 16}, "plain"),
+    FEWER: Tuned({}, "plain"),
+    "SIC": Tuned({**MUON, "label_smoothing": 0.2}, FEWER, "muon_lr", (5e-3, 2e-2)),
+    "EqR": Tuned({"start_noise": 1.0, "pass_noise": 0.01, "damping": 0.05}, FEWER),
+    "winner takes all": Tuned({"latents": 2}, FEWER),
+    "symmetric": Tuned(SYMMETRIC, FEWER, rates=(3e-3, 6e-3)),
+    "symmetric with Muon": Tuned({**SYMMETRIC, **MUON}, "symmetric", "muon_lr", (5e-3, 2e-2)),
+}
+"""Sources: SIC, and winner takes all, arXiv 2601.19085; EqR 2605.21488; the symmetric network 2603.02193."""

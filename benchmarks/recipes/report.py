@@ -49,11 +49,16 @@ def merged(path: Path, rows: Iterable[Row], tasks: Sequence[str]) -> list[Row]:
     rows += [row for row in read(path) if (row["round"], row["task"]) not in replaced]
     rows.sort(key=lambda row: (row["round"], tasks.index(row["task"])))
     if rows:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write(path, rows)
     return rows
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Write a CSV file of rows that have the same columns."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def spread(values: Sequence[float], digits: int) -> str:
@@ -80,18 +85,18 @@ def comparison(found: list[Row], about: dict[str, tuple[str, str]]) -> str:
         [
             recipe,
             *about[recipe],
-            *itertools.chain.from_iterable(_shown(rows.get((recipe, *column))) for column in COLUMNS),
+            *itertools.chain.from_iterable(shown(rows.get((recipe, *column))) for column in COLUMNS),
         ]
         for recipe in dict.fromkeys(row["recipe"] for row in found)
     ]
     return table(head, lines)
 
 
-def _shown(row: Row | None) -> tuple[str, str]:
+def shown(row: Row | None) -> tuple[str, str]:
     """Write a value with its spread, and its difference with the standard error and the verdict."""
     if row is None:
         return "not reached", ""
-    scale, digits = (100, 1) if row["measure"] == "solved" else (1, 3)
+    scale, digits = (1, 3) if row["measure"] == "answer_loss" else (100, 1)
 
     def plus_minus(value: str, error: float | None) -> str:
         return value if error is None else f"{value} ± {scale * error:.{digits}f}"

@@ -103,16 +103,17 @@ class Budget(Callback):
         trainer.should_stop = spent >= self.seconds
 
 
-def trainer_of(*callbacks: Callback) -> Trainer:
+def trainer_of(*callbacks: Callback, **options: Any) -> Trainer:
     """Return a trainer that writes nothing."""
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return Trainer(accelerator="cpu", max_epochs=-1, callbacks=[*callbacks], enable_model_summary=False, **quiet)
+    quiet |= {"enable_model_summary": False, **options}
+    return Trainer(accelerator="cpu", max_epochs=-1, callbacks=[*callbacks], **quiet)
 
 
-def module_of(data: PuzzleData, task: Task, seed: int) -> TRMModule:
-    """Return a new module for a family."""
+def module_of(data: PuzzleData, model: dict[str, Any], seed: int) -> TRMModule:
+    """Return a new module for a family, with these arguments of the model."""
     seed_everything(seed, verbose=False)
-    return TRMModule(**{**MODEL, **task.model, **{name: getattr(data, name) for name in SIZES}}, explore_seed=seed)
+    return TRMModule(**model, **{name: getattr(data, name) for name in SIZES}, explore_seed=seed)
 
 
 def evaluated(module: TRMModule, data: PuzzleData) -> dict[str, float]:
@@ -124,21 +125,21 @@ def evaluated(module: TRMModule, data: PuzzleData) -> dict[str, float]:
 def measure(name: str, seed: int, seconds: float, root: str | None) -> list[dict[str, Any]]:
     """Train on the old puzzles and then the new ones, and on the new ones alone; return a row for each arm."""
     task, settings = TASKS[name], {"slots": 16, "steps_per_batch": 4, "workers": 0, "seed": seed, "root": root}
-    old, new = task.old(settings), task.new(settings)
+    old, new, model = task.old(settings), task.new(settings), {**MODEL, **task.model}
     old.prepare("fit")
     new.prepare("fit")
     new.prepare("test")
     rows = []
-    first, trainer = module_of(old, task, seed), trainer_of(Budget(seconds))
+    first, trainer = module_of(old, model, seed), trainer_of(Budget(seconds))
     trainer.fit(first, old)
     with tempfile.TemporaryDirectory() as folder:
         trainer.save_checkpoint(path := Path(folder, "old.ckpt"))
-        module = module_of(new, task, seed)
+        module = module_of(new, model, seed)
         start_from(module, path, new)
     trainer = trainer_of(Budget(seconds))
     trainer.fit(module, new)
     rows.append({"arm": "transfer", "steps": trainer.global_step, **evaluated(module, new)})
-    module, budget = module_of(new, task, seed), Budget(2 * seconds)
+    module, budget = module_of(new, model, seed), Budget(2 * seconds)
     trainer = trainer_of(budget)
     trainer.fit(module, new)
     rows.append({"arm": "scratch, twice", "steps": trainer.global_step, **evaluated(module, new)})

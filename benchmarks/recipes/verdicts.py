@@ -1,8 +1,9 @@
 """Compare the runs of a study: values at a budget, differences paired by seed, verdicts. See ``measure.py``."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,22 +73,29 @@ def paired(theirs: Sequence[float], plain: Sequence[float], more_is_better: bool
     return Difference(middle, error, "better" if (middle > 0) == more_is_better else "worse")
 
 
-def verdicts(runs: list[Run], budget: dict[str, float]) -> list[dict[str, Any]]:
-    """Compare the recipes of a task and round with the plain one at each budget, by each measure.
+def verdicts(
+    runs: list[Run],
+    budget: dict[str, float],
+    measures: Sequence[str] = MEASURES,
+    bases: Mapping[str, str] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """Compare the recipes of a task and round at each budget, by each measure.
 
-    A seed counts where both its runs have reached the budget.
+    A recipe is compared with the plain one, or with the one that ``bases`` names. A seed counts where both its runs
+    have reached the budget.
     """
     found = []
-    for unit, measure in itertools.product(budget, MEASURES):
+    for unit, measure in itertools.product(budget, measures):
         values: dict[str, dict[int, float]] = {run.recipe: {} for run in runs}
         for run in runs:
             if (value := run.at(unit, budget[unit], measure)) is not None:
                 values[run.recipe][run.seed] = value
         for recipe, by_seed in values.items():
-            if not (seeds := sorted(by_seed.keys() & values["plain"].keys())):
+            base = bases.get(recipe, "plain")
+            if not (seeds := sorted(by_seed.keys() & values.get(base, {}).keys())):
                 continue
-            theirs, plain = ([values[name][seed] for seed in seeds] for name in (recipe, "plain"))
-            difference = paired(theirs, plain, more_is_better=measure == "solved")
+            theirs, others = ([values[name][seed] for seed in seeds] for name in (recipe, base))
+            difference = paired(theirs, others, more_is_better=measure != "answer_loss")
             found.append(
                 {
                     "round": runs[0].round,
@@ -101,7 +109,7 @@ def verdicts(runs: list[Run], budget: dict[str, float]) -> list[dict[str, Any]]:
                     "spread": round(stdev(theirs), 4) if len(theirs) > 1 else None,
                     "difference": round(difference.mean, 4),
                     "standard_error": difference.error and round(difference.error, 4),
-                    "verdict": difference.verdict if recipe != "plain" else None,
+                    "verdict": difference.verdict if recipe != base else None,
                 }
             )
     return found

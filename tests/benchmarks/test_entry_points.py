@@ -22,6 +22,7 @@ SCRIPTS = [
     HERE / "speed/compare.py",
     HERE / "recipes/answers.py",
     HERE / "recipes/transfer.py",
+    HERE / "recipes/tuned_recipes.py",
     HERE / "robustness/abstain.py",
     HERE / "fill_tables.py",
 ]
@@ -34,7 +35,7 @@ def test_every_script_explains_itself(
     tests = {str(REPO / folder) for folder in ("tests/helpers", "benchmarks", "benchmarks/recipes", "benchmarks/zoo")}
     monkeypatch.setattr(sys, "path", [str(path.parent), *(place for place in sys.path if place not in tests)])
     monkeypatch.setattr(sys, "argv", [str(path), "--help"])
-    for name in ("models", "abstain", "card", "recipes", "report", "verdicts"):  # as in a fresh process
+    for name in ("models", "abstain", "card", "recipes", "report", "tuned_report", "verdicts"):  # as in a fresh process
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(path), run_name="__main__")

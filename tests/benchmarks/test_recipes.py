@@ -1,14 +1,19 @@
 """``make bench-recipes``: values at a budget, comparisons, and a study of two recipes that is started twice."""
 
+import argparse
 import csv
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+import tuned_recipes as tuned
 from fill_tables import measure as script
 from recipes import RECIPES, TASKS, Task
 from report import comparison, curves, draw
+from tables import write_tables
 from training import BOARDS, SMALL
+from tuned_report import tables as tuned_tables
 from verdicts import Evaluation, Run, paired, verdicts
 
 from trm.cli.main import main as trm
@@ -147,3 +152,64 @@ def test_every_recipe_is_one_that_trm_fit_accepts(tmp_path: Path, capsys: pytest
         shown = capsys.readouterr().out
         values = (option.partition("=")[2] for option in recipe.options if option.startswith("--model."))
         assert all(value in shown for value in values), name
+
+
+def write_tuned(folder: Path, recipe: str, seed: int, cells: list[float], rate: float = 0.001) -> None:
+    """Write a run of ``tuned_recipes.py``, an evaluation every 10 core-seconds and every TFLOP."""
+    rows = [
+        {"step": n, "core_seconds": 10.0 * n, "tflop": 1.0 * n, "solved": 0.0, "cells": value, "answer_loss": 1 - value}
+        for n, value in enumerate(cells, 1)
+    ]
+    facts = {"recipe": recipe, "seed": seed, "rate": rate, "slots": 16, "parameters": 1234, "rows": rows}
+    folder.mkdir(parents=True, exist_ok=True)
+    facts |= {"commit": "abc", "machine": {"device": "a processor", "date": "2026-11-26"}}
+    (folder / f"{recipe}-{seed}-{rate}.json").write_text(json.dumps(facts))
+
+
+def test_tuned_recipes_are_compared_with_those_they_depart_from_as_far_as_all_seeds_got(tmp_path: Path) -> None:
+    for recipe, gain in {"plain": 0.0, "4 supervision steps": 0.1, "SIC": 0.15}.items():
+        write_tuned(tmp_path / "tuning", recipe, 100, [0.3], rate=0.001)
+        write_tuned(tmp_path / "tuning", recipe, 100, [0.4], rate=0.003)
+        for seed in (0, 1, 2):
+            later = [0.7] if (recipe, seed) == ("SIC", 1) else []
+            write_tuned(tmp_path / "runs", recipe, seed, [0.2 + gain, 0.4 + gain + seed / 100, *later])
+    assert tuned.main(["--report", f"--runs={tmp_path}", f"--into={tmp_path}/results"]) == 0
+    assert (tmp_path / "results" / "tuned.png").read_bytes().startswith(b"\x89PNG")
+    found = tuned_tables(tmp_path / "results")
+    assert "| SIC | 1,234 | 2.0 ± 0.0 | 4 supervision steps | 56.0 ± 1.0 | +5.0 ± 0.0 **better** |" in found["tuned"]
+    assert "| 4 supervision steps | 1,234 | 2.0 ± 0.0 | plain | 51.0 ± 1.0 | +10.0 ± 0.0 **better** |" in found["tuned"]
+    assert found["tuned-later"].splitlines() == [
+        "| recipe | cells at 30 core-seconds, seed 1 |", "|---|---|",
+        "| plain |  |", "| 4 supervision steps |  |", "| SIC | 70.0 |",
+    ]  # fmt: skip
+    assert "| plain | lr 0.003 | **40.0** |" in found["tuned-grid"]
+
+
+def test_nothing_trained_is_nothing_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tuned(tmp_path / "tuning", "plain", 100, [0.3])
+    assert tuned.main(["--report", f"--runs={tmp_path}", f"--into={tmp_path}/results"]) == 1
+    assert "nothing to report" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_run_of_the_tuned_study_goes_on_until_all_its_evaluations_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tables(tmp_path, "Sudoku")
+    monkeypatch.setattr(tuned, "COMMON", {**tuned.COMMON, "hidden_size": 16})
+    options = {"sudoku": tmp_path, "runs": tmp_path / "study", "boards": 4, "precision": "32-true", "evaluations": 2}
+    given = argparse.Namespace(**options)
+    run = tuned.Run("4 supervision steps", 0, 0.003, 0.001, 4)
+    path = run.file(given)
+    path.parent.mkdir(parents=True)
+    assert len(tuned.missing(run, given)) == 2
+    tuned.train(run, given)
+    assert tuned.missing(run, given) == []
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["step"] > 0 for row in rows] == [True, True]
+    assert rows[0]["core_seconds"] < rows[1]["core_seconds"], "the second goes on from the first"
+    assert rows[0]["tflop"] < rows[1]["tflop"]
+    assert not path.with_suffix(".ckpt").exists()
+    assert all(0 <= row["cells"] <= 1 for row in rows)
+    longer = run._replace(seconds=5.0)
+    assert len(tuned.missing(longer, given)) == 2, "a run of other settings is another one"
