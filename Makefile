@@ -30,10 +30,10 @@ demo: install ## Solve with a model of the zoo; then train on 4x4 Sudoku for hal
 	$(BIN)/trm solve runs/quickstart/checkpoints/last.ckpt $(BOARD)
 
 test: install ## Run all tests, in two processes of one thread each
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-fast: install ## Run the tests that are not marked slow, while working on something
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 page: install ## Write the browser page of every model of the zoo to build/page: ten minutes, and 33 MB to download once
 	for name in $(MODELS); do $(BIN)/trm page $$name -o build/page/$$name --force || exit 1; done

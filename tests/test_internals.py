@@ -82,6 +82,7 @@ INTERNALS = {
     "_experiment": Internal("lightning.pytorch.loggers.CSVLogger", TRAINER, "whether the logger has begun its file"),
     # the command line
     "_add_subcommands": Internal(CLI, "cli/lightning.py", "let each command ignore the settings of the others"),
+    "_prepare_subcommand_parser": Internal(CLI, "cli/lightning.py", "build the parser of the command at hand alone"),
     "_subcommand_method_arguments": Internal(CLI, "cli/lightning.py", "which command takes which setting"),
     "_subcommand_parsers": Internal(CLI, "cli/lightning.py", "where to add the settings to ignore"),
     "_parse_ckpt_path": Internal(CLI, "cli/lightning.py", "the user's hyper-parameters win over a checkpoint's"),

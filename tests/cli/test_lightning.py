@@ -9,7 +9,7 @@ import pytest
 import yaml
 from command import FOUR, refused
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from paths import REPO
 from processes import run
 
@@ -38,6 +38,22 @@ def test_a_script_of_five_lines_trains(tmp_path: Path) -> None:
     assert status == 0, printed
     assert (tmp_path / "runs" / "quickstart" / "checkpoints" / "last.ckpt").exists()
     assert (tmp_path / "runs" / "quickstart" / "config.yaml").exists()
+
+
+def test_settings_are_defined_for_the_command_that_is_run_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    defined = []
+    define = TRMCLI.add_core_arguments_to_parser
+
+    def noted(cli: TRMCLI, parser: LightningArgumentParser) -> None:
+        defined.append(parser)
+        define(cli, parser)
+
+    monkeypatch.setattr(TRMCLI, "add_core_arguments_to_parser", noted)
+    for args, count in ((["test", *QUICKSTART, "--print_config"], 1), (["--help"], len(TRMCLI.subcommands()))):
+        defined.clear()
+        with pytest.raises(SystemExit) as stop:
+            TRMCLI(args=args)
+        assert (stop.value.code, len(defined)) == (0, count)
 
 
 def test_arguments_of_a_script_train_as_the_command_does(here: Path) -> None:

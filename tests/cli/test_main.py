@@ -39,6 +39,8 @@ def test_every_configuration_fits_and_continues(path: Path, here: Path) -> None:
         args += ["--data.source=tables", "--data.train_size=20", "--data.val_size=8"]
     elif path.stem == "pairs":
         write_pairs(here / "pairs.jsonl", random_grids(60))
+    elif config["data"]["class_path"] == "ARC":
+        args.append("--data.augmentations=10")  # 1,000 are a million puzzle vectors to store
     elif path.stem == "quickstart":
         args = ["fit", "--config", str(path), *FOUR]
     assert main(args) == 0

@@ -71,7 +71,9 @@ class TRMCLI(LightningCLI):
         **options: Any,
     ) -> None:
         quiet()
-        named = named_models(sys.argv[1:] if args is None else args)
+        argv = sys.argv[1:] if args is None else args
+        self._alone = argv[0] if isinstance(argv, list | tuple) and argv and argv[0] in self.subcommands() else ""
+        named = named_models(argv)
         for path in named:
             if "." in path and isinstance(model_class, type):  # else the parser looks among the imported subclasses
                 find_class(path, model_class, "the model is")
@@ -124,6 +126,18 @@ class TRMCLI(LightningCLI):
         for name, foreign in self._foreign.items():
             for argument in sorted(foreign):
                 self._subcommand_parsers[name].add_argument(f"--{argument}", default=SUPPRESS, help=SUPPRESS)
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """Return the parser of a command; without trainer, model and data, which take a while, if another one is run.
+
+        The command line names the one that is run, unless options of the script itself come first.
+        """
+        if self._alone in ("", subcommand):
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser = self.init_parser(**kwargs)
+        skip: set[str | int] = {*self.subcommands()[subcommand]}
+        self._subcommand_method_arguments[subcommand] = parser.add_method_arguments(klass, subcommand, skip=skip)
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and check options, seed and checkpoint before anything is built."""
