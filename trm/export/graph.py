@@ -78,7 +78,9 @@ def _rms_norm(x: Any, normalized_shape: Sequence[int], weight: None = None, eps:
     """
     from onnxscript import opset18 as op  # that of torch's own translations
 
-    mean = op.ReduceMean(op.Pow(x, op.Constant(value_float=2.0)), op.Constant(value_ints=[-1]), keepdims=1)
+    two: Any = op.Constant(value_float=2.0)
+    last: Any = op.Constant(value_ints=[-1])
+    mean = op.ReduceMean(op.Pow(x, two), last, keepdims=1)
     root = op.Sqrt(op.Add(mean, op.Constant(value_float=eps)))
     return op.Mul(op.Div(x, root), op.Constant(value_floats=[1.0] * normalized_shape[0]))
 
