@@ -229,10 +229,12 @@ def _create_part(target: Path, is_folder: bool = False) -> tuple[Path, int]:
     name = os.fsdecode(os.fsencode(target.name)[:LONGEST_NAME])
     while True:
         part = target.with_name(f"{name}.{secrets.token_hex(4)}.part")  # two nodes may have the same process ids
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         if is_folder:
             part.mkdir()
-        flags = os.O_RDONLY if is_folder else os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        descriptor = os.open(part, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+            flags = os.O_RDONLY
+        held = os.devnull if is_folder and fcntl is None else part  # Windows opens no folders
+        descriptor = os.open(held, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
         locked = _lock(descriptor)
         if locked is None or (locked and part.exists()):
             return part, descriptor
