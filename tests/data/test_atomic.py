@@ -11,7 +11,7 @@ import pytest
 from paths import REPO
 
 from trm.cli.main import main
-from trm.data.atomic import atomic_write, check_writable, refuse_overwriting
+from trm.data.atomic import atomic_folder, atomic_write, check_folder, check_writable, refuse_overwriting
 from trm.errors import InputError
 
 BOARD = ".3...2.1...4...."
@@ -164,3 +164,108 @@ def test_no_command_replaces_a_node_even_by_force(command: list[str], tmp_path: 
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "file").read_bytes() != b"old"
     assert len(list(tmp_path.iterdir())) == 3
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+OLD, NEW = {"a": b"old", "b": b"old"}, {"a": b"new", "b": b"new"}
+KILLED_AT = """
+import importlib.util, os, signal, sys
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("atomic", sys.argv[1])
+atomic = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(atomic)
+owner, name, left = (atomic if sys.argv[2] == "atomic" else getattr(atomic, sys.argv[2])), sys.argv[3], int(sys.argv[4])
+real = getattr(owner, name)
+def counted(*arguments, **options):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    return real(*arguments, **options)
+setattr(owner, name, counted)
+atomic.atomic_folder(Path(sys.argv[5]), {"a": b"new", "b": b"new"})
+"""
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("call", "whole"),
+    [
+        (("os", "fsync", 0), OLD),
+        (("os", "fsync", 1), OLD),
+        (("shutil", "copymode", 2), OLD),
+        (("shutil", "rmtree", 0), NEW),
+    ],
+    ids=["in the first file", "in the second file", "before the exchange", "after the exchange"],
+)
+def test_a_kill_leaves_the_old_folder_or_the_new_one(
+    call: tuple[str, str, int], whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    atomic_folder(folder, OLD)
+    arguments = [str(REPO / "trm/data/atomic.py"), call[0], call[1], str(call[2]), str(folder)]
+    done = subprocess.run([sys.executable, "-c", KILLED_AT, *arguments], env={"PYTHONPATH": str(REPO)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert content(folder) == whole
+    assert len(list(tmp_path.iterdir())) == 2, "the kill left something"
+    atomic_folder(folder, NEW)
+    assert content(folder) == NEW
+    assert list(tmp_path.iterdir()) == [folder], "and nothing of it stays"
+
+
+def test_a_folder_is_replaced_whole_and_keeps_its_permissions_and_its_link(tmp_path: Path) -> None:
+    folder, link = tmp_path / "deep" / "folder", tmp_path / "link"
+    link.symlink_to(folder)
+    atomic_folder(link, {**OLD, "c": b"old"})
+    folder.chmod(0o700)
+    (folder / "a").chmod(0o600)
+    atomic_folder(link, NEW)
+    assert link.is_symlink()
+    assert content(folder) == NEW
+    assert (folder.stat().st_mode & 0o777, (folder / "a").stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_a_system_that_cannot_exchange_folders_renames_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    folder = tmp_path / "folder"
+    for files in (OLD, NEW):
+        atomic_folder(folder, files)
+        assert content(folder) == files
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    atomic_folder(folder, OLD)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match=r"cannot write .*folder: No space left on device"):
+            atomic_folder(folder, NEW)
+    assert content(folder) == OLD
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_only_an_earlier_folder_of_the_kind_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    check_folder(folder, ("a", "b"), False, "kit")
+    atomic_folder(folder, OLD)
+    check_folder(folder, ("a", "b"), True, "kit")
+    with pytest.raises(InputError, match="folder/a exists already; --force overwrites it"):
+        check_folder(folder, ("a", "b"), False, "kit")
+    with pytest.raises(
+        InputError, match="contains b, which is no file of a kit; accepted is a new or empty folder, or"
+    ):
+        check_folder(folder, ("a",), True, "kit")
+    with pytest.raises(InputError, match="folder/a is the file that is read"):
+        check_folder(folder, ("a", "b"), True, "kit", folder / "a")
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match="is the folder that the command runs in, which cannot be replaced"):
+        check_folder(Path(), ("a", "b"), True, "kit")

@@ -84,6 +84,15 @@ def test_answers_to_twenty_puzzles_are_those_of_torch(size: str, single: bool, s
     assert len({solution.steps for solution in expected}) > 1, "they halt at different steps"
 
 
+def test_a_page_starts_with_what_tune_chose(tuned: Site, open_page: Any) -> None:
+    tab, choice = open_page(tuned.single.as_uri()), tuned.module.inference_choice
+    assert choice is not None
+    assert (tab.locator("#halt").input_value(), tab.locator("#views").input_value()) == (choice.halt, "2")
+    for solution in Solver((tuned.module, tuned.data)).solve(boards(tuned, 3)):
+        found = solved(tab, tuned.data.write(solution.question))
+        assert (found["answer"], found["steps"]) == (tuned.data.write(solution.answer), solution.steps)
+
+
 OPTIONS: list[dict[str, Any]] = [
     {"views": 4, "halt": "head"},
     {"depth": 2, "halt": "never"},

@@ -13,9 +13,10 @@ from command import refused
 from exporting import save_random_model
 
 from trm.cli.main import main
+from trm.data.atomic import atomic_folder, check_folder
 from trm.errors import InputError
 from trm.page import runtime as npm
-from trm.page.write import NAMES, SOURCES, check_folder, page_files, single_page, write_folder
+from trm.page.write import NAMES, SOURCES, page_files, single_page
 
 PARTS: tuple[dict[str, Any], bytes, bytes, dict[str, bytes]] = (
     {"title": "</script><b>", "about": {}},
@@ -69,20 +70,20 @@ def test_a_changed_file_in_the_cache_is_refused(cache: Path) -> None:
 
 def test_a_folder_with_other_files_is_refused_and_an_earlier_page_needs_force(tmp_path: Path) -> None:
     folder = tmp_path / "page"
-    check_folder(folder, force=False)
-    write_folder(folder, page_files(*PARTS[:2], b"vectors", PARTS[3]))
+    check_folder(folder, NAMES, force=False, what="page")
+    atomic_folder(folder, page_files(*PARTS[:2], b"vectors", PARTS[3]))
     assert {path.name for path in folder.iterdir()} == set(NAMES)
     with pytest.raises(InputError, match="exists already; --force overwrites it"):
-        check_folder(folder, force=False)
-    check_folder(folder, force=True)
-    write_folder(folder, page_files(*PARTS))
+        check_folder(folder, NAMES, force=False, what="page")
+    check_folder(folder, NAMES, force=True, what="page")
+    atomic_folder(folder, page_files(*PARTS))
     assert {path.name for path in folder.iterdir()} == {*NAMES} - {"vectors.bin"}, "nothing of the earlier page is left"
     (folder / "thesis.txt").write_text("years of work")
     for force in (False, True):
         with pytest.raises(InputError, match=r"contains thesis\.txt, which is no file of a page; accepted is a new or"):
-            check_folder(folder, force)
+            check_folder(folder, NAMES, force, "page")
     with pytest.raises(InputError, match="is not a folder that can be written to"):
-        check_folder(folder / "thesis.txt", force=True)
+        check_folder(folder / "thesis.txt", NAMES, force=True, what="page")
 
 
 def test_the_policy_of_a_page_allows_its_own_scripts_alone() -> None:
@@ -121,6 +122,8 @@ def test_the_command_refuses_what_it_cannot_write(
     for output, sentence in {
         "taken": "taken contains thesis.txt, which is no file of a page",
         "page.html": "output is page.html, the name of a file; pass --single to write one, or a folder",
+        "p.htm": "output is p.htm, the name of a file; pass --single to write one, or a folder",
+        "P.HTML": "output is P.HTML, the name of a file; pass --single to write one, or a folder",
         "": "output is empty",
         "taken/thesis.txt/page": "is not a folder that can be written to",
     }.items():

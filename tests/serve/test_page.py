@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 from browsing import chromium
+from command import refused
 from serving import BOARD, Held, ask, running
 
-from trm.cli.main import main
+from trm.checkpoints.files import read_checkpoint
+from trm.checkpoints.summary import weights_digest
+from trm.data.atomic import atomic_folder
+from trm.page.runtime import FILES as RUNTIME
+from trm.page.write import NAMES, PAGE, page_files
 from trm.serve.backend import TorchBackend
 from trm.solver import Solver
 
@@ -53,6 +58,23 @@ def test_a_page_that_solves_in_the_browser_is_served_beside_the_api(tmp_path: Pa
         assert [model["name"] for model in ask(f"{url}/models", Authorization="Bearer secret").body] == ["held"]
 
 
-def test_a_folder_without_a_page_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "sudoku-4x4", "--port=0", f"--page={tmp_path}"]) == 2
-    assert f"page is {tmp_path}, which has no index.html" in capsys.readouterr().err
+def test_only_a_page_of_a_served_model_is_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = weights_digest(read_checkpoint("sudoku-4x4"))
+    sites = {
+        "empty": {},
+        "foreign": dict.fromkeys(NAMES, b"<h1>mine</h1>"),
+        "cut": {PAGE: b"<h1>mine</h1>"},
+        "other": page_files({"model": {"name": "six", "weights": "0" * 16}}, b"", b"", dict.fromkeys(RUNTIME, b"")),
+        "own": page_files({"model": {"name": "four", "weights": weights}}, b"", b"", dict.fromkeys(RUNTIME, b"")),
+    }
+    for name, files in sites.items():
+        atomic_folder(tmp_path / name, files)
+    for name, sentence in {
+        "empty": "which has no index.html; accepted is a folder that trm page wrote",
+        "cut": "which has no ort.wasm.bundle.min.mjs; accepted is a folder that trm page wrote",
+        "foreign": "whose index.html does not name its model; accepted is a folder that trm page wrote",
+        "other": "the page of another model, six; accepted is one of sudoku-4x4, maze-11x11",
+        "own": "serve.port is 99999",  # which is looked at afterwards
+    }.items():
+        command = ["serve", "sudoku-4x4", "maze-11x11", "--port=99999", f"--page={tmp_path / name}"]
+        assert sentence in refused(capsys, command)

@@ -1,12 +1,14 @@
-"""Atomic writes: a file appears complete or not at all."""
+"""Atomic writes: a file, or a folder of files, appears complete or not at all."""
 
 import contextlib
+import ctypes
 import os
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -107,6 +109,98 @@ def atomic_write(path: Path, mode: str, hint: str = "") -> Iterator[IO[Any]]:
         raise InputError(f"cannot write {path}: {error.strerror}{hint and '; ' + hint}") from error
 
 
+def check_folder(folder: Path, names: Collection[str], force: bool, what: str, source: str | Path = "") -> None:
+    """Check that ``atomic_folder`` may write to a folder: a new or empty one, or with ``force`` an earlier one.
+
+    Args:
+        folder: the folder.
+        names: names of all files that such a folder may have.
+        force: whether an earlier one may be replaced.
+        what: what the folder is, such as "page", for the message.
+        source: file or folder from which the contents are computed, which is never overwritten.
+
+    Raises:
+        InputError: if there is anything else in the folder, a file without ``force``, or it cannot be replaced.
+    """
+    check_writable(folder / next(iter(names)))
+    target = Path(os.path.realpath(folder))
+    try:
+        present = sorted(path.name for path in target.iterdir()) if target.exists() else []
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror}") from error
+    strange = [name for name in present if name not in names and not PART.fullmatch(name)]
+    if strange:
+        raise InputError(
+            f"{folder} contains {strange[0]}, which is no file of a {what}; accepted is a new or empty folder, or with "
+            f"--force that of an earlier {what}"
+        )
+    for name in names:
+        refuse_overwriting(folder / name, force, Path(source, name) if source and Path(source).is_dir() else source)
+    if target.exists() and Path.cwd().is_relative_to(target):
+        raise InputError(f"{folder} is the folder that the command runs in, which cannot be replaced; name another one")
+    if target.exists() and not os.access(target.parent, os.W_OK):
+        raise InputError(f"cannot write {folder}: {target.parent} is not a folder that can be written to")
+
+
+def atomic_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder with these files; it gets its name when all are written, so nobody sees a part of them.
+
+    A folder of that name is replaced whole, in one step where the system can exchange two names (Linux); elsewhere a
+    kill between two steps leaves it beside, with the ending .old. It keeps its permissions and those of its files.
+
+    Raises:
+        InputError: if it cannot be written; no partial folder remains, and one that was there is as before.
+    """
+    target = Path(os.path.realpath(folder))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target.parent)
+        part, descriptor = _create_part(target, is_folder=True)
+        try:
+            for name, content in files.items():
+                with (part / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if (target / name).exists():
+                    shutil.copymode(target / name, part / name)
+            _replace_folder(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)  # what was there before, or what could not be written
+            os.close(descriptor)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def _replace_folder(part: Path, target: Path) -> None:
+    """Give a folder the name of another, if there is one, which gets its name in turn or is removed."""
+    if not target.exists():
+        part.rename(target)
+        return
+    shutil.copymode(target, part)
+    if _exchange(part, target):
+        return
+    old = part.with_suffix(".old")
+    target.rename(old)
+    try:
+        part.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step, and return whether the system could (Linux)."""
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)  # not in every library of C
+    if rename is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of its headers
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
 def _is_stream(path: Path) -> bool:
     """Return whether a path is that of a pipe or a character device, which is written to and never replaced.
 
@@ -130,12 +224,17 @@ def _open_stream(path: Path) -> int:
     return descriptor
 
 
-def _create_part(target: Path) -> tuple[Path, int]:
-    """Create a file beside ``target``, locked as long as its descriptor is open; return both."""
+def _create_part(target: Path, is_folder: bool = False) -> tuple[Path, int]:
+    """Create a file or folder beside ``target``, locked as long as its descriptor is open; return both."""
     name = os.fsdecode(os.fsencode(target.name)[:LONGEST_NAME])
     while True:
         part = target.with_name(f"{name}.{secrets.token_hex(4)}.part")  # two nodes may have the same process ids
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        if is_folder:
+            part.mkdir()
+            flags = os.O_RDONLY
+        held = os.devnull if is_folder and fcntl is None else part  # Windows opens no folders
+        descriptor = os.open(held, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
         locked = _lock(descriptor)
         if locked is None or (locked and part.exists()):
             return part, descriptor
@@ -143,15 +242,17 @@ def _create_part(target: Path) -> tuple[Path, int]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the partial files in a folder whose process has died, which is no longer there to hold their locks."""
+    """Remove the partial files and folders whose process has died, which is no longer there to hold their locks."""
     for part in folder.iterdir():
         if not PART.fullmatch(part.name):
             continue
         with contextlib.suppress(OSError):  # another process removes it, or it is not ours
-            descriptor = os.open(part, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0))
+            is_folder = part.is_dir() and not part.is_symlink()
+            flags = (os.O_RDONLY if is_folder else os.O_WRONLY) | getattr(os, "O_CLOEXEC", 0)
+            descriptor = os.open(part, flags | getattr(os, "O_NOFOLLOW", 0))
             try:
                 if _lock(descriptor):
-                    part.unlink()
+                    shutil.rmtree(part) if is_folder else part.unlink()
             finally:
                 os.close(descriptor)
 

@@ -18,27 +18,38 @@ KINDS: dict[str, tuple[type, ...]] = {
     "halt_threshold": (float, int),
 }
 """Kinds of the values of a description that are read here and by the solver."""
-COUNTS = ("cells", "tokens", "length", "supervision_steps")
+MOST_STEPS = 1000
+"""Most supervision steps, as of ``TRMModule``."""
+MOST = {"format": 1000, "cells": 2**16, "tokens": 2**16, "length": 2**16, "supervision_steps": MOST_STEPS}
+"""Greatest values of counts, which are at least 1: with more, a damaged file would take hours, or all memory."""
+MOST_PARAMETERS = 2**31
+"""Greatest number of parameters; an ONNX file has at most 2 GB."""
+EXITS = ("never", "head", "stable", "rules")
+"""Names of the early-exit rules."""
+BETWEEN = "numbers between 0 and 1"
 PATH = ("wall", "free", "start", "goal", "path")
 """Cells of a maze, by the names of their tokens in its rules."""
 
 
 def check_kinds(about: Description) -> None:
-    """Check that every value is of its kind, and that counts are positive.
+    """Check that every value is of its kind, and that numbers are in their range.
 
     Raises:
         KeyError: if a value is missing.
         ValueError: if one is of another kind or out of its range; the message is a clause about it.
     """
     for key, kinds in KINDS.items():
-        wrong = not isinstance(about[key], kinds) or isinstance(about[key], bool)
-        _refuse(wrong or (key in COUNTS and about[key] < 1), key, about[key])
-    _refuse(not 0 < about["halt_threshold"] < 1, "halt_threshold", about["halt_threshold"])
-    _refuse(not isinstance(about.get("parameters"), int | None), "parameters", about.get("parameters"))
+        _refuse(not isinstance(about[key], kinds) or isinstance(about[key], bool), key, about[key])
+    for key, most in MOST.items():
+        _refuse(not 1 <= about[key] <= most, key, about[key], f"1 to {most:,}")
+    _refuse(not 0 < about["halt_threshold"] < 1, "halt_threshold", about["halt_threshold"], BETWEEN)
+    parameters = about.get("parameters")
+    _refuse(not (parameters is None or _within(parameters, MOST_PARAMETERS)), "parameters", parameters)
+    _refuse(not isinstance(about.get("weights", ""), str), "weights", about.get("weights"))
 
 
 def check_parts(about: Description) -> None:
-    """Check that symmetries, notation and rules are those of boards of L cells and V tokens.
+    """Check that symmetries, notation, rules and early exit are those of boards of L cells and V tokens.
 
     Raises:
         KeyError: if a value is missing.
@@ -57,6 +68,18 @@ def check_parts(about: Description) -> None:
     _refuse(write is not None and len(write) != tokens, "write", write)
     if rules is not None:
         _check_rules(rules, cells, tokens)
+    if about.get("inference") is not None:
+        _check_exit(about["inference"], len(views["cells"]), rules is not None)
+
+
+def _check_exit(chosen: Any, views: int, has_rules: bool) -> None:
+    """Check the early exit and the number of views that are the defaults of the file."""
+    _refuse(not isinstance(chosen, dict), "inference", chosen)
+    halt, threshold = chosen["halt"], chosen["halt_threshold"]
+    _refuse(halt not in EXITS or (halt == "rules" and not has_rules), "early exit", halt)
+    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    _refuse(not (number and 0 < threshold < 1), "early-exit threshold", threshold, BETWEEN)
+    _refuse(not _within(chosen["views"], views + 1) or not chosen["views"], "number of views", chosen["views"])
 
 
 def _check_rules(rules: dict[str, Any], cells: int, tokens: int) -> None:
@@ -82,6 +105,6 @@ def _within(value: Any, end: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < end
 
 
-def _refuse(wrong: bool, name: str, value: Any) -> None:
+def _refuse(wrong: bool, name: str, value: Any, accepted: str = "") -> None:
     if wrong:
-        raise ValueError(f"its {name} is {str(value)[:60]!r}")
+        raise ValueError(f"its {name} is {str(value)[:60]!r}{accepted and '; accepted are ' + accepted}")

@@ -93,6 +93,13 @@ class EdgeModel:
 
     def _try(self, name: str) -> None:
         """Take a step with one empty puzzle, to see whether the network is the one that is described."""
+        declared = {tensor.name: tensor.shape[1:] for tensor in self.session.get_inputs()}
+        for part, start in (("y", self.start_y), ("z", self.start_z)):
+            if declared.get(part) != [self.about["length"], start.shape[-1]]:  # before memory for it is asked for
+                raise InputError(
+                    f"{name} does not contain the network that it describes: its {part} has shape {declared.get(part)}"
+                    f" for a puzzle, not {[self.about['length'], start.shape[-1]]}"
+                )
         vectors = None if self.puzzle_vector is None else self.puzzle_vector[None]
         try:
             logits = self.step(np.zeros((1, self.cells), dtype=np.int32), *self.start(1), vectors).logits

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trm.edge import rules
+from trm.edge.description import EXITS
 from trm.edge.model import EdgeModel, Floats, Step
 from trm.errors import InputError, check_choice, check_range
 
 SHORTENED = reprlib.Repr()
 SHORTENED.maxstring = 120
 """Shows a board of 81 cells in full in a message."""
-HALTING = ("auto", "never", "head", "stable", "rules")
+HALTING = ("auto", *EXITS)
 SELECTIONS = ("halting", "verifier")
 Tokens = NDArray[np.int64]
 
@@ -64,13 +65,15 @@ class EdgeSolver:
 
     Args:
         file: a file written by ``trm export --format onnx``, or its content.
-        depth: maximum number of supervision steps of a view; 0 for as many as in training.
-        views: number of symmetries of the puzzle to solve, the puzzle itself included.
+        depth: maximum number of supervision steps of a view; None for as many as in training.
+        views: number of symmetries of the puzzle to solve, the puzzle itself included; None for what ``trm tune`` chose
+            for the model, else 1.
         select: selection of the answer among those of the views: halting (the most confident) or verifier (the first
             that obeys the rules, which ends the search; without one, a majority vote).
         halt: early-exit rule: never, head (halting probability above a threshold), stable (answer unchanged by a step)
-            or rules (answer is valid). auto is rules with select verifier, else head.
-        halt_threshold: halting probability above which the rule head exits; 0 for that of the model.
+            or rules (answer is valid). auto is rules with select verifier, else what ``trm tune`` chose, else head.
+        halt_threshold: halting probability above which the rule head exits; None for what ``trm tune`` chose, else for
+            that of the model.
         threads: threads of a step.
         batch_size: number of puzzles in a batch.
 
@@ -82,11 +85,11 @@ class EdgeSolver:
         self,
         file: str | Path | bytes,
         *,
-        depth: int = 0,
-        views: int = 1,
+        depth: int | None = None,
+        views: int | None = None,
         select: str = "halting",
         halt: str = "auto",
-        halt_threshold: float = 0.0,
+        halt_threshold: float | None = None,
         threads: int = 1,
         batch_size: int = 64,
     ) -> None:
@@ -99,13 +102,16 @@ class EdgeSolver:
         self.rules = about["rules"]
         self.depth = depth or about["supervision_steps"]
         self.cells, self.tokens = (np.array(about["views"][part]) for part in ("cells", "tokens"))
-        if views > len(self.cells):
+        chosen = about.get("inference") or {"halt": "head", "halt_threshold": about["halt_threshold"], "views": 1}
+        self.views, self.select, self.batch_size = views or chosen["views"], select, batch_size
+        if self.views > len(self.cells):
             raise InputError(f"solver.views is {views}, but the file describes {len(self.cells)} symmetries")
-        self.views, self.select, self.batch_size = views, select, batch_size
-        self.halt = ("rules" if select == "verifier" else "head") if halt == "auto" else halt
+        self.halt = halt
+        if halt == "auto":  # as trm.inference.choice.exit_of: a threshold alone stands for head
+            self.halt = "rules" if select == "verifier" else "head" if halt_threshold else chosen["halt"]
         if self.rules is None and (self.halt == "rules" or select == "verifier"):
             raise InputError("the file describes no rules to check answers by; halt head, stable and never need none")
-        threshold = halt_threshold or about["halt_threshold"]
+        threshold = halt_threshold or (chosen if chosen["halt"] == "head" else about)["halt_threshold"]
         if not 0 < threshold < 1:
             raise InputError(f"solver.halt_threshold is {threshold}, but must be greater than 0 and less than 1")
         self.logit = math.log(threshold / (1 - threshold))

@@ -10,12 +10,14 @@ import numpy as np
 import trm
 from trm.arguments import class_path
 from trm.checkpoints.sharing import shareable
+from trm.checkpoints.summary import weights_digest
 from trm.data import Maze, PuzzleData, Sudoku
 from trm.data.maze import paths
 from trm.data.maze import text as maze_text
 from trm.data.sudoku import text as sudoku_text
 from trm.edge.model import FORMAT, packed
 from trm.errors import InputError
+from trm.inference.choice import InferenceChoice
 from trm.module import TRMModule
 from trm.nn import TRM
 from trm.training import checkpoint_keys as keys
@@ -37,6 +39,7 @@ def describe(content: dict[str, Any], module: TRMModule, data: PuzzleData, name:
     given = {keys.FAMILY: data.family, **content}
     embedding = core.puzzle_embedding
     symbols, write = _notation(data)
+    views, rules = _views(data), rules_as_data(data)
     return {
         "format": FORMAT,
         "written_by": f"trm {trm.__version__}",
@@ -49,15 +52,24 @@ def describe(content: dict[str, Any], module: TRMModule, data: PuzzleData, name:
         "tokens": int(hparams["vocab_size"]),
         "length": core.length,
         "parameters": sum(parameter.numel() for parameter in core.parameters()),
+        "weights": weights_digest(content),
         "supervision_steps": int(hparams["supervision_steps"]),
         "halt_threshold": float(hparams["halt_threshold"]),
         "start": {part: packed(value) for part, value in start_values(core).items()},
         "puzzle_vector": None if embedding is None else packed(embedding.weights[data.first_id].cpu().numpy()),
         "symbols": symbols,
         "write": write,
-        "views": _views(data),
-        "rules": rules_as_data(data),
+        "views": views,
+        "rules": rules,
+        "inference": _inference(module.inference_choice, len(views["cells"]), rules is not None),
     }
+
+
+def _inference(choice: InferenceChoice | None, views: int, has_rules: bool) -> dict[str, Any] | None:
+    """Return what ``trm tune`` chose for a model; None if there is nothing, or the file lacks its views or rules."""
+    if choice is None or choice.views > views or (choice.halt == "rules" and not has_rules):
+        return None
+    return dict(choice._asdict())
 
 
 def start_values(core: TRM) -> dict[str, Any]:

@@ -6,7 +6,7 @@ quantization of activations to int8 depends on the processor: without VNNI instr
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,10 @@ from torch.export import ExportedProgram
 from trm.edge.model import INPUTS, KEY, OUTPUTS
 from trm.errors import InputError
 from trm.export.step import LEVELS, DType, quiet
+from trm.nn.layers import NORM_EPS
 
+FOLDED = 16
+"""Most elements of a constant that is computed in advance, such as a shape: a weight stays as it is, and single."""
 LOSS = 1e-6
 """Relative error up to which storing a weight counts as exact: a scale may differ by its last binary digit."""
 
@@ -28,6 +31,8 @@ def to_onnx(program: ExportedProgram, dtype: DType) -> Any:
         InputError: if the packages of the extra ``export`` are missing, or the batch of an input is fixed.
     """
     needs_extra()
+    from onnxscript import optimizer
+
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # it warns that torchvision is not installed
@@ -41,11 +46,18 @@ def to_onnx(program: ExportedProgram, dtype: DType) -> Any:
                 input_names=names,
                 output_names=OUTPUTS,
                 external_data=False,
-                optimize=False,  # it would store a transposed copy of a small weight for each of its uses
+                optimize=False,  # below, as its limits are such that it stores transposed copies of small weights
+                custom_translation_table={torch.ops.aten.rms_norm.default: _rms_norm},
+            )
+            assert found is not None
+            optimizer.optimize_ir(
+                found.model,
+                input_size_limit=FOLDED,
+                output_size_limit=FOLDED,
+                should_fold=lambda node: False if node.op_type == "Transpose" else None,  # of a weight of any size
             )
     finally:
         logger.setLevel(level)
-    assert found is not None
     model = found.model_proto
     for tensor in model.graph.input:
         size = tensor.type.tensor_type.shape.dim[0]
@@ -56,6 +68,21 @@ def to_onnx(program: ExportedProgram, dtype: DType) -> Any:
     if dtype != "float32":
         _store(model, dtype)
     return model
+
+
+def _rms_norm(x: Any, normalized_shape: Sequence[int], weight: None = None, eps: float = NORM_EPS) -> Any:
+    """Return ``torch.nn.functional.rms_norm`` over the last axis, as nodes that onnxruntime fuses into one.
+
+    It fuses a division by the root, then a product with a vector, and not what torch writes: a product with the
+    reciprocal of the root, cast to the type that it has already.
+    """
+    from onnxscript import opset18 as op  # that of torch's own translations
+
+    two: Any = op.Constant(value_float=2.0)
+    last: Any = op.Constant(value_ints=[-1])
+    mean = op.ReduceMean(op.Pow(x, two), last, keepdims=1)
+    root = op.Sqrt(op.Add(mean, op.Constant(value_float=eps)))
+    return op.Mul(op.Div(x, root), op.Constant(value_floats=[1.0] * normalized_shape[0]))
 
 
 def needs_extra() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import trm
 from trm.edge.command import MODEL
+from trm.inference.choice import InferenceChoice
 
 RUNNER = "solve.pyz"
 FILES = (MODEL, RUNNER, "README.md")
@@ -36,7 +37,7 @@ USAGE = """    python {runner} '{puzzle}'
 The answer stands first in the line, then whether it obeys the rules, the supervision steps it took and the model's
 confidence. `{runner}` also takes a file with one puzzle a line, or `-` for standard input, and exits with status 0 if
 all answers obey the rules, with 1 if one does not, and with 2 if a puzzle cannot be read. `python {runner} --help`
-lists its options; `--views {views}` also tries symmetric forms of the puzzle.
+lists its options; `--views {views}` also tries symmetric forms of the puzzle.{default}
 
 A puzzle has {cells} cells, row by row, each one of the characters {symbols}
 
@@ -71,6 +72,8 @@ def kit(content: bytes, description: dict[str, Any], puzzle: str) -> dict[str, b
     facts = {name: description[name] for name in ("name", "written_by", "dtype", "cells", "tokens")}
     facts |= {"runner": RUNNER, "model": MODEL, "puzzle": puzzle, "views": len(description["views"]["cells"])}
     facts["symbols"] = " ".join(symbol for symbol in description["symbols"] or "" if symbol.strip())
+    chosen = description["inference"]
+    facts["default"] = f" Without options: {InferenceChoice(**chosen)}." if chosen else ""
     usage = (USAGE if puzzle else PYTHON_ONLY).format(**facts)
     text = README.format(**facts, usage=usage, argument=repr(puzzle) if puzzle else f"[1] * {facts['cells']}")
     return dict(zip(FILES, (content, runner(), text.encode()), strict=True))

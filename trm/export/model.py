@@ -65,24 +65,25 @@ def export_onnx(
     content = step.SerializeToString()
     samples, what = sample_puzzles(data)
     worst = compare_steps(core, _onnx_runner(content), samples)
-    solver = EdgeSolver(content)
+    threshold = _head_threshold(description)
+    solver = EdgeSolver(content, halt="head", halt_threshold=threshold)
 
     def answer(samples: Samples) -> NDArray[Any]:
         vectors = None if core.puzzle_embedding is None else _vectors(core, samples)
         return solver.answers(samples.inputs.astype(np.int64), vectors)
 
     if whole:
-        logit = math.log(description["halt_threshold"] / (1 - description["halt_threshold"]))
-        loop = looped(step, start_values(core), description, logit)
+        loop = looped(step, start_values(core), description, math.log(threshold / (1 - threshold)))
         description = {**description, "kind": "whole"}
         add_metadata(loop, description, texts)
         content = loop.SerializeToString()
         answer = _whole_runner(content, core)
-    answered = compare_answers(model, data, answer, samples)
+    answered = compare_answers(model, data, answer, samples, threshold)
     checks = [
         f"steps of {what} differ from torch by at most {worst:.1e} of their greatest value",
         f"answers: {answered.equal} equal; torch solves {answered.torch}, the file {answered.file}, "
         f"{answered.lost} of torch's are lost",
+        *_on_choice(model, description),
     ]
     question = samples.inputs[0].astype(np.int64)
     readable = description["symbols"] is not None and not fault(description["rules"], question)
@@ -102,6 +103,7 @@ def export_pt2(checkpoint: str, family: str = "", module: str = "") -> Exported:
     with quiet():
         worst = compare_steps(core, _program_runner(torch.export.load(io.BytesIO(buffer.getvalue()))), samples)
     checks = [f"steps of {what} differ from torch by at most {worst:.1e} of their greatest value"]
+    checks += _on_choice(model, description)
     return Exported(buffer.getvalue(), description, checks)
 
 
@@ -111,6 +113,26 @@ def _loaded(checkpoint: str, family: str, module: str) -> tuple[TRMModule, Puzzl
     is_zoo = checkpoint in names() and not Path(checkpoint).exists()
     texts = {"card": card(checkpoint), "licence": LICENCE} if is_zoo else {}
     return model, data, describe(read_checkpoint(checkpoint), model, data, Path(checkpoint).name), texts
+
+
+def _head_threshold(description: dict[str, Any]) -> float:
+    """Return the halting probability above which the rule head exits by default."""
+    chosen = description["inference"]
+    return float((chosen if chosen and chosen["halt"] == "head" else description)["halt_threshold"])
+
+
+def _on_choice(model: TRMModule, description: dict[str, Any]) -> list[str]:
+    """Return what becomes of the choice of ``trm tune``, in a sentence if there is one."""
+    if model.inference_choice is None:
+        return []
+    if description["inference"] is None:
+        return [f"left out: {model.inference_choice}; the file lacks the rules or the views for it"]
+    if description["kind"] == "whole":
+        return [
+            f"exits by the halting head above {_head_threshold(description):g}, in one view; the loop has no more of "
+            f"the choice of trm tune: {model.inference_choice}"
+        ]
+    return [f"by default {model.inference_choice}"]
 
 
 def _vectors(core: TRM, samples: Samples) -> NDArray[np.float32]:

@@ -91,9 +91,15 @@ def _difference(one: Tensor, other: Any) -> float:
 
 
 def compare_answers(
-    module: TRMModule, data: PuzzleData, answer: Callable[[Samples], NDArray[Any]], samples: Samples
+    module: TRMModule,
+    data: PuzzleData,
+    answer: Callable[[Samples], NDArray[Any]],
+    samples: Samples,
+    threshold: float | None = None,
 ) -> Answered:
     """Return how the answers of a file, given by ``answer``, (N, L), compare with those of torch, with early exit.
+
+    Torch exits above a halting probability of ``threshold``, by default that of the module.
 
     A puzzle is solved if its answer obeys the rules; of a family without rules, if it equals the label.
 
@@ -101,7 +107,7 @@ def compare_answers(
         InputError: if the file loses more than ``MOST_LOST`` of 100 puzzles.
     """
     inputs, ids = (torch.from_numpy(part.astype(np.int32)) for part in (samples.inputs, samples.puzzle_ids))
-    depth, halting = module.hparams["supervision_steps"], head(module.hparams["halt_threshold"])
+    depth, halting = module.hparams["supervision_steps"], head(threshold or module.hparams["halt_threshold"])
     found = think(module.core, inputs, ids, depth, halting).tokens.numpy().astype(np.uint8)
     theirs = answer(samples).astype(np.uint8)
     mine_solved, theirs_solved = (_solved(data, samples, tokens) for tokens in (found, theirs))

@@ -20,7 +20,7 @@ EXAMPLES = 20
 """Puzzles of the test split on a page."""
 DESCRIBED = (
     *("cells", "tokens", "length", "supervision_steps", "halt_threshold", "start", "puzzle_vector"),
-    *("symbols", "write", "views", "rules"),
+    *("symbols", "write", "views", "rules", "inference"),
 )
 """Parts of the description of an exported file that the page reads."""
 
@@ -40,6 +40,7 @@ def content(exported: Exported, module: TRMModule, data: PuzzleData) -> tuple[di
     arc, vectors = _tasks(module, data) if isinstance(data, ARC) else (None, b"")
     parameters = sum(parameter.numel() for parameter in module.core.parameters())
     return {
+        "model": {"name": about["name"], "weights": about["weights"]},
         "title": _title(data),
         "subtitle": f"{about['name']}, {parameters:,} parameters, {about['dtype']}; it runs in your browser",
         "about": {**{name: about[name] for name in DESCRIBED}, "loss": module.hparams["loss"]},

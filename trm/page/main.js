@@ -1,6 +1,7 @@
 // Starts the page, and solves when asked.
 
 const PAGE = JSON.parse($("data").textContent);
+const stored = PAGE.about.inference;  // what trm tune chose for the model, or null
 let busy = false;
 
 /** Say something below the board. */
@@ -41,7 +42,7 @@ function whole(id) {
 
 async function solve() {
   const options = {depth: whole("depth"), views: whole("views"), halt: $("halt").value, select: $("select").value,
-    threshold: PAGE.about.halt_threshold};
+    threshold: (stored?.halt === "head" ? stored : PAGE.about).halt_threshold};
   setBusy(true);
   try {
     player.clear();
@@ -65,10 +66,11 @@ function exitOf(frames, depth) {
 function prepareOptions({views, rules, startViews}) {
   $("depth").value = PAGE.about.supervision_steps;
   $("views").max = views;
-  $("views").value = Math.min(startViews, views);
+  $("views").value = Math.min(stored?.views ?? startViews, views);
   $("views").disabled = views === 1;
   $("views-label").textContent += `, up to ${views}`;
   for (const option of document.querySelectorAll("option.rules")) if (!rules) option.remove();
+  $("halt").value = stored?.halt ?? "head";
   $("select-label").hidden = $("select").hidden = !rules;
 }
 

@@ -4,19 +4,21 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from trm.data.atomic import atomic_write, check_writable, refuse_overwriting
 from trm.errors import InputError
 from trm.page.runtime import FILES as RUNTIME
 from trm.trace.theme import scripts, stylesheet
 
 PAGE, STYLE, SCRIPT, MODEL, VECTORS = "index.html", "page.css", "page.js", "model.onnx", "vectors.bin"
 NAMES = (*RUNTIME, MODEL, VECTORS, STYLE, SCRIPT, PAGE)
-"""Files of a folder, in the order in which they are written: the page last."""
+"""Files of a folder."""
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+"""What the page reads, in its HTML."""
 SOURCES = ("rules.js", "solver.js", "arc.js", "files.js", "player.js", "boards.js", "tasks.js", "main.js")
 """The scripts, which are joined in this order to one module."""
 INSIDE = dict(zip(("runtime", "wasm", "model", "vectors"), (*RUNTIME, MODEL, VECTORS), strict=True))
@@ -65,35 +67,24 @@ def single_page(content: dict[str, Any], model: bytes, vectors: bytes, runtime: 
     )
 
 
-def check_folder(folder: Path, force: bool) -> None:
-    """Check that a page can be written to a folder: new, empty, or with ``force`` that of an earlier page.
+def model_of(folder: Path) -> dict[str, str]:
+    """Return the name and the digest of the weights of the model in the folder of a page.
 
     Raises:
-        InputError: if not.
+        InputError: if the folder is not one that ``trm page`` wrote, whole.
     """
-    check_writable(folder / PAGE)
+    accepted = "accepted is a folder that trm page wrote"
+    missing = [name for name in (PAGE, *NAMES) if name != VECTORS and not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"page is {folder}, which has no {missing[0]}; {accepted}")
     try:
-        present = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+        data = DATA.search((folder / PAGE).read_text(encoding="utf-8"))
+        model = json.loads(data[1])["model"] if data else {}
+        return {name: str(model[name]) for name in ("name", "weights")}
     except OSError as error:
-        raise InputError(f"cannot read {folder}: {error.strerror}") from error
-    strange = [name for name in present if name not in NAMES]
-    if strange:
-        raise InputError(
-            f"{folder} contains {strange[0]}, which is no file of a page; accepted is a new or empty folder, or with "
-            "--force that of an earlier page"
-        )
-    for name in present:
-        refuse_overwriting(folder / name, force)
-
-
-def write_folder(folder: Path, parts: Mapping[str, bytes]) -> None:
-    """Write the files of a folder, the page last, and remove what an earlier page had besides."""
-    for name in NAMES:
-        if name in parts:
-            with atomic_write(folder / name, "wb") as file:
-                file.write(parts[name])
-        else:
-            (folder / name).unlink(missing_ok=True)
+        raise InputError(f"cannot read {folder / PAGE}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise InputError(f"page is {folder}, whose {PAGE} does not name its model; {accepted}") from None
 
 
 def _style() -> str:

@@ -3,6 +3,7 @@
 Shapes: N questions, L grid cells.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.arguments import EarlyExit, SelectionName, class_path
+from trm.arguments import class_path
 from trm.checkpoints.files import read_facts
 from trm.checkpoints.load import load_family
 from trm.data import ARC
@@ -18,7 +19,7 @@ from trm.data.samples import Tokens
 from trm.edge import EdgeSolution, EdgeSolver
 from trm.edge.solver import SELECTIONS
 from trm.errors import InputError, check_choice
-from trm.inference.choice import InferenceChoice, abstain_threshold, exit_of
+from trm.inference.choice import abstain_threshold
 from trm.serve.backend import Puzzle, parse_board
 from trm.training import checkpoint_keys as keys
 
@@ -49,35 +50,21 @@ def onnx_backend(
     Raises:
         InputError: if the model cannot be loaded or exported, is one of ARC, or an extra is missing.
     """
-    facts = {} if Path(file).suffix == ENDING else read_facts(file)
+    is_file = Path(file).suffix == ENDING
+    facts = {} if is_file else read_facts(file)
     threshold = abstain_threshold(abstain, facts.get(keys.METRICS, {}).get(keys.ABSTAIN_BELOW))
-    if 0 < threshold < 1:  # the head halts at no confidence that abstains, as in Solver
-        options["halt_threshold"] = max(options.get("halt_threshold") or 0.5, threshold)
     check_choice("serve", SELECTIONS, select=options.get("select", SELECTIONS[0]))
-    if Path(file).suffix == ENDING:
-        return OnnxBackend(name, EdgeSolver(file, **_options(None, **options)), family, threshold)
-    from trm.export.model import export_onnx
-
     if facts.get(keys.FAMILY, {}).get("class_path") == class_path(ARC):
         raise InputError(NO_TASKS.format(name=name))
-    exported = export_onnx(str(file), family=family, module=module)
-    options = _options(InferenceChoice.stored(facts.get(keys.INFERENCE)), **options)
-    return OnnxBackend(name, EdgeSolver(exported.content, **options), family, threshold)
+    if is_file:
+        solver = EdgeSolver(file, **options)
+    else:
+        from trm.export.model import export_onnx
 
-
-def _options(
-    choice: InferenceChoice | None,
-    select: SelectionName = "halting",
-    halt: EarlyExit = "auto",
-    halt_threshold: float | None = None,
-    views: int | None = None,
-    **others: Any,
-) -> dict[str, Any]:
-    """Return options of ``EdgeSolver``: those given, else what the checkpoint stores, else those of the file."""
-    if choice:
-        halt, halt_threshold = exit_of(halt, halt_threshold, select, choice)
-    views = views or (choice.views if choice else 1)
-    return {"select": select, "halt": halt, "halt_threshold": halt_threshold or 0.0, "views": views, **others}
+        solver = EdgeSolver(export_onnx(str(file), family=family, module=module).content, **options)
+    if threshold:  # the head halts at no confidence that abstains, as in Solver
+        solver.logit = max(solver.logit, math.log(threshold / (1 - threshold)) if threshold < 1 else math.inf)
+    return OnnxBackend(name, solver, family, threshold)
 
 
 class OnnxBackend:

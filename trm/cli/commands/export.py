@@ -6,6 +6,8 @@ from trm.errors import InputError
 from trm.training import checkpoint_keys as keys
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trm.export.model import Exported
 
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
@@ -56,7 +58,7 @@ def export(
     """
     from pathlib import Path
 
-    from trm.data.atomic import refuse_overwriting
+    from trm.data.atomic import check_folder, refuse_overwriting
 
     own = "" if dtype == "float32" else dtype
     _refuse_idle_options(format, uncompiled=uncompiled, dtype=own, whole=whole, kit=kit)
@@ -71,8 +73,7 @@ def export(
     if kit:
         from trm.export.kit import FILES
 
-        for name in FILES:
-            refuse_overwriting(Path(kit, name), force, checkpoint)
+        check_folder(Path(kit), FILES, force, "kit", checkpoint)
     if format == "trm":
         return _for_people(checkpoint, output, family, module)
     if format == "official":
@@ -104,15 +105,24 @@ def _write(exported: "Exported", output: str, folder: str) -> None:
     from trm.data.atomic import atomic_write
     from trm.export.kit import kit
 
-    files = {Path(output): exported.content} if output else {}
+    if output:
+        with atomic_write(Path(output), "wb") as file:
+            file.write(exported.content)
+        print(f"{output}: {len(exported.content):,} bytes")
     if folder:
-        parts = kit(exported.content, exported.description, exported.puzzle)
-        files |= {Path(folder, name): content for name, content in parts.items()}
-    for path, content in files.items():
-        with atomic_write(path, "wb") as file:
-            file.write(content)
-        print(f"{path}: {len(content):,} bytes")
+        _write_folder(folder, kit(exported.content, exported.description, exported.puzzle))
     print("\n".join(exported.checks))
+
+
+def _write_folder(folder: str, files: "Mapping[str, bytes]") -> None:
+    """Write a folder at once, and print its files."""
+    from pathlib import Path
+
+    from trm.data.atomic import atomic_folder
+
+    atomic_folder(Path(folder), files)
+    for name, content in files.items():
+        print(f"{Path(folder, name)}: {len(content):,} bytes")
 
 
 def _for_people(checkpoint: str, output: str, family: str, module: str) -> int:
@@ -134,16 +144,12 @@ def _for_hub(checkpoint: str, output: str, force: bool, family: str, module: str
     from pathlib import Path
 
     from trm.checkpoints.files import read_checkpoint
-    from trm.data.atomic import atomic_write, refuse_overwriting
+    from trm.data.atomic import check_folder
     from trm.export.hub import FILES, export_hub
 
-    for name in FILES:
-        refuse_overwriting(Path(output, name), force, Path(checkpoint, name))
+    check_folder(Path(output), FILES, force, "hub folder", checkpoint)
     files, model = export_hub(checkpoint, family, module)
-    for name, content in files.items():
-        with atomic_write(Path(output, name), "wb") as file:
-            file.write(content)
-        print(f"{Path(output, name)}: {len(content):,} bytes")
+    _write_folder(output, files)
     _print_left_out(read_checkpoint(checkpoint), model)
     return 0
 

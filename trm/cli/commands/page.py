@@ -34,21 +34,21 @@ def page(
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
     from trm.checkpoints.load import load_checkpoint
-    from trm.data.atomic import atomic_write, refuse_overwriting
+    from trm.data.atomic import atomic_folder, atomic_write, check_folder, refuse_overwriting
     from trm.export.model import export_onnx
     from trm.page.content import content
     from trm.page.runtime import runtime_files
-    from trm.page.write import check_folder, page_files, single_page, write_folder
+    from trm.page.write import NAMES, page_files, single_page
     from trm.zoo import find
 
     if not output:
         raise InputError("output is empty; accepted is the folder to write, or with --single the file")
     if single:
         refuse_overwriting(output, force, checkpoint)
-    elif Path(output).suffix == ".html":
+    elif Path(output).suffix.lower() in (".html", ".htm"):
         raise InputError(f"output is {output}, the name of a file; pass --single to write one, or a folder")
     else:
-        check_folder(Path(output), force)
+        check_folder(Path(output), NAMES, force, "page", checkpoint)
     find(checkpoint)  # before the runtime is fetched
     runtime = runtime_files()
     exported = export_onnx(checkpoint, dtype, family=family, module=module)
@@ -61,7 +61,7 @@ def page(
         print(f"{output}: {len(text):,} bytes; it opens in any browser")
     else:
         written = page_files(*parts)
-        write_folder(Path(output), written)
+        atomic_folder(Path(output), written)
         print(f"{output}: {len(written)} files, {sum(map(len, written.values())):,} bytes")
         print(f"try it: python -m http.server --directory {output}")
     print("\n".join(exported.checks))

@@ -68,8 +68,8 @@ def serve(
         abstain: confidence below which an answer is marked as abstaining; auto for the threshold of each model that the
             latest validation in training chose.
         complete: if an answer breaks the rules, complete it with an exact solver guided by the model.
-        page: folder that ``trm page`` wrote, to serve at /; without it, a form there sends puzzles to the service.
-            The page solves in the browser, and needs no key.
+        page: folder that ``trm page`` wrote for one of the models, to serve at /; without it, a form there sends
+            puzzles to the service. The page solves in the browser, and needs no key.
         family: the class the checkpoints were trained on if it is your own, such as my_puzzles.Futoshiki; of a mixture
             the name of the family, such as maze.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
@@ -87,9 +87,9 @@ def serve(
     key = os.environ.get(KEY)
     if key == "" or (key and not (key.isascii() and key.isprintable() and " " not in key)):
         raise InputError(f"{KEY} is set, but is no key; accepted are printable ASCII characters without spaces")
-    if page and not Path(page, "index.html").is_file():
-        raise InputError(f"page is {page}, which has no index.html; accepted is a folder that trm page wrote")
     files = _named(models)
+    if page:
+        _check_page(Path(page), files)
     options: dict[str, Any] = {"depth": depth, "select": select, "halt": halt, "halt_threshold": halt_threshold}
     options |= {"abstain": abstain, "complete": complete, "family": family, "module": module}
     bound = bind(host, port)
@@ -120,8 +120,29 @@ def _backend(name: str, file: Path, kind: str, views: int | None, options: dict[
     given = dict(options)
     if given.pop("complete"):
         raise InputError(f"complete is true, but {name} runs in onnxruntime, which has no exact solver")
-    depth = given.pop("depth")
-    return onnx_backend(name, file, depth=depth or 0, views=views, threads=torch.get_num_threads(), **given)
+    return onnx_backend(name, file, views=views, threads=torch.get_num_threads(), **given)
+
+
+def _check_page(page: Path, files: dict[str, Path]) -> None:
+    """Check that a folder is a page of one of the models that are served.
+
+    Raises:
+        InputError: if it is not.
+    """
+    from trm.checkpoints.files import read_checkpoint
+    from trm.checkpoints.summary import weights_digest
+    from trm.edge.model import EdgeModel
+    from trm.page.write import model_of
+    from trm.serve.onnx import ENDING
+
+    shown = model_of(page)
+    for file in files.values():
+        is_export = file.suffix == ENDING
+        weights = EdgeModel(file).about.get("weights") if is_export else weights_digest(read_checkpoint(file))
+        if weights == shown["weights"]:
+            return
+    served = ", ".join(files)
+    raise InputError(f"page is {page}, the page of another model, {shown['name']}; accepted is one of {served}")
 
 
 def _named(models: list[str]) -> dict[str, Path]:
