@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import refused
 from paths import REPO
 
 from trm.cli.main import main
@@ -164,3 +165,32 @@ def test_no_command_replaces_a_node_even_by_force(command: list[str], tmp_path: 
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "file").read_bytes() != b"old"
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ["tune", "sudoku-4x4", "-o", "x.yaml"],
+            "a checkpoint is written, not a configuration",
+        ),
+        (
+            ["tune", "--config=configs/quickstart.yaml", "-o", "x.ckpt"],
+            "must be a configuration to write",
+        ),
+        (["adapt", "x.ckpt", "task.json", "-o", "x.json"], "a checkpoint is written, not JSON"),
+        (["import", "x.pt", "--family=sudoku", "-o", "x.csv"], "a checkpoint is written, not a table"),
+        (["export", "sudoku-4x4", "--format=trm", "-o", "x.onnx"], "a checkpoint is written, not an ONNX model"),
+        (["export", "sudoku-4x4", "--format=official", "-o", "x.yml"], "a checkpoint is written, not a configuration"),
+        (["export", "sudoku-4x4", "--format=onnx", "-o", "x.CKPT"], "an ONNX model is written, not a checkpoint"),
+        (["analyze", "halting", "sudoku-4x4", "-o", "x.csv"], "JSON is written, not a table"),
+        (["trace", "sudoku-4x4", "test:0", "-o", "x.gif"], "a page is written, not a GIF"),
+        (["trace", "sudoku-4x4", "test:0", "--gif", "x.png"], "'x.png', but a GIF is written, not a PNG"),
+        (["page", "sudoku-4x4", "--single", "-o", "x.json"], "a page is written, not JSON"),
+        (["bench", "--config=configs/quickstart.yaml", "-o", "x.yaml"], "JSON is written, not a configuration"),
+    ],
+)
+def test_a_file_is_not_named_like_one_of_another_format(
+    command: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, command)
