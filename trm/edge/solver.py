@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trm.edge import rules
 from trm.edge.model import EdgeModel, Floats, Step
-from trm.errors import InputError, check_choice, check_range
+from trm.errors import InputError, check_choice, check_range, counted
 
 SHORTENED = reprlib.Repr()
 SHORTENED.maxstring = 120
@@ -53,7 +53,7 @@ class EdgeSolution(NamedTuple):
         verdict = "obeys the rules" if self.valid else f"breaks the rules: {self.reason}"
         if self.valid is None:
             verdict = "not checked, as the file describes no rules"
-        return f"{verdict}; {self.steps} supervision step{'s' * (self.steps > 1)}, confidence {self.confidence:.1%}"
+        return f"{verdict}; {counted(self.steps, 'supervision step')}, confidence {self.confidence:.1%}"
 
     def __str__(self) -> str:
         return f"{self.text}  ; {self.sentence}"
@@ -100,7 +100,7 @@ class EdgeSolver:
         self.depth = depth or about["supervision_steps"]
         self.cells, self.tokens = (np.array(about["views"][part]) for part in ("cells", "tokens"))
         if views > len(self.cells):
-            raise InputError(f"solver.views is {views}, but the file describes {len(self.cells)} symmetries")
+            raise InputError(f"solver.views is {views}, but the file describes {counted(len(self.cells), 'symmetry')}")
         self.views, self.select, self.batch_size = views, select, batch_size
         self.halt = ("rules" if select == "verifier" else "head") if halt == "auto" else halt
         if self.rules is None and (self.halt == "rules" or select == "verifier"):
@@ -169,7 +169,9 @@ class EdgeSolver:
         shown = SHORTENED.repr(text)
         compact = "".join(text.split()) if " " not in known or len(text) != self.model.cells else text
         if len(compact) != self.model.cells:
-            raise InputError(f"the puzzle {shown} has {len(compact)} cells, but the model takes {self.model.cells}")
+            raise InputError(
+                f"the puzzle {shown} has {counted(len(compact), 'cell')}, but the model takes {self.model.cells}"
+            )
         for cell, symbol in enumerate(compact):
             if symbol not in known:
                 accepted = "".join(known)
