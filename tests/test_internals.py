@@ -88,6 +88,12 @@ INTERNALS = {
     "_parse_ckpt_path": Internal(CLI, "cli/lightning.py", "the user's hyper-parameters win over a checkpoint's"),
     "_model_class": Internal(CLI, "cli/lightning.py", "default of a model that is named by its class"),
     "_get": Internal(CLI, "cli/lightning.py", "a setting of the command at hand"),
+    "_typehints": Internal(
+        "jsonargparse", "cli/parser.py", "the class of arguments, whose lists are merged by position"
+    ),
+    "_check_type": Internal(
+        "jsonargparse._typehints.ActionTypeHint", "cli/parser.py", "a list given later replaces the earlier one"
+    ),
     "_actions": Internal("argparse.ArgumentParser", "cli/configuration.py cli/parser.py", "the options, to group them"),
     "_action_groups": Internal("argparse.ArgumentParser", "cli/configuration.py", "groups of the help"),
     "_group_actions": Internal("argparse._ArgumentGroup", "cli/configuration.py", "options of such a group"),

@@ -6,16 +6,19 @@ This file is importable without torch, as the help of the commands needs it.
 import importlib
 import inspect
 import re
+import signal
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
+from functools import partial
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from inspect import Parameter
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_type_hints
 
-from trm.errors import InputError
+from trm.errors import InputError, Stopped
 
 EarlyExit = Literal["auto", "never", "head", "stable", "rules"]
 """Names of early-exit rules: ``never`` (official evaluation), ``head`` (halting probability above a threshold),
@@ -26,6 +29,9 @@ SelectionName = Literal["halting", "first", "top1", "vote", "confident", "residu
 
 RENAMED = {"noise": "step_noise"}
 """Arguments of ``TRMModule`` that had another name in earlier versions, with the present one."""
+
+OURS = {"trm", "torch", "lightning"}
+"""Packages that are no code of the user's, although configurations name classes of them."""
 
 Base = TypeVar("Base")
 
@@ -47,20 +53,24 @@ class WorkingDirectory:
         """Allow the modules of all dotted names in texts, such as my_puzzles in --data=my_puzzles.Futoshiki."""
         for word in (word for text in texts for word in re.split(r"[^\w./\\-]+", text)):
             if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", word) and not Path(word).exists():
-                self._named.add(word.partition(".")[0])
+                self._named |= {word.partition(".")[0]} - OURS
         self._folder = str(Path.cwd())  # jsonargparse works in the folder of a configuration while it reads it
         if self not in sys.meta_path:
-            sys.meta_path.append(self)
+            sys.meta_path.insert(0, self)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return where a module is, after all other finders of Python have found none."""
-        if path is not None or not (name in self._named or _importer() in self.found):
+        """Return where a module is: where another finder of Python has found it, else in the working directory."""
+        named = name.partition(".")[0] in self._named
+        if not named and (path is not None or _importer() not in self.found):
             return None
-        spec = PathFinder.find_spec(name, [self._folder])
-        if spec is not None:
+        others = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, others), None)
+        if spec is None and path is None and (spec := PathFinder.find_spec(name, [self._folder])) is not None:
             self.found.add(name)
+        if named and spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader.exec_module = partial(_execute, spec.loader)  # type: ignore[method-assign]
         return spec
 
 
@@ -76,6 +86,25 @@ def _importer() -> str:
     return name.partition(".")[0]
 
 
+def _execute(loader: SourceFileLoader, module: ModuleType) -> None:
+    """Run the code of a module that the user names.
+
+    Raises:
+        InputError: if it raises an exception, or exits: a command must not end as if it had done its work.
+    """
+    try:
+        SourceFileLoader.exec_module(loader, module)
+    except (ImportError, InputError, Stopped):  # a missing package, a sentence of its own, a signal
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            raise  # of the user, where no command handles signals
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+        lines = [f"line {at.lineno}" for at in traceback.extract_tb(error.__traceback__) if at.filename == loader.path]
+        place = ", ".join([Path(loader.path).name, *lines[-1:]])  # a SyntaxError names the line itself
+        raise InputError(f"cannot import {module.__name__}: it raises {text} ({place})") from error
+
+
 class RecordsArguments:
     """Mixin for Lightning classes that a checkpoint builds again: it records the arguments of the constructor.
 
@@ -85,15 +114,26 @@ class RecordsArguments:
     """
 
     init_args: dict[str, Any]
+    prefix: ClassVar[str]
+    """What precedes the name of an argument on the command line, for messages."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Create the object and record its arguments; copying and unpickling pass none."""
+        """Create the object and record its arguments; copying and unpickling pass none.
+
+        Raises:
+            InputError: if one is None, which its type does not include; the parser of a configuration lets null pass.
+        """
         created = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
         try:
             bound = signature.bind_partial(created, *args, **kwargs)
         except TypeError:
             return created  # the constructor, which is called next, raises the same error
+        for name, value in bound.arguments.items():
+            if value is None and not _accepts_none(cls, signature.parameters[name]):
+                accepted = inspect.formatannotation(signature.parameters[name].annotation)
+                accepted = re.sub(r"\b(?:\w+\.)+(?=\w)", "", accepted)  # without modules
+                raise InputError(f"{cls.prefix}.{name} is null; accepted is {accepted}")
         bound.apply_defaults()
         recorded = dict(list(bound.arguments.items())[1:])  # without self
         for name, parameter in signature.parameters.items():
@@ -139,6 +179,17 @@ class RecordsArguments:
         return loaded
 
 
+def _accepts_none(kind: type, parameter: Parameter) -> bool:
+    """Return whether an argument of a constructor may be None; one without a type may be anything."""
+    if parameter.default is None or parameter.annotation is Parameter.empty:
+        return True
+    try:
+        hint = get_type_hints(kind.__init__)[parameter.name]  # type: ignore[misc]
+    except NameError:  # of a name that is imported for type checkers only
+        return True
+    return hint is Any or hint is object or type(None) in get_args(hint)
+
+
 def _created(path: str) -> RecordsArguments:
     """Return an object of a class in the working directory, without arguments."""
     WORKING_DIRECTORY.allow([path])
@@ -166,6 +217,8 @@ def find_class(path: str, base: type[Base], prefix: str) -> type[Base]:
     module_name, _, class_name = path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module_name), class_name)
+    except InputError:
+        raise
     except (ImportError, AttributeError, ValueError) as error:  # ValueError if the path has no module
         raise InputError(f"{prefix} {path}, which does not exist here: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, base)):

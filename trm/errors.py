@@ -1,4 +1,4 @@
-"""The exceptions of ``trm``: for bad input, and for the two ways in which a run ends early."""
+"""The exceptions of ``trm``: for bad input, and for the two ways in which a run ends early; words of their messages."""
 
 import signal
 from collections.abc import Collection
@@ -48,6 +48,19 @@ class Stopped(SystemExit):
 def printable(text: str) -> str:
     """Return a text with its unprintable characters escaped, so that text of a file cannot control a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def counted(count: float, noun: str) -> str:
+    """Return a count with its noun, such as "1 cell", "2 batches", "1,200 different puzzles" or "0.5 seconds".
+
+    Args:
+        count: how many.
+        noun: in the singular; its last word follows the rules of English for the plural.
+    """
+    if count != 1:
+        y = noun[-1] == "y" and noun[-2] not in "aeiou"
+        noun = f"{noun[:-1]}ies" if y else f"{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+    return f"{f'{count:g}' if isinstance(count, float) else f'{count:,}'} {noun}"
 
 
 def check_range(prefix: str, least: float, most: float = float("inf"), **values: float | None) -> None:

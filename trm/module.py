@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 import trm
 from trm.arguments import EarlyExit, RecordsArguments, class_path, defaults_of
 from trm.data import PuzzleData
-from trm.errors import InputError, check_choice, check_range
+from trm.errors import InputError, check_choice, check_range, counted
 from trm.inference.choice import InferenceChoice
 from trm.inference.halting import head
 from trm.nn import TRM, build_network, network_name
@@ -105,6 +105,8 @@ class TRMModule(RecordsArguments, SupervisedModule):
             network, which is ``pass_noise``, and damps the update. The former name is ``noise``.
         **architecture: the other arguments of ``trm.nn.TRM``.
     """
+
+    prefix = "model"
 
     def __init__(
         self,
@@ -317,7 +319,9 @@ class TRMModule(RecordsArguments, SupervisedModule):
         if self.started_from:
             return f"Training starts from the parameters of {self.started_from['checkpoint']}."
         if self.trained_steps:
-            return f"Training starts from the parameters that the module has after {self.trained_steps} steps."
+            return (
+                f"Training starts from the parameters that the module has after {counted(self.trained_steps, 'step')}."
+            )
         seed = "" if self.init_seed is None else f" (seed_everything {self.init_seed})"
         return f"Training starts from random parameters{seed}."
 
@@ -365,5 +369,6 @@ class TRMModule(RecordsArguments, SupervisedModule):
             self.slots = Slots.from_ranks(saved, self.global_rank, world, self.device)
         else:
             rank_zero_info(
-                f"The checkpoint contains {count} slots, this run has {wanted}: all slots take fresh puzzles."
+                f"The checkpoint contains {counted(count, 'slot')}, this run has {wanted}: all slots take fresh "
+                f"puzzles."
             )

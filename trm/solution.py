@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from trm.data import PuzzleData, Verdict
 from trm.data.boards import REMARK
 from trm.data.samples import Completion, Tokens, matches
+from trm.errors import counted
 from trm.inference.selection import Candidate
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ class Solution(NamedTuple):
     def sentence(self) -> str:
         """One line: whether the answer is valid, the steps and rollouts spent, and the confidence."""
         verdict = self.verdict.in_words
-        steps = f"{self.steps} supervision step{'s' if self.steps > 1 else ''}"
+        steps = counted(self.steps, "supervision step")
         if self.rollouts > 1:
-            steps += f" in {self.rollouts} rollouts, of which {self.agreement:.0%} agree"
+            steps += f" in {counted(self.rollouts, 'rollout')}, of which {self.agreement:.0%} agree"
         if self.completion:
-            verdict = f"completed by the exact solver with {self.completion.guesses} guesses, {verdict}"
+            verdict = f"completed by the exact solver with {counted(self.completion.guesses, 'guess')}, {verdict}"
         doubt = f"abstains below {self.solver.abstain:.1%}: " if self.abstains else ""
         return f"{doubt}{verdict}; {steps}, confidence {self.confidence:.1%}"
 

@@ -17,7 +17,7 @@ from trm.arguments import EarlyExit, SelectionName
 from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData
 from trm.data.samples import Tokens, hash_bytes
-from trm.errors import InputError, check_choice, check_range
+from trm.errors import InputError, check_choice, check_range, counted
 from trm.inference import HaltingContext, halting_rule, think
 from trm.inference.choice import abstain_threshold, exit_of
 from trm.inference.halting import has_rules, head
@@ -167,7 +167,7 @@ class Solver:
         ids = self._ids(len(boards)) if puzzle_ids is None else np.asarray(puzzle_ids).reshape(-1)
         if len(ids) != len(boards) or ids.dtype.kind not in "iu":
             raise InputError(
-                f"puzzle_ids has {ids.size} values of type {ids.dtype}, but must have {len(boards)} integers"
+                f"puzzle_ids has {counted(ids.size, 'value')} of type {ids.dtype}, but must have {len(boards)} integers"
             )
         solutions = self.solve_all(boards, ids)
         return solutions[0] if single else solutions

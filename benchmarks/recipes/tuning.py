@@ -14,27 +14,31 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from lightning.pytorch import Trainer
+from numpy.typing import NDArray
 
 from trm.callbacks.ema import StepEMA
 from trm.checkpoints.load import load_checkpoint
 from trm.cli.main import main as trm
-from trm.data import Maze, PuzzleData, Sudoku
+from trm.data import Maze, Pairs, PuzzleData, Sudoku
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, environment
 from trm.tune.space import Settings
 from trm.tune.trial import Allotment, Trials
 
 HERE = Path(__file__).parent
+LIFE = Path("runs", "tuning-pairs", "life.jsonl")
 TASKS = {
     "sudoku-6x6": ("quickstart", ("--data.size=6", "--data.clues=[10,16]", "--data.train_size=300")),
     "maze-5x5": ("maze-small", ("--data.size=5", "--data.train_size=300")),
+    "pairs": ("pairs", (f"--data.source={LIFE}", "--data.train_size=300")),
 }
-"""Configuration and options by task: 300 puzzles to train on, and 200 to validate."""
+"""Configuration and options by task: 300 puzzles to train on, and 200 to validate. The pairs are of ``write_life``."""
 COMMON = ("--data.val_size=200", "--data.test_size=500")
-FAMILIES: dict[str, type[PuzzleData]] = {"Sudoku": Sudoku, "Maze": Maze}
+FAMILIES: dict[str, type[PuzzleData]] = {"Sudoku": Sudoku, "Maze": Maze, "Pairs": Pairs}
 
 
 def rows() -> list[list[str]]:
@@ -59,6 +63,20 @@ def rows() -> list[list[str]]:
 
 
 HEAD = ["task", "settings", "changed", "parameters", "steps", "core-seconds", "solved", "cells"]
+
+
+def write_life(path: Path) -> None:
+    """Write 1,000 different boards of the Game of Life with the next step, 4x4 cells whose edges meet."""
+    generator, boards = np.random.default_rng(0), dict[bytes, NDArray[np.int64]]()
+    while len(boards) < 1000:
+        board = (generator.random((4, 4)) < 0.4).astype(np.int64)
+        boards[board.tobytes()] = board
+    around = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]
+    with path.open("w") as file:
+        for board in boards.values():
+            neighbours = sum(np.roll(board, move, axis=(0, 1)) for move in around)
+            after = (neighbours == 3) | ((neighbours == 2) & (board == 1))
+            file.write(json.dumps({"question": board.tolist(), "answer": after.astype(int).tolist()}) + "\n")
 
 
 def train(config: dict[str, Any], seconds: float, seed: int) -> dict[str, Any]:
@@ -86,6 +104,8 @@ def measure(task: str, minutes: float, seconds: float) -> dict[str, Any]:
     name, options = TASKS[task]
     folder = Path("runs", f"tuning-{task}")
     folder.mkdir(parents=True, exist_ok=True)
+    if task == "pairs":
+        write_life(LIFE)
     config, tuned = PROJECT / "configs" / f"{name}.yaml", folder / "tuned.yaml"
     command = ["tune", "--config", str(config), *options, *COMMON, "--minutes", str(minutes), "-o", str(tuned)]
     if not tuned.exists() and (status := trm(command)):
@@ -99,7 +119,11 @@ def measure(task: str, minutes: float, seconds: float) -> dict[str, Any]:
     changed = ", ".join(f"{key.partition('.')[2]} {value}" for key, value in best.items() if "." in key and value)
     own = yaml.safe_load(config.read_text())
     data = dict(winner["data"]["init_args"])
-    default = {"Sudoku": {"symmetries": True, "easier": 0.0}, "Maze": {"symmetries": "relabel"}}
+    default = {
+        "Sudoku": {"symmetries": True, "easier": 0.0},
+        "Maze": {"symmetries": "relabel"},
+        "Pairs": {"symmetries": ()},
+    }
     family = winner["data"]["class_path"].rpartition(".")[2]
     own["data"] = {"class_path": family, "init_args": {**data, **default[family], "slots": 64}}
     return {

@@ -1,4 +1,7 @@
-"""Modules of the working directory are imported if the user names them, and never for the imports of others."""
+"""Modules of the working directory are imported if the user names them, and never for the imports of others.
+
+What their code raises is reported in a sentence: a command must not end as if it had done its work.
+"""
 
 import os
 import pickle
@@ -7,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import refused
 from own_family import LIGHTS_OUT
 from paths import REPO
 
@@ -67,3 +71,49 @@ def test_a_worker_process_that_starts_afresh_finds_the_family(hostile: Path) -> 
     command = [sys.executable, "-c", unpickles]
     assert subprocess.run(command, env=environment, input=pickled, capture_output=True, check=True).stdout == b"7\n"
     assert not list(hostile.glob("ran_*"))
+
+
+FAULTS = {
+    "import sys\nsys.exit(0)": "SystemExit: 0 (faulty.py, line 2)",
+    "import sys\nsys.exit('enough')": "SystemExit: enough (faulty.py, line 2)",
+    "raise KeyboardInterrupt": "KeyboardInterrupt (faulty.py, line 1)",
+    "1 / 0": "ZeroDivisionError: division by zero (faulty.py, line 1)",
+    "def broken(:": "SyntaxError: invalid syntax (faulty.py, line 1) (faulty.py)",
+}
+USES = [
+    ["fit", "--config=configs/quickstart.yaml", "--data=faulty.LightsOut"],
+    ["fit", "--config=configs/quickstart.yaml", "--model=faulty.Model"],
+    ["fit", "--config=configs/quickstart.yaml", "--trainer.callbacks+=faulty.Callback"],
+    ["data", "check", "--data=faulty.LightsOut"],
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [*((code, USES[0]) for code in FAULTS), *(("import sys\nsys.exit(0)", command) for command in USES[1:])],
+)
+def test_what_a_module_raises_when_it_is_imported_is_refused(
+    code: str, command: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("faulty.py").write_text(code)
+    assert f"cannot import faulty: it raises {FAULTS[code]}" in refused(capsys, command)
+
+
+def test_a_module_elsewhere_on_the_path_is_imported_with_the_same_care(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = here / "site" / "installed_puzzles"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "lights.py").write_text("raise SystemExit")
+    monkeypatch.syspath_prepend(str(here / "site"))
+    message = refused(capsys, ["data", "check", "--data=installed_puzzles.lights.LightsOut"])
+    assert "cannot import installed_puzzles.lights: it raises SystemExit (lights.py, line 1)" in message
+
+
+def test_a_family_that_ends_the_program_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("leaving.py").write_text(
+        LIGHTS_OUT.replace("    def load(self, split):", "    def load(self, split):\n        raise SystemExit(0)")
+    )
+    message = refused(capsys, ["data", "check", "--data=leaving.LightsOut"])
+    assert message == "trm: error: the module leaving has ended the program: SystemExit 0"

@@ -1,8 +1,10 @@
 """A typed function as a command: positional arguments, switches, repeated options, what is left for others."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from trm.cli.main import main
 from trm.cli.parser import call
@@ -146,3 +148,54 @@ def test_what_is_wrong_is_one_sentence(argv: list[str], told: str, capsys: pytes
     assert printed.startswith("trm: error: ")
     assert printed.count("\n") == 1
     assert told in printed
+
+
+MIXED = ["fit", "--config=configs/mixture.yaml"]
+OTHER = """
+trainer: {callbacks: [StepEMA, Speed, Checkpoints]}
+data: {init_args: {families: [Maze, Sudoku]}}
+"""
+
+
+def printed(capsys: pytest.CaptureFixture[str], options: list[str]) -> dict[str, Any]:
+    """Return the configuration that the options make of ``MIXED``."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main([*MIXED, *options, "--print_config"])
+    return dict(yaml.safe_load(capsys.readouterr().out))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--data.families=[Maze, Sudoku]", "--trainer.callbacks=[StepEMA, Speed, Checkpoints]"],
+        ["--data.families", "[Maze, Sudoku]", "--trainer.callbacks", "[StepEMA, Speed, Checkpoints]"],
+        ["--config=other.yaml"],
+    ],
+)
+def test_a_list_of_classes_replaces_an_earlier_one_whole(
+    options: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("other.yaml").write_text(OTHER)
+    loggers = "--trainer.logger=[{class_path: CSVLogger, init_args: {save_dir: a, prefix: b}}]"
+    config = printed(
+        capsys, [loggers, "--trainer.logger=[{class_path: CSVLogger, init_args: {save_dir: c}}]", *options]
+    )
+    maze, sudoku = (family["init_args"] for family in config["data"]["init_args"]["families"])
+    assert (maze["size"], maze["train_size"], maze["kind"]) == (30, 1000, "hard")
+    assert (sudoku["size"], sudoku["train_size"], sudoku["clues"]) == (9, 1000, None)
+    average, *_ = config["trainer"]["callbacks"]
+    assert average["init_args"] == {"decay": 0.999, "warmup": False}
+    assert [logger["init_args"]["prefix"] for logger in config["trainer"]["logger"]] == [""]
+
+
+def test_a_list_of_classes_can_be_added_to_and_its_last_one_changed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data.families+=Pairs", "--data.families.source=pairs.jsonl", "--trainer.callbacks.monitor=val/cells"]
+    config = printed(capsys, options)
+    families = config["data"]["init_args"]["families"]
+    assert [family["class_path"].split(".")[-1] for family in families] == ["Sudoku", "Maze", "Pairs"]
+    assert (families[0]["init_args"]["size"], families[2]["init_args"]["source"]) == (4, "pairs.jsonl")
+    assert config["trainer"]["callbacks"][2]["init_args"]["monitor"] == "val/cells"
+    assert config["trainer"]["callbacks"][0]["init_args"]["warmup"] is True

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import refused
 from paths import REPO
 
 from trm.cli.main import main
@@ -269,3 +270,32 @@ def test_only_an_earlier_folder_of_the_kind_is_replaced(tmp_path: Path, monkeypa
     monkeypatch.chdir(folder)
     with pytest.raises(InputError, match="is the folder that the command runs in, which cannot be replaced"):
         check_folder(Path(), ("a", "b"), True, "kit")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ["tune", "sudoku-4x4", "-o", "x.yaml"],
+            "a checkpoint is written, not a configuration",
+        ),
+        (
+            ["tune", "--config=configs/quickstart.yaml", "-o", "x.ckpt"],
+            "must be a configuration to write",
+        ),
+        (["adapt", "x.ckpt", "task.json", "-o", "x.json"], "a checkpoint is written, not JSON"),
+        (["import", "x.pt", "--family=sudoku", "-o", "x.csv"], "a checkpoint is written, not a table"),
+        (["export", "sudoku-4x4", "--format=trm", "-o", "x.onnx"], "a checkpoint is written, not an ONNX model"),
+        (["export", "sudoku-4x4", "--format=official", "-o", "x.yml"], "a checkpoint is written, not a configuration"),
+        (["export", "sudoku-4x4", "--format=onnx", "-o", "x.CKPT"], "an ONNX model is written, not a checkpoint"),
+        (["analyze", "halting", "sudoku-4x4", "-o", "x.csv"], "JSON is written, not a table"),
+        (["trace", "sudoku-4x4", "test:0", "-o", "x.gif"], "a page is written, not a GIF"),
+        (["trace", "sudoku-4x4", "test:0", "--gif", "x.png"], "'x.png', but a GIF is written, not a PNG"),
+        (["page", "sudoku-4x4", "--single", "-o", "x.json"], "a page is written, not JSON"),
+        (["bench", "--config=configs/quickstart.yaml", "-o", "x.yaml"], "JSON is written, not a configuration"),
+    ],
+)
+def test_a_file_is_not_named_like_one_of_another_format(
+    command: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, command)

@@ -6,18 +6,21 @@ import operator
 import pickle
 import tracemalloc
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from command import refused
 from lightning.pytorch import Trainer
 
 from trm.batch import IGNORE
-from trm.data import PuzzleData, Samples, Sudoku, Verdict
+from trm.data import Maze, Pairs, PuzzleData, Samples, Sudoku, Verdict
 from trm.data.samples import Tokens
 from trm.data.sampling import DrawGenerator, EvalBatches, TrainBatches, TrainSampler
 from trm.errors import InputError
+from trm.module import TRMModule
 
 
 class Counting(PuzzleData):
@@ -224,3 +227,27 @@ def test_training_puzzles_are_counted_without_holding_them_all() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < rows.nbytes  # a set of rows takes 2.5 times as much
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Sudoku(4, slots=None), r"data\.slots is null; accepted is int"),  # type: ignore[arg-type]
+        (lambda: Maze(5, source=None), r"data\.source is null; accepted is str"),  # type: ignore[arg-type]
+        (lambda: Pairs("x.jsonl", symmetries=None), r"data\.symmetries is null; accepted is tuple\[str, \.\.\.\]"),  # type: ignore[arg-type]
+        (lambda: TRMModule(6, 16, 0, lr=None), r"model\.lr is null; accepted is float"),  # type: ignore[arg-type]
+    ],
+)
+def test_null_is_refused_where_the_type_does_not_include_it(build: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build()
+    assert Sudoku(4, clues=None, eval_batch_size=None).eval_batch_size == 768
+
+
+@pytest.mark.parametrize("setting", ["slots", "steps_per_batch", "workers", "seed", "symmetries", "source"])
+def test_null_of_a_configuration_is_refused_where_a_value_is_needed(
+    setting: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("null.yaml").write_text(f"data: {{init_args: {{{setting}: null}}}}\n")
+    command = ["fit", "--config=configs/quickstart.yaml", "--config=null.yaml"]
+    assert f"data.{setting} is null; accepted is " in refused(capsys, command)

@@ -111,7 +111,7 @@ def test_an_empty_split_is_refused_before_anything_is_generated(
         ({"eval_batch_size": 10**9}, "data.eval_batch_size is 1000000000"),
         ({"workers": 10**6}, "data.workers is 1000000"),
         ({"seed": 10**40}, "data.seed is 1"),
-        ({"train_size": 10**12}, "is 1,000,000,002,000, but at most 10,000,000 samples are generated"),
+        ({"train_size": 10**12}, "is 1,000,000,002,000, but must be at most 10,000,000"),
         ({"test_size": -1}, "data.test_size is -1, but must be at least 0"),
     ],
 )

@@ -136,5 +136,5 @@ def test_a_difference_from_torch_is_refused() -> None:
         logits, *others = (part.detach().numpy() for part in (*output[1:], *output.state))
         return [output.logits.detach().numpy() + 1.0, logits, *others]
 
-    with pytest.raises(InputError, match=r"differs from torch: logits of 1 puzzles by .*nothing was written"):
+    with pytest.raises(InputError, match=r"differs from torch: logits of 1 puzzle by .*nothing was written"):
         compare_steps(core, run, questions(7))

@@ -289,7 +289,7 @@ WRONG_BOARDS = {
     ".2..4..13......9": 'has "9" in cell 16; accepted are ',
     "": "there is no puzzle; type it into the board or paste it below",
     "1" * 1_000_000: "has 1,000,000 cells, but the model takes 16",
-    " " * 1_000_000 + "1": "the puzzle 1 has 1 cells, but the model takes 16",
+    " " * 1_000_000 + "1": "the puzzle 1 has 1 cell, but the model takes 16",
     "<img src=x onerror=alert(1)>": "cells, but the model takes 16",
 }
 PASTED = [".2.. | 4..1\n-----+-----\n3... | ...4", " .2..\n 4..1\n 3...\n ...4 ", ".2..\r\n4..1\r\n3...\r\n...4\r\n"]

@@ -106,8 +106,8 @@ def test_the_wrong_one_of_several_boards_is_named(service: str) -> None:
     [
         (b"{", "the body is not JSON"),
         (b"\xff", "the body is not JSON"),
-        (b'{"puzzles": ["\\ud800"], "model": "sudoku-4x4"}', "the board '\\ud800' has 1 cells"),
-        (b'{"puzzles": ["\\u0000"], "model": "sudoku-4x4"}', "the board '\\x00' has 1 cells"),
+        (b'{"puzzles": ["\\ud800"], "model": "sudoku-4x4"}', "the board '\\ud800' has 1 cell"),
+        (b'{"puzzles": ["\\u0000"], "model": "sudoku-4x4"}', "the board '\\x00' has 1 cell"),
         (b"[" * 100_000, "the body is not JSON"),
         (b"", "the body must be a JSON object"),
         ([BOARD], "the body must be a JSON object"),
@@ -188,7 +188,7 @@ def test_requests_past_capacity_are_refused_at_once_and_accepted_ones_answered(h
         wait_until(lambda: held.batches)
         refusal = solve(url, BOARD)
         assert refusal.status == 429
-        assert refusal.body["detail"] == "2 puzzles wait, and 1 more exceed the accepted 2"
+        assert refusal.body["detail"] == "the queue has 2 puzzles, and 1 more exceed the accepted 2"
         assert refusal.headers["Retry-After"] == "1"
         assert (ask(f"{url}/ready").status, ask(f"{url}/health").status) == (503, 200)
         held.go.set()

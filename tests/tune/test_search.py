@@ -13,18 +13,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from command import refused
+from pairs import next_symbol, random_grids, write_lines, write_pairs
 from paths import REPO
 from training import BOARDS, SMALL
 
 from trm.cli.main import main
-from trm.data import Maze, Sudoku
+from trm.data import Maze, Pairs, Sudoku
 from trm.errors import DivergedError, InputError, Stopped
 from trm.module import TRMModule
 from trm.tune.halving import halve, rungs_of, size_for
-from trm.tune.space import candidates, draw, size_of
+from trm.tune.space import candidates, draw, size_of, sizes_with
 from trm.tune.trial import Allotment, Row, Trials
 
 QUICKSTART = str(REPO / "configs" / "quickstart.yaml")
@@ -141,6 +143,35 @@ def test_the_space_follows_the_family() -> None:
     assert values(padded, "model.mixer") == {"attention"}
 
 
+def test_symmetries_of_pairs_are_tried_if_the_pairs_do_not_contradict_them(tmp_path: Path) -> None:
+    grids = random_grids(40, shape=(2, 2), symbols=3)
+    data = Pairs(str(write_pairs(tmp_path / "next.jsonl", grids, next_symbol)))
+    found = data.tunable["symmetries"]
+    assert ("dihedral",) in found
+    assert ("symbols",) not in found, "the next symbol of a renamed one is another"
+    assert found[0] == ()
+    assert found[-1] == ("dihedral", "rows", "columns")
+    sorted_rows = Pairs(str(write_pairs(tmp_path / "sorted.jsonl", grids, lambda grid: np.sort(grid, axis=1))))
+    assert sorted_rows.tunable["symmetries"] == ((), ("vertical_flip",), ("rows",), ("vertical_flip", "rows"))
+    words = [{"question": "ab", "answer": "ba"}, *({"question": text, "answer": text[::-1]} for text in ("bc", "cca"))]
+    uneven = Pairs(str(write_lines(tmp_path / "words.jsonl", words)), val_size=0, test_size=0)
+    assert ("horizontal_flip",) in uneven.tunable["symmetries"]
+    assert ("dihedral",) not in uneven.tunable["symmetries"], "one row is not square"
+
+
+def test_the_network_of_a_candidate_has_the_symbols_that_its_symmetries_rename(tmp_path: Path) -> None:
+    grids = random_grids(40, shape=(2, 2), symbols=3)
+    data = Pairs(str(write_pairs(tmp_path / "same.jsonl", grids, lambda grid: grid)))
+    model = module_of(data)
+    drawn = [draw(model, data, random.Random(seed)) for seed in range(40)]
+    assert {settings.model["network"] for settings in drawn} == {"trm", "symmetric"}
+    for settings in drawn:
+        renames = "symbols" in settings.data["symmetries"]
+        assert renames or settings.model["network"] == "trm"
+        assert sizes_with(data, {"symmetries": settings.data["symmetries"]})["num_symbols"] == 3 * renames
+        assert size_of(model, data, settings) > 0
+
+
 def test_candidates_are_seeded_different_small_enough_and_can_be_built() -> None:
     data = Sudoku(4)
     model = module_of(data)
@@ -148,7 +179,7 @@ def test_candidates_are_seeded_different_small_enough_and_can_be_built() -> None
     assert found == candidates(model, data, 9, 0, 50_000) != candidates(model, data, 9, 1, 50_000)
     assert found[0].named() == {}  # the configuration itself
     assert all(found.count(settings) == 1 for settings in found)
-    assert all(size_of(model, settings.model) <= 50_000 for settings in found)
+    assert all(size_of(model, data, settings) <= 50_000 for settings in found)
     with pytest.raises(InputError, match=r"parameters is 10, but the configuration itself has [\d,]+"):
         candidates(model, data, 9, 0, 10)
 
@@ -195,6 +226,22 @@ def test_it_writes_a_configuration_that_trains_a_table_and_a_picture(
     assert refused(capsys, [*TUNE, "--minutes", "2"]).endswith("tuned.yaml exists already; --force overwrites it")
     assert main(["fit", "--config", "tuned.yaml", "--trainer.max_steps=2", "--trainer.enable_progress_bar=false"]) == 0
     assert (here / "runs" / "tuned" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.usefixtures("clock")
+def test_symmetries_of_pairs_are_chosen_and_a_mixture_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pairs(Path("pairs.jsonl"), random_grids(60))
+    command = ["tune", "--config=configs/pairs.yaml", *SMALL, "-o", "tuned.yaml", "--minutes=3"]
+    assert main(command) == 0
+    rows = table()
+    assert {row["data.symmetries"] for row in rows if row["candidate"] == "0"} == {""}
+    assert len({row["data.symmetries"] for row in rows if not row["failure"]}) > 2
+    quiet = ["--trainer.max_steps=2", "--trainer.enable_progress_bar=false"]
+    assert main(["fit", "--config", "tuned.yaml", *quiet]) == 0
+    mixed = ["tune", "--config=configs/mixture.yaml", *SMALL, "-o", "mixed.yaml"]
+    assert "the family is a Mixture, whose validation puzzles are those of one family" in refused(capsys, mixed)
 
 
 @pytest.mark.usefixtures("clock")

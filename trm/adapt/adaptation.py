@@ -22,7 +22,7 @@ from trm.data import ARC, PuzzleData
 from trm.data.arc.grids import Grid
 from trm.data.arc.query import find_known, has_pairs, refuse_changed_tasks, refuse_unanswerable
 from trm.data.arc.tasks import Task
-from trm.errors import InputError, check_choice, check_range
+from trm.errors import InputError, check_choice, check_range, counted
 from trm.module import TRMModule
 
 Parameters = Literal["all", "embeddings"]
@@ -51,7 +51,7 @@ class Adapted(NamedTuple):
         """One line: tasks, steps, seconds and loss."""
         count = self.data.training_puzzles
         return (
-            f"adapted to {count} task{'s' if count > 1 else ''} in {self.steps} step{'s' if self.steps > 1 else ''} "
+            f"adapted to {counted(count, 'task')} in {counted(self.steps, 'step')} "
             f"and {self.seconds:.3g} seconds, loss {self.loss:.3g}"
         )
 

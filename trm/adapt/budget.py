@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 
 class Budget(Callback):
@@ -25,7 +25,9 @@ class Budget(Callback):
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         if not 0 < seconds < math.inf:
-            raise InputError(f"the budget of adaptation is {seconds} seconds, but must be greater than 0 and finite")
+            raise InputError(
+                f"the budget of adaptation is {counted(seconds, 'second')}, but must be greater than 0 and finite"
+            )
         self.seconds, self.clock = seconds, clock
         self._start = clock()
         self._last = self._longest = 0.0
@@ -45,8 +47,8 @@ class Budget(Callback):
         self._longest, self._last = max(self._longest, spent - self._last), spent
         if trainer.global_step == 1 and spent > self.seconds:
             raise InputError(
-                f"the budget of adaptation is {self.seconds:g} seconds, but the first step ended after {spent:.3g}: "
-                "allow more seconds, or train fewer slots at once"
+                f"the budget of adaptation is {counted(self.seconds, 'second')}, but the first step ended after "
+                f"{spent:.3g}: allow more seconds, or train fewer slots at once"
             )
         if spent + self._longest > self.seconds:
             trainer.should_stop = True

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trm.analysis.report import Facts
+from trm.errors import counted
 from trm.trace.theme import INK, LINE, PAPER, SOFT
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def subject(facts: Facts, puzzles: int) -> str:
     """Return the line under a title: the model, the number of puzzles and their family."""
     *_, run, folder, name = ["", "", *Path(facts["checkpoint"]).parts]
     model = run if folder == "checkpoints" else name
-    return textwrap.shorten(f"{model}: {puzzles:,} test puzzles, {facts['family'].rpartition('.')[2]}", 55)
+    return textwrap.shorten(f"{model}: {counted(puzzles, 'test puzzle')}, {facts['family'].rpartition('.')[2]}", 55)
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ import torch
 
 from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData, Samples
-from trm.data.atomic import atomic_write, refuse_overwriting
+from trm.data.atomic import atomic_write, check_ending, refuse_overwriting
 from trm.errors import InputError
 from trm.module import TRMModule
 
@@ -38,7 +38,7 @@ def labelled(data: PuzzleData, puzzles: int | None, batch_size: int, split: str 
             found = True
             yield samples.take(answered)
     if not found:
-        raise InputError(f"none of the {size} puzzles of the {split} split has a label to compare with")
+        raise InputError(f"no puzzle of the {split} split, of {size:,}, has a label to compare with")
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
@@ -70,6 +70,7 @@ def reserve(output: str, force: bool, checkpoint: str = "") -> Path:
         InputError: if the name is that of a folder or ends in .svg, or a file exists or cannot be written.
     """
     path = Path(output)
+    check_ending(path, "JSON", ".json", ".svg")
     if not path.name or path.is_dir() or path.suffix == ".svg":
         raise InputError(
             f"--output {output!r} is a folder, or ends in .svg as the picture beside it does; "

@@ -13,6 +13,7 @@ from trm.analysis.report import Facts, columns, labelled
 from trm.arguments import EarlyExit
 from trm.data import PuzzleData
 from trm.data.samples import Samples, matches
+from trm.errors import counted
 from trm.inference.rollouts import Rollouts
 from trm.inference.selection import SELECTIONS, rank_answers
 from trm.module import TRMModule
@@ -215,7 +216,7 @@ def draw(facts: Facts) -> "Figure":
 
 
 def _steps(count: int) -> str:
-    return f"{count} step{'s' if count > 1 else ''}"
+    return counted(count, "step")
 
 
 def _named(select: str) -> str:

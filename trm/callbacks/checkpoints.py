@@ -13,7 +13,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from trm.callbacks.requirements import need_module
 from trm.checkpoints.files import read_facts
 from trm.checkpoints.lock import FolderLock
-from trm.errors import DivergedError, InputError, Stopped, check_choice, check_range
+from trm.errors import DivergedError, InputError, Stopped, check_choice, check_range, counted
 from trm.signals import install, restore
 from trm.training import checkpoint_keys as keys
 from trm.training.trainer import shown
@@ -223,8 +223,9 @@ class Checkpoints(ModelCheckpoint):
             rank_zero_info("Nothing was trained: trainer.max_steps, max_epochs or limit_train_batches allows no step")
         elif not self._trained:
             rank_zero_info(
-                f"The run in {self.dirpath} is complete: it has taken all of its {trainer.global_step} steps. To "
-                "continue, pass a larger trainer.max_steps (or max_epochs); to start anew, another folder."
+                f"The run in {self.dirpath} is complete: it has taken all of its "
+                f"{counted(trainer.global_step, 'step')}. To continue, pass a larger trainer.max_steps (or "
+                "max_epochs); to start anew, another folder."
             )
         elif self.monitor and self._trained and not self.best_model_path:
             rank_zero_info(f"No best checkpoint was kept, since {self.monitor} was never logged by a validation.")

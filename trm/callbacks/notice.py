@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trm.callbacks.requirements import need_module
 from trm.data import PuzzleData
+from trm.errors import counted
 from trm.module import TRMModule
 from trm.nn.flops import StepFlops, count_flops
 
@@ -61,14 +62,15 @@ class RunNotice(Callback):
         devices = trainer.world_size
         steps = module.total_steps()
         rank_zero_info(
-            f"{module.hparams['network']}: {parameters:,} parameters, {data.slots:,} slots"
-            + (f" on {devices} devices" if devices > 1 else "")
-            + (f", {steps:,} steps" if steps else "")
+            f"{module.hparams['network']}: {counted(parameters, 'parameter')}, {counted(data.slots, 'slot')}"
+            + (f" on {counted(devices, 'device')}" if devices > 1 else "")
+            + (f", {counted(steps, 'step')}" if steps else "")
         )
         batches = -(-steps // data.steps_per_batch) if steps else 0
         if trainer.loggers and 0 < batches < trainer.log_every_n_steps:  # type: ignore[attr-defined]
             rank_zero_info(
-                f"No training metrics will be logged: the run has {batches} batches, and trainer.log_every_n_steps is "
+                f"No training metrics will be logged: the run has {counted(batches, 'batch')}, and "
+                f"trainer.log_every_n_steps is "
                 f"{trainer.log_every_n_steps}"  # type: ignore[attr-defined]
             )
         precision = trainer.strategy.precision_plugin.train_step_context()
@@ -84,14 +86,14 @@ class RunNotice(Callback):
     def _log_time(self, trainer: Trainer, data: PuzzleData, estimate: Estimate, steps: int | None) -> None:
         slots = data.slots // trainer.world_size
         per_step = estimate.flops / product_speed(estimate.of_one_slot, slots, estimate.dtype)
-        whole = f", and {steps:,} steps {duration(per_step * steps)}" if steps else ""
+        whole = f", and {counted(steps, 'step')} {duration(per_step * steps)}" if steps else ""
         hint = ""
         if per_step > LONG:
             smaller = SMALLER.get(type(data).__name__)
             hint = f"; {smaller} suits a laptop" if smaller else "; a smaller network or fewer slots suit a laptop"
         rank_zero_info(
-            f"On this CPU, with {torch.get_num_threads()} of {os.cpu_count()} cores, the matrix products of a step "
-            f"alone take {duration(per_step)}{whole}{hint}"
+            f"On this CPU, with {torch.get_num_threads()} of {counted(os.cpu_count() or 1, 'core')}, the matrix "
+            f"products of a step alone take {duration(per_step)}{whole}{hint}"
         )
 
 

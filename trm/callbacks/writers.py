@@ -19,7 +19,7 @@ from trm.data.arc.submission import write_submission
 from trm.data.arc.votes import Votes
 from trm.data.atomic import atomic_write
 from trm.data.samples import matches
-from trm.errors import InputError, check_range
+from trm.errors import InputError, check_range, counted
 from trm.inference import Prediction
 from trm.trace.picture import beside, picture
 from trm.trace.record import record
@@ -91,8 +91,8 @@ class PredictionWriter(BasePredictionWriter):
                     earlier.unlink()
         trainer.strategy.barrier()
         self._open.close()
-        others = f" and {trainer.world_size - 1} files beside it" if trainer.world_size > 1 else ""
-        rank_zero_info(f"Wrote {path}{others}: {rows:,} answers.")
+        others = f" and {counted(trainer.world_size - 1, 'file')} beside it" if trainer.world_size > 1 else ""
+        rank_zero_info(f"Wrote {path}{others}: {counted(rows, 'answer')}.")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Delete what is incomplete; the files of an earlier prediction stay."""
@@ -128,7 +128,9 @@ class SubmissionWriter(Callback):
         path = Path(trainer.log_dir or "", self.path)
         if trainer.is_global_zero:
             write_submission(path, submission, trainer.datamodule.puzzles)  # type: ignore[attr-defined]
-        rank_zero_info(f"Wrote {path}: {len(submission)} tasks, {unanswered} test inputs without an answer.")
+        rank_zero_info(
+            f"Wrote {path}: {counted(len(submission), 'task')}, {counted(unanswered, 'test input')} without an answer."
+        )
 
 
 class Pictures(Callback):

@@ -16,7 +16,7 @@ from trm.checkpoints.hub import read_safetensors
 from trm.checkpoints.official import architecture, from_official, refuse_misfits
 from trm.data import ARC, PuzzleData
 from trm.data.arc.numbering import CONCEPT_ROWS, OFFICIAL_ROWS
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.module import TRMModule
 from trm.nn.variants import NetworkName
 from trm.training import checkpoint_keys as keys
@@ -151,7 +151,8 @@ def _found(
     tokens = len(state["tokens.weight"])
     if tokens != puzzles.vocab_size:
         raise InputError(
-            f"{where} has {tokens} tokens, but {type(puzzles).__name__} with these arguments has {puzzles.vocab_size}"
+            f"{where} has {counted(tokens, 'token')}, but {type(puzzles).__name__} with these arguments has "
+            f"{puzzles.vocab_size}"
         )
     found = architecture(network, state, puzzles.seq_len, where)
     for name, value in given.items():
@@ -170,6 +171,6 @@ def _fit_table(state: dict[str, Tensor], puzzles: PuzzleData, where: str) -> int
         state[TABLE] = state[TABLE][: puzzles.num_puzzles].clone()
         return surplus
     raise InputError(
-        f"{where} has {rows} puzzle ids, but {type(puzzles).__name__} with these arguments has "
+        f"{where} has {counted(rows, 'puzzle id')}, but {type(puzzles).__name__} with these arguments has "
         f"{puzzles.num_puzzles}: --data must name the data that it was trained on"
     )

@@ -11,7 +11,7 @@ from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.summary import COSTS, cost, training_puzzles, weights_digest
 from trm.data import PuzzleData
 from trm.data.base import default_token_names
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
 from trm.training.changes import report_differences
@@ -35,10 +35,12 @@ class Transfer(NamedTuple):
 
     def __str__(self) -> str:
         """Return one sentence."""
-        parts = [f"{len(self.copied)} of {len(self.state)} tensors are copied"]
+        parts = [f"{len(self.copied)} of {counted(len(self.state), 'tensor')} are copied"]
         if self.by_token:
             tokens = len(self.state[self.by_token[0]])
-            parts.append(f"{self.known} of the {tokens} tokens are known, and copied in {', '.join(self.by_token)}")
+            parts.append(
+                f"{self.known} of the {counted(tokens, 'token')} are known, and copied in {', '.join(self.by_token)}"
+            )
         if self.mean:
             parts.append("every vector of the puzzle embedding begins at the mean of the former ones")
         if self.new:

@@ -161,5 +161,6 @@ def _built_family(path: str | Path, checkpoint: dict[str, Any], family: dict[str
         arguments["root"] = None
     found = known_class(kind, PuzzleData, named, f"{path} was trained on", f"--family {kind}")
     data = _built(path, checkpoint, found, arguments)
+    data.take_over(data.read_off, str(path))
     data.recall(checkpoint.get(keys.HELD_OUT, {}), arguments)
     return data

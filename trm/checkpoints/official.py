@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.nn.layers import swiglu_width
 from trm.nn.network import HALT_BIAS
 from trm.nn.variants import NetworkName
@@ -118,7 +118,9 @@ def to_official(state: Mapping[str, Tensor], network: NetworkName, prefix: str, 
     if network not in LAYOUTS:
         raise InputError(f"{where} is of the network {network}, which the official code does not have")
     if state["z_init"].dim() > 1:
-        raise InputError(f"{where} has {len(state['z_init'])} latents, but a network of the official code has one")
+        raise InputError(
+            f"{where} has {counted(len(state['z_init']), 'latent')}, but a network of the official code has one"
+        )
     initial = [name for name in ("y_init", "z_init") if official_name(name, network)]
     exported = {name: tensor.float() for name, tensor in state.items() if name != "z_init" or name in initial}
     if unknown := [name for name in exported if official_name(name, network) is None]:
@@ -171,7 +173,9 @@ def architecture(network: NetworkName, state: Mapping[str, Tensor], seq_len: int
     elif length:
         found["positions"] = "none"
     if length and length < seq_len:
-        raise InputError(f"{where} is of a network for at most {length} cells, but these puzzles have {seq_len}")
+        raise InputError(
+            f"{where} is of a network for at most {counted(length, 'cell')}, but these puzzles have {seq_len}"
+        )
     if length or not table:
         found["puzzle_tokens"] = max(0, length - seq_len)
     return found

@@ -54,17 +54,21 @@ def need_checkpoint(trainer: Trainer, command: str, given: str | None) -> None:
             raise InputError(f"there is no {given} checkpoint in {places}; run trm fit first")
 
 
-def keep_tokens(data: Any, checkpoint: Mapping[str, Any]) -> None:
+def keep_tokens(data: Any, checkpoint: Mapping[str, Any]) -> list[str]:
     """Give settings of the data that are null, and would be read off its source, the values of a checkpoint.
 
     A source may lack some of the symbols of the training puzzles; the tokens must stand for the same ones.
+
+    Returns:
+        Names of these settings.
     """
     if data is None or keys.FAMILY not in checkpoint:
-        return
+        return []
     family, kind = checkpoint[keys.FAMILY], find_class(data["class_path"], PuzzleData, "the data is")
     if class_path(kind) != family["class_path"]:
-        return
-    arguments = data.get("init_args") or {}
-    for name in kind.read_off:
-        if arguments.get(name) is None and family["init_args"].get(name) is not None:
-            arguments[name] = family["init_args"][name]
+        return []
+    arguments, theirs = data.get("init_args") or {}, family["init_args"]
+    taken = [name for name in kind.read_off if arguments.get(name) is None and theirs.get(name) is not None]
+    for name in taken:
+        arguments[name] = theirs[name]
+    return taken

@@ -17,6 +17,8 @@ CLOSED_PIPE, INTERRUPTED = 141, 130  # 128 + SIGPIPE and 128 + SIGINT, as a shel
 FAILED, REFUSED = 1, 2
 LIBRARIES = ("lightning", "lightning_utilities", "jsonargparse")
 """Packages whose ``raise`` statements refuse settings."""
+EXITING = (*LIBRARIES, "trm", "argparse", "rich", "_sitebuiltins")
+"""Packages that may end the program, such as after --help."""
 LOST = re.compile(
     r"DataLoader worker|communication with the workers|process \d+ (?:exited|terminated)|connection (?:closed|reset)"
     r"|heartbeat|TCPStore|NCCL|gloo",
@@ -49,6 +51,10 @@ def report(error: BaseException) -> int | None:
             return 0  # else Lightning kills the first process as soon as this one fails, before it has reported
         _say(f"trm: {error}")
         return error.exit_status
+    if isinstance(error, SystemExit):
+        if who := _exits(error):
+            _say(f"trm: error: the module {who} has ended the program: SystemExit {error.code}")
+        return REFUSED if who else None
     status, message = _explained(error)
     if message and (isinstance(error, DivergedError) or _reports()):
         _say(f"trm: error: {message}")
@@ -118,6 +124,13 @@ def _raised_in(error: BaseException, packages: tuple[str, ...] = ()) -> bool:
     # a statement of several lines is reported at its first or its last one
     code = "".join(linecache.getline(frame.f_code.co_filename, number) for number in range(max(1, line - 5), line + 1))
     return (not packages or name in packages) and re.search(r"^\s*raise\b", code, flags=re.MULTILINE) is not None
+
+
+def _exits(error: SystemExit) -> str:
+    """Return the module that has raised SystemExit; "" if it is ours, or a library's that reports by itself."""
+    *_, last = [None, *_frames(error.__traceback__)]
+    name = "" if last is None else str(last.tb_frame.f_globals.get("__name__", ""))
+    return "" if name.partition(".")[0] in EXITING else name
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:

@@ -157,12 +157,13 @@ class TRMCLI(LightningCLI):
         seed = settings.get("seed_everything")
         if seed is not None and not isinstance(seed, bool):
             check_range(subcommand or "cli", 0, 2**32 - 1, seed_everything=seed)
+        self._taken: dict[str, str] = {}
         if weights := settings.get("weights"):
-            keep_tokens(settings.get("data"), read_facts(weights))
+            self._taken |= dict.fromkeys(keep_tokens(settings.get("data"), read_facts(weights)), weights)
         checkpoint = settings.get("ckpt_path")
         if checkpoint not in (None, "best", "last", "hpc"):
             content = read_facts(checkpoint)
-            keep_tokens(settings.get("data"), content)
+            self._taken |= dict.fromkeys(keep_tokens(settings.get("data"), content), checkpoint)
             if subcommand == "fit" and keys.OPTIMIZERS not in content:
                 raise InputError(
                     f"{checkpoint} contains only parameters, so training cannot resume from it; "
@@ -219,6 +220,8 @@ class TRMCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Record the seed of the initial parameters in the module."""
         super().instantiate_classes()
+        for name, origin in self._taken.items():
+            self.datamodule.take_over([name], origin)
         seed = self._get(self.config, "seed_everything")
         self.model.init_seed = None if seed is None or isinstance(seed, bool) else seed
 

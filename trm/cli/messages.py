@@ -29,6 +29,12 @@ EXPECTED = re.compile(
     r"([\w.]+): (Expected a .+?(?:; Expected a .+?)*)(?:; Given value: ?|\. Got value: ?)(?!NestedArg)([^;]*)"
 )
 """A setting, the types that it may have, and the value that was given."""
+NO_CLASS = re.compile(r"Not a valid subclass of (\w+)\. Got value: (.*?); Subclass types expect one of:.*")
+"""A value in the place of a class."""
+REQUIRED = re.compile(
+    r"Problem with given class_path '(?:[\w.]*\.)?(\w+)': the following arguments are required: ([\w, ]+)"
+)
+"""An argument without a default that is not given, or null."""
 TYPES = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text", "dict": "a mapping"}
 TYPES |= {"tuple": "a list", "list": "a list", "Iterable": "a list", "NoneType": "null"}
 """Types in words; others by the names of their classes."""
@@ -50,9 +56,11 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
     lines = list(dict.fromkeys(lines))
     value = lines[-1].removeprefix("Given value: ")
     named = any(value in line for line in lines[:-1] if not line.startswith("Expected a "))  # types name no value
-    if value != lines[-1] and (value.startswith(("NestedArg", "{")) or named):
+    if value != lines[-1] and (value.startswith(("NestedArg", "Namespace", "{")) or named):
         lines.pop()  # the value is a whole class, or has been named
     text = EXPECTED.sub(_refused_value, "; ".join(lines).replace(":; ", ": "))
+    text = REQUIRED.sub(r"\1 needs \2, but it is missing or null", text)
+    text = NO_CLASS.sub(r"\2, but must be a \1, or a mapping with class_path and init_args", text)
     if "there is no class" in text and text.startswith("data:"):
         text += f"; there are {', '.join(_families())}, and your own as module.Class"
     if text.startswith("Problems parsing config:"):
@@ -63,11 +71,11 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
         text = f"{files} contains {content}, but a configuration is a mapping with trainer, data and model"
     if unknown := UNKNOWN.search(text):
         name = unknown[1]
-        kind = re.search(r"Problem with given class_path '([\w.]+)'", text)
-        names = _arguments(kind[1]) if kind else list(known)
+        kinds = re.findall(r"Problem with given class_path '([\w.]+)'", text)
+        names = _arguments(kinds[-1]) if kinds else list(known)
         near = difflib.get_close_matches(name, names, n=1)
         now = RENAMED.get(name.rpartition(".")[2], "")
-        end = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(names))}" if kind else ""
+        end = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(names))}" if kinds else ""
         end = f"; it is now called {now}" if now in names else end
         text = f"{text}{_place(name, given)}{end}"
     return text

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse._typehints import ActionTypeHint, NestedArg  # type: ignore[attr-defined]
 
 from trm.cli.arrange import in_short
 from trm.cli.messages import not_utf8, sentence
@@ -44,6 +45,20 @@ class Help(DefaultHelpFormatter):
         return textwrap.indent("\n\n".join(parts), indent)
 
 
+class Argument(ActionTypeHint):
+    """An argument with a type; a list that is given again replaces the earlier one whole.
+
+    jsonargparse itself merges two lists of classes by position if they have as many elements, so a class of the new
+    list would keep arguments of the one that stood in its place.
+    """
+
+    def _check_type(self, value: Any, append: bool = False, cfg: Any = None, mode: Any = None) -> Any:
+        changes = append or isinstance(value, NestedArg)  # as --trainer.callbacks+=Speed, or --trainer.callbacks.decay
+        if cfg is not None and isinstance(cfg.get(self.dest), list) and not changes:
+            cfg = None
+        return super()._check_type(value, append, cfg, mode)  # type: ignore[no-untyped-call]
+
+
 class OneSentence(ArgumentParser):
     """A parser that reports an error in one sentence with exit status 2, and accepts no abbreviated options."""
 
@@ -63,12 +78,24 @@ class OneSentence(ArgumentParser):
             InputError: if a configuration is not UTF-8 text, or is nested too deeply.
         """
         self._given = list(sys.argv[1:] if args is None else args)
+        self._replace_lists()
         try:
             return super().parse_args(args, *others, **options)
         except UnicodeDecodeError as error:
             raise InputError(not_utf8(self._given, error)) from error
         except RecursionError:
             raise InputError("a setting, or a configuration, is nested too deeply") from None
+
+    def parse_object(self, *args: Any, **options: Any) -> Any:
+        """Parse the arguments of a class that a configuration names."""
+        self._replace_lists()
+        return super().parse_object(*args, **options)
+
+    def _replace_lists(self) -> None:
+        """Let a list given later replace an earlier one."""
+        for action in self._actions:
+            if type(action) is ActionTypeHint:
+                action.__class__ = Argument
 
     def print_help(self, file: Any = None) -> None:
         """Print the help; unlike argparse, raise an error if the output is closed."""

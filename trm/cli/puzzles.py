@@ -11,7 +11,7 @@ from trm.data.arc.query import query_task, refuse_changed_tasks
 from trm.data.arc.tasks import Task, to_task
 from trm.data.samples import Tokens
 from trm.data.tables import ENDINGS
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.module import TRMModule
 from trm.text import STANDARD_INPUT, name_of, read_lines
 
@@ -92,7 +92,7 @@ def find_puzzle(module: TRMModule, data: PuzzleData, text: str) -> Puzzle:
     if refusals:
         raise refusal_of(refusals)
     if len(found) != 1:
-        raise InputError(f"{text} contains {len(found)} puzzles, but one is accepted here; pass it itself")
+        raise InputError(f"{text} contains {counted(len(found), 'puzzle')}, but one is accepted here; pass it itself")
     return found[0]
 
 
@@ -107,7 +107,7 @@ def find_tasks(data: ARC, text: str) -> Iterator[Task | Refusal]:
         return
     path = Path(text) if _is_folder(text) else file_of(text)
     if path is None:
-        accepted = f"a file such as TASK.json, the name of one of its {len(data.puzzles)} tasks, or {SAMPLE}N"
+        accepted = f"a file such as TASK.json, the name of one of its tasks ({len(data.puzzles):,}), or {SAMPLE}N"
         yield Refusal("", InputError(f"the puzzle is {text!r}, but a model of ARC needs a task: {accepted}"))
         return
     try:

@@ -23,6 +23,14 @@ except ImportError:  # Windows
 
 PART = re.compile(r".+\.[0-9a-f]{8}\.part", re.DOTALL)
 """Names of files that are being written, or that a kill has left behind."""
+CHECKPOINT = ("a checkpoint", ".ckpt", ".pt", ".pth")
+"""The format of a checkpoint and its endings, for ``check_ending``."""
+FORMATS = dict.fromkeys(CHECKPOINT[1:], CHECKPOINT[0])
+FORMATS |= {".safetensors": "safetensors", ".onnx": "an ONNX model", ".pt2": "a program of torch.export"}
+FORMATS |= dict.fromkeys((".yaml", ".yml"), "a configuration")
+FORMATS |= {".csv": "a table", ".json": "JSON", ".jsonl": "lines of JSON", ".html": "a page"}
+FORMATS |= {".svg": "a picture", ".png": "a PNG", ".gif": "a GIF"}
+"""Endings of names of files, and what they stand for."""
 LONGEST_NAME = 200
 """Bytes of a file's name that the name of its partial file repeats; file systems accept 255."""
 
@@ -65,6 +73,25 @@ def refuse_overwriting(path: str | Path, force: bool, source: str | Path = "") -
         raise InputError(f"{path} exists already; --force overwrites it")
     if Path(path).is_file() and Path(source).is_file() and Path(path).samefile(source):
         raise InputError(f"{path} is the file that is read; choose another one to write to")
+
+
+def check_ending(path: str | Path, what: str, *accepted: str) -> None:
+    """Check that the name of a file to write does not end as that of another format.
+
+    Args:
+        path: the file; a name without an ending, or with one of no format, is accepted.
+        what: what is written, such as "a checkpoint".
+        accepted: endings of its format.
+
+    Raises:
+        InputError: if the ending is that of another format.
+    """
+    name = Path(path)
+    if (ending := name.suffix.lower()) in FORMATS and ending not in accepted:
+        raise InputError(
+            f"output is {str(path)!r}, but {what} is written, not {FORMATS[ending]}; accepted is a name such as "
+            f"{name.with_suffix(accepted[0]).name}"
+        )
 
 
 @contextlib.contextmanager

@@ -54,6 +54,7 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         seed: seed of subsets, order and augmentation.
     """
 
+    prefix = "data"
     vocab_size: int
     seq_len: int
     num_puzzles: int
@@ -78,6 +79,8 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
     """Names of the arguments that determine the puzzle ids, besides the puzzles themselves."""
     read_off: ClassVar[tuple[str, ...]] = ()
     """Names of the arguments that are read off the source if they are null; those of a checkpoint are kept for it."""
+    origins: Mapping[str, str] = {}
+    """What arguments that are null were taken over from, by name, such as a checkpoint; for messages."""
     tunable: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Names of the arguments that change the training augmentation, with the values that ``trm tune`` tries."""
     folders: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -269,7 +272,19 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         if source == self.init_args.get("source"):
             raise InputError(f"data.replay is {text!r}, but data.source is {source!r} too; name the puzzles of before")
         self.turns = Turns([1 - share, share], self.seed)
-        return type(self)(**{**self.family["init_args"], "source": source, "replay": None})
+        found = type(self)(**{**self.family["init_args"], "source": source, "replay": None})
+        found.take_over([name for name in self.read_off if self.init_args[name] is None], str(self.init_args["source"]))
+        return found
+
+    def take_over(self, names: Iterable[str], origin: str) -> None:
+        """Record that arguments were null and have been taken over from a file, such as a checkpoint."""
+        self.origins = {**self.origins, **dict.fromkeys(names, origin)}
+        if self.replay is not None:
+            self.replay.take_over(names, origin)
+
+    def origin(self, name: str) -> str:
+        """Return the name of an argument, and what it was taken over from, for a message."""
+        return f"data.{name} of {self.origins[name]}" if name in self.origins else f"data.{name}"
 
     @cached_property
     def training_puzzles(self) -> int:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from trm.errors import counted
 from trm.text import encoding_fault
 
 REMARK = "  ; "
@@ -169,7 +170,11 @@ def _classified(number: int, text: str, notation: Notation) -> tuple[str, Board]
     if whole and set(whole[0]) <= notation.question.keys():
         boards = [field for field in whole[1:] if set(field) <= notation.question.keys() | notation.answer.keys()]
         answer = boards[0] if boards and set(boards[0]) <= notation.answer.keys() else ""
-        fault = f"{len(boards) + 1} boards, but one is accepted, with its answer" if boards[bool(answer) :] else ""
+        fault = (
+            f"{counted(len(boards) + 1, 'board')}, but one is accepted, with its answer"
+            if boards[bool(answer) :]
+            else ""
+        )
         return "board", Board(number, whole[0], answer, fault=fault and f"it has {fault}")
     if _is_title(line, notation):
         return "comment", Board(number, "")
@@ -239,7 +244,7 @@ def read_columns(
         if row is None:
             return
         if row:
-            yield line, row, "" if len(row) == width else f"{len(row)} columns, but {width} are needed"
+            yield line, row, "" if len(row) == width else f"{counted(len(row), 'column')}, but {width} are needed"
 
 
 def _table(

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from trm.data.atomic import atomic_write, check_writable
 from trm.data.lock import one_at_a_time
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 CACHE_VARIABLE = "TRM_CACHE"
 """Environment variable that names the folder for downloads and generated puzzles of every data module."""
@@ -110,6 +110,6 @@ def _progress(name: str) -> Iterator[Progress]:
             tenth = 10 * done // max(wanted, 1)
             if bar.disable and tenth > last:
                 last = tenth
-                rank_zero_info(f"{name}: {done:,} of {wanted:,} samples")
+                rank_zero_info(f"{name}: {done:,} of {counted(wanted, 'sample')}")
 
         yield show

@@ -11,6 +11,7 @@ from trm.data.base import PuzzleData
 from trm.data.leaks import find_leaks
 from trm.data.samples import Finding, Samples, check_samples
 from trm.data.sampling import DrawGenerator
+from trm.errors import counted
 
 CHUNK = 16384
 """Samples checked at once: it bounds the memory and sets the interval of the progress messages."""
@@ -50,6 +51,8 @@ def check_data(data: PuzzleData) -> Report:
     Raises:
         InputError: if a split cannot be loaded, or its samples or their augmentations are malformed.
     """
+    if data.replay is not None:
+        data.replay.samples("train")  # raises if the puzzles to replay cannot be used
     splits = {split: _published(data, split) for split in ("train", "val", "test")}
     findings = [finding for split, samples in splits.items() for finding in _check_split(data, split, samples)]
     findings += _check_augmentations(data, splits["train"])
@@ -94,7 +97,7 @@ def _check_split(data: PuzzleData, split: str, samples: Samples) -> Iterator[Fin
     for first in range(0, size, CHUNK):
         counts.update(data.faults(samples.take(slice(first, first + CHUNK))))
         if size > CHUNK:
-            rank_zero_info(f"{split}: {min(first + CHUNK, size):,} of {size:,} samples checked")
+            rank_zero_info(f"{split}: {min(first + CHUNK, size):,} of {counted(size, 'sample')} checked")
     for fault, count in counts.items():
         yield Finding(f"{split}: {fault}", count, size)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from trm.data.base import PuzzleData
 from trm.data.samples import Finding, Samples
 from trm.data.sampling import DrawGenerator
+from trm.errors import counted
 
 IMAGES = 2**19
 """Images drawn of a split, at least one of each sample."""
@@ -99,7 +100,9 @@ def _method(data: PuzzleData, old: int, new: int, chance: float) -> tuple[str, s
     if _has_keys(data):
         return ", up to symmetry", "by symmetry_keys"
     if chance:
-        how = f"by {new:,} and {old:,} draws of augment per sample, which find {chance:.0%} of symmetric images"
+        how = (
+            f"by {new:,} and {counted(old, 'draw')} of augment per sample, which find {chance:.0%} of symmetric images"
+        )
         return ", up to symmetry", how
     return "", "as they are" if _is_drawn(data) else "as they are: the family has neither augment nor symmetry_keys"
 
@@ -154,7 +157,7 @@ def _draw(data: PuzzleData, samples: Samples, draws: int, stream: int, name: str
     puzzles: list[Words] = []
     solutions: list[Words] = []
     if name and size * (1 + draws) > rows:
-        rank_zero_info(f"{name}: comparing {size:,} samples and {size * draws:,} of their symmetric images")
+        rank_zero_info(f"{name}: comparing {counted(size, 'sample')} and {size * draws:,} of their symmetric images")
     for first in range(0, size * (1 + draws), rows):
         images = np.arange(first, min(first + rows, size * (1 + draws)))
         part = samples.take(images % size)

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 resource: ModuleType | None
 try:
@@ -30,7 +30,7 @@ def check_open_files(workers: int) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise InputError(
-            f"data.workers is {workers}, which takes about {needed} open files, but the limit is {hard} (ulimit -n): "
-            "raise it, or pass data.workers 0"
+            f"data.workers is {workers}, which takes about {counted(needed, 'open file')}, but the limit is {hard} "
+            "(ulimit -n): raise it, or pass data.workers 0"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -16,7 +16,7 @@ from trm.batch import Batch
 from trm.data.limits import check_open_files
 from trm.data.samples import Samples
 from trm.data.sampling import EvalBatches, TrainBatches, TrainLoader, TrainSampler
-from trm.errors import InputError, check_range
+from trm.errors import InputError, check_range, counted
 
 MOST_SAMPLES = 2**20
 """Most samples of a batch; the official code has 768 slots, which is 12,288 samples of 16 supervision steps."""
@@ -91,8 +91,8 @@ class PuzzleLoaders(LightningDataModule, ABC):
             less, more = self.slots // count * count, -(-self.slots // count) * count
             near = f"{less} or {more}" if less else f"{more}"
             raise InputError(
-                f"data.slots is {self.slots}, the total over all devices, which {count} devices cannot share evenly; "
-                f"accepted are multiples of {count}, such as {near}"
+                f"data.slots is {self.slots}, the total over all devices, which {counted(count, 'device')} cannot "
+                f"share evenly; accepted are multiples of {count}, such as {near}"
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from trm.batch import IGNORE, Batch
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 Tokens = NDArray[np.uint8]
 
@@ -73,7 +73,7 @@ def check_samples(given: Any, seq_len: int, vocab_size: int, num_puzzles: int, w
             "integers; with several right answers labels (N, answers, cells)"
         )
     if vocab_size > 256:
-        raise InputError(f"the vocabulary has {vocab_size} tokens, but at most 256 are supported")
+        raise InputError(f"the vocabulary has {counted(vocab_size, 'token')}, but at most 256 are supported")
     limits = (vocab_size, vocab_size, num_puzzles or np.iinfo(np.int32).max)
     for name, part, limit in zip(("inputs", "labels", "puzzle ids"), parts, limits, strict=True):
         if size and not 0 <= int(part.min()) <= int(part.max()) < limit:

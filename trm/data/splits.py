@@ -45,7 +45,7 @@ def check_sizes(counts: Counts, source: str, answers: int = 1) -> None:
     if source == "generate" and total * answers > MOST_GENERATED:
         names = " + ".join(f"data.{split}_size" for split in counts)
         each = f" with up to {answers} answers each" if answers > 1 else ""
-        raise InputError(f"{names} is {total:,}, but at most {MOST_GENERATED // answers:,} samples{each} are generated")
+        raise InputError(f"{names} is {total:,}, but must be at most {MOST_GENERATED // answers:,}{each}")
 
 
 def check_solutions(solutions: Range | None, source: str) -> None:

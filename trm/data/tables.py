@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trm.data.boards import Board, Notation, split_boards
 from trm.data.hub import fetch
 from trm.data.splits import Counts
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.text import read_lines
 
 ENDINGS = (".csv", ".tsv", ".txt", ".sdm", ".sdk", ".ss")
@@ -98,7 +98,7 @@ def _fault(board: Board, notation: Notation) -> str:
         ("answer", board.answer, notation.answer),
     ):
         if len(text) != notation.cells and (text or column == "question"):
-            return f"the {column} has {len(text)} cells, but {notation.cells} are needed"
+            return f"the {column} has {counted(len(text), 'cell')}, but {notation.cells} are needed"
         if not text.isascii():
             return _unknown(column, text, known)
     return ""
@@ -171,5 +171,7 @@ def choose_rows(
     last = len(rows) if count is None else first + count
     wanted = sum(counts[part] or 0 for part in order)
     if len(rows) < wanted:
-        raise InputError(f"{path} has {len(rows):,} rows to choose from, but the split sizes require {wanted:,}")
+        raise InputError(
+            f"{path} has {counted(len(rows), 'row')} to choose from, but the split sizes require {wanted:,}"
+        )
     return np.random.default_rng((seed, order == ["test"])).permutation(rows)[first:last]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.edge.description import check_kinds, check_parts
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 FORMAT = 1
 """Version of the description; a file with a later one is refused."""
@@ -109,8 +109,8 @@ class EdgeModel:
             ) from error
         if logits.shape != (1, self.cells, self.tokens):
             raise InputError(
-                f"{name} describes {self.cells} cells of {self.tokens} tokens, but its network has logits of shape "
-                f"{logits.shape}"
+                f"{name} describes {counted(self.cells, 'cell')} of {counted(self.tokens, 'token')}, but its "
+                f"network has logits of shape {logits.shape}"
             )
         if not np.isfinite(logits).all():
             raise InputError(f"{name} contains numbers that are not finite: its network answers with them")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.errors import counted
+
 Bools = NDArray[np.bool_]
 Tokens = NDArray[np.integer]
 Rules = dict[str, Any]
@@ -23,7 +25,7 @@ def fault(rules: Rules | None, question: Tokens) -> str:
     for what in ("start", "goal"):
         count = int((question == rules[what]).sum())
         if count != 1:
-            return f"it has {count or 'no'} {what}{'s' * (count > 1)}, but exactly one is needed"
+            return f"it has {counted(count, what) if count else f'no {what}'}, but exactly one is needed"
     return "" if _fewest(rules, question) > 0 else "no path leads from S to G"
 
 
@@ -81,7 +83,7 @@ def _broken_path(rules: Rules, question: Tokens, answer: Tokens) -> str:
     if apart.any():
         return f"not a path: {_cell(rules, apart)} is marked, but apart from S and G"
     moves, least = int(marked.sum()) - 1, _fewest(rules, question)
-    return "" if moves == least else f"longer than the shortest path, {moves} instead of {least} moves"
+    return "" if moves == least else f"longer than the shortest path, {moves} instead of {counted(least, 'move')}"
 
 
 def _fewest(rules: Rules, question: Tokens) -> int:

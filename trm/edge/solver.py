@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from trm.edge import rules
 from trm.edge.description import EXITS
 from trm.edge.model import EdgeModel, Floats, Step
-from trm.errors import InputError, check_choice, check_range
+from trm.errors import InputError, check_choice, check_range, counted
 
 SHORTENED = reprlib.Repr()
 SHORTENED.maxstring = 120
@@ -54,7 +54,7 @@ class EdgeSolution(NamedTuple):
         verdict = "obeys the rules" if self.valid else f"breaks the rules: {self.reason}"
         if self.valid is None:
             verdict = "not checked, as the file describes no rules"
-        return f"{verdict}; {self.steps} supervision step{'s' * (self.steps > 1)}, confidence {self.confidence:.1%}"
+        return f"{verdict}; {counted(self.steps, 'supervision step')}, confidence {self.confidence:.1%}"
 
     def __str__(self) -> str:
         return f"{self.text}  ; {self.sentence}"
@@ -105,7 +105,7 @@ class EdgeSolver:
         chosen = about.get("inference") or {"halt": "head", "halt_threshold": about["halt_threshold"], "views": 1}
         self.views, self.select, self.batch_size = views or chosen["views"], select, batch_size
         if self.views > len(self.cells):
-            raise InputError(f"solver.views is {views}, but the file describes {len(self.cells)} symmetries")
+            raise InputError(f"solver.views is {views}, but the file describes {counted(len(self.cells), 'symmetry')}")
         self.halt = halt
         if halt == "auto":  # as trm.inference.choice.exit_of: a threshold alone stands for head
             self.halt = "rules" if select == "verifier" else "head" if halt_threshold else chosen["halt"]
@@ -175,7 +175,9 @@ class EdgeSolver:
         shown = SHORTENED.repr(text)
         compact = "".join(text.split()) if " " not in known or len(text) != self.model.cells else text
         if len(compact) != self.model.cells:
-            raise InputError(f"the puzzle {shown} has {len(compact)} cells, but the model takes {self.model.cells}")
+            raise InputError(
+                f"the puzzle {shown} has {counted(len(compact), 'cell')}, but the model takes {self.model.cells}"
+            )
         for cell, symbol in enumerate(compact):
             if symbol not in known:
                 accepted = "".join(known)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trm.data import PuzzleData, Samples
 from trm.data.samples import matches
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.inference import think
 from trm.inference.halting import has_rules, head
 from trm.module import TRMModule
@@ -48,7 +48,7 @@ def sample_puzzles(data: PuzzleData) -> tuple[Samples, str]:
     """Return puzzles to compare on, and what they are: of the test split, or random tokens where it cannot be read."""
     try:
         samples = data.eval_samples("test", 0, min(PUZZLES, data.eval_size("test")))
-        return samples, f"{len(samples.inputs)} puzzles of the test split"
+        return samples, f"{counted(len(samples.inputs), 'puzzle')} of the test split"
     except InputError as error:
         tokens = np.random.default_rng(0).integers(1, data.vocab_size, (PUZZLES, data.seq_len), dtype=np.uint8)
         ids = np.zeros(PUZZLES, dtype=np.int32)
@@ -75,8 +75,8 @@ def compare_steps(core: TRM, run: Runner, samples: Samples) -> float:
                 difference = _difference(one, other)
                 if not difference <= TOLERANCE:
                     raise InputError(
-                        f"the export differs from torch: {name} of {batch} puzzles by {difference:.1e} of its greatest "
-                        f"value, but at most {TOLERANCE:.0e} is accepted; nothing was written"
+                        f"the export differs from torch: {name} of {counted(batch, 'puzzle')} by {difference:.1e} "
+                        f"of its greatest value, but at most {TOLERANCE:.0e} is accepted; nothing was written"
                     )
                 worst = max(worst, difference)
             state = output.state
@@ -114,8 +114,8 @@ def compare_answers(
     lost = int((mine_solved & ~theirs_solved).sum())
     if lost * PUZZLES > MOST_LOST * len(found):
         raise InputError(
-            f"torch solves {mine_solved.sum()} of {len(found)} puzzles, of which the export does not solve {lost}, but "
-            f"at most {MOST_LOST} % are accepted; nothing was written"
+            f"torch solves {mine_solved.sum()} of {counted(len(found), 'puzzle')}, of which the export does not "
+            f"solve {lost}, but at most {MOST_LOST} % are accepted; nothing was written"
         )
     same = int((found == theirs).all(axis=1).sum())
     return Answered(same, int(mine_solved.sum()), int(theirs_solved.sum()), lost)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from trm.arguments import EarlyExit, SelectionName
-from trm.errors import InputError, check_range
+from trm.errors import InputError, check_range, counted
 from trm.inference.halting import TRAINING_THRESHOLD
 
 MOST_VIEWS = 8
@@ -49,10 +49,11 @@ class InferenceChoice(NamedTuple):
     def __str__(self) -> str:
         """Return the choice as a sentence without a full stop."""
         rule = f"head above {self.halt_threshold:g}" if self.halt == "head" else self.halt
-        views = "1 view" if self.views == 1 else f"{self.views} views"
+        views = counted(self.views, "view")
         return (
-            f"early exit {rule}, {views}: {self.steps:.3g} steps a puzzle; lost {self.lost} of {self.puzzles:,} "
-            f"validation puzzles, at most {self.upper_bound:.2%} with {self.confidence:.0%} confidence"
+            f"early exit {rule}, {views}: {self.steps:.3g} steps a puzzle; lost {self.lost} of "
+            f"{counted(self.puzzles, 'validation puzzle')}, at most {self.upper_bound:.2%} with "
+            f"{self.confidence:.0%} confidence"
         )
 
 

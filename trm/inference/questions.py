@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trm.data import PuzzleData
 from trm.data.samples import Tokens
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 
 def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens, bool]:
@@ -37,8 +37,8 @@ def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens, bool]:
     grid = array.ndim in (2, 3) and array.shape[-2] * array.shape[-1] == cells
     if not (flat or grid) or not array.size:
         raise InputError(
-            f"the questions have shape {array.shape}, but a question of {type(data).__name__} has {cells} cells: "
-            f"({cells},) or a grid of them for one, (N, {cells}) for several"
+            f"the questions have shape {array.shape}, but a question of {type(data).__name__} has "
+            f"{counted(cells, 'cell')}: ({cells},) or a grid of them for one, (N, {cells}) for several"
         )
     single = array.ndim == (1 if flat else 2)
     array = array.reshape(-1, cells)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trm.errors import InputError, check_range
+from trm.errors import InputError, check_range, counted
 from trm.nn.layers import GRID_BASE, Block, Linear, Rotary, grid_coordinates, truncated_normal_, widen
 from trm.nn.puzzle_embedding import PuzzleEmbedding
 
@@ -169,8 +169,8 @@ class TRM(nn.Module):
         head_size = hidden_size // num_heads
         if mixer == "attention" and (head_size == 0 or head_size % 2):
             raise InputError(
-                f"hidden_size {hidden_size} over num_heads {num_heads} gives heads of {head_size} channels, but each "
-                "needs an even number, at least 2"
+                f"hidden_size {hidden_size} over num_heads {num_heads} gives heads of "
+                f"{counted(head_size, 'channel')}, but each needs an even number, at least 2"
             )
         if not (num_puzzles and puzzle_tokens):
             num_puzzles = puzzle_tokens = 0
@@ -229,8 +229,8 @@ class TRM(nn.Module):
         coordinates = grid_coordinates(grid, self.puzzle_tokens)
         if head_size < 2 * coordinates.shape[1]:
             raise InputError(
-                f"a head has {head_size} channels (hidden_size over num_heads), but positions grid needs 2 for each of "
-                f"the {coordinates.shape[1]} coordinates of a cell"
+                f"a head has {counted(head_size, 'channel')} (hidden_size over num_heads), but positions grid needs "
+                f"2 for each of the {coordinates.shape[1]} coordinates of a cell"
             )
         return Rotary(coordinates, head_size, GRID_BASE)
 

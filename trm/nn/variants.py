@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trm.arguments import class_path, find_class, parameters_of
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.nn.layers import DepthwiseConv, Linear, truncated_normal_
 from trm.nn.network import TRM
 from trm.nn.symmetric import Symmetric
@@ -167,6 +167,6 @@ def build_network(network: str | type[TRM], extra: dict[str, Any], **arguments: 
     if core.latents > 1 and (core.z_init.dim() < 2 or len(core.z_init) != core.latents):
         raise InputError(
             f"model.latents is {core.latents}, but the network {network_name(kind)} sets a z_init of shape "
-            f"{tuple(core.z_init.shape)}; expected are {core.latents} latents, ({core.latents}, D)"
+            f"{tuple(core.z_init.shape)}; expected are {counted(core.latents, 'latent')}, ({core.latents}, D)"
         )
     return core

@@ -105,7 +105,8 @@ class BoardSolver {
     const wrong = [...compact].findIndex(character => !(character in symbols));
     if (!compact) throw new InputError("there is no puzzle; type it into the board or paste it below");
     if (compact.length !== cells)
-      throw new InputError(`the puzzle ${shown} has ${compact.length.toLocaleString("en")} cells, but the model takes ${cells}`);
+      const counted = `${compact.length.toLocaleString("en")} cell${compact.length === 1 ? "" : "s"}`;
+      throw new InputError(`the puzzle ${shown} has ${counted}, but the model takes ${cells}`);
     if (wrong >= 0)
       throw new InputError(`the puzzle ${shown} has "${compact[wrong]}" in cell ${wrong + 1}; accepted are ${Object.keys(symbols).join("")}`);
     return [...compact].map(character => symbols[character]);

@@ -17,7 +17,7 @@ from trm.data import PuzzleData
 from trm.data.arc.votes import Votes
 from trm.data.atomic import atomic_write, check_writable
 from trm.data.lock import one_at_a_time
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, machine, without_paths
 from trm.reproduce.experiments import published
@@ -93,7 +93,7 @@ def read(path: Path) -> list[Row]:
         )
     for number, line in enumerate(lines, 2):
         if len(line) != len(header):
-            raise InputError(f"{path}, row {number}: {len(line)} columns, but a ledger has {len(header)}")
+            raise InputError(f"{path}, row {number}: {counted(len(line), 'column')}, but a ledger has {len(header)}")
     return [Row(*line) for line in lines]
 
 
@@ -133,7 +133,11 @@ def rows(trainer: Trainer, claim: str, command: Sequence[str]) -> list[Row]:
         raise InputError("a ledger needs a TRMModule, a PuzzleData and the ckpt_path of the parameters evaluated")
     checkpoint = read_checkpoint(trainer.ckpt_path)
     here = machine(trainer)
-    parts = f"{trainer.world_size} devices" if trainer.strategy.root_device.type == "cuda" else f"{here['cores']} cores"
+    parts = (
+        counted(trainer.world_size, "device")
+        if trainer.strategy.root_device.type == "cuda"
+        else counted(here["cores"], "core")
+    )
     facts = {
         "claim": claim,
         "training_puzzles": str(training_puzzles(checkpoint) or ""),

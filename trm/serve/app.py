@@ -18,7 +18,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
 import trm
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.serve import schema
 from trm.serve.backend import Backend
 from trm.serve.batching import Batcher
@@ -92,11 +92,14 @@ class Service:
         """
         if count > self.limits.max_puzzles:
             most = self.limits.max_puzzles
-            raise RefusedError(413, f"the request has {count:,} puzzles, but at most {most:,} are accepted at once")
+            raise RefusedError(
+                413, f"the request has {counted(count, 'puzzle')}, but at most {most:,} are accepted at once"
+            )
         if self.pending + count > self.limits.queue:
             raise RefusedError(
                 429,
-                f"{self.pending:,} puzzles wait, and {count:,} more exceed the accepted {self.limits.queue:,}",
+                f"the queue has {counted(self.pending, 'puzzle')}, and {count:,} more exceed the accepted "
+                f"{self.limits.queue:,}",
             )
         self.pending += count
         self.metrics.pending.set(self.pending)
@@ -141,7 +144,7 @@ class Service:
                 return answer.result()
             if gone.done():
                 raise RefusedError(499, "the client is gone")
-            raise RefusedError(504, f"the puzzles were not solved within {self.limits.timeout:g} seconds")
+            raise RefusedError(504, f"the puzzles were not solved within {counted(self.limits.timeout, 'second')}")
         finally:
             for task in (answer, gone):
                 task.cancel()
@@ -226,7 +229,9 @@ def _add_routes(app: FastAPI, service: Service, protected: list[Any]) -> None:
     async def ready() -> schema.Status:
         """Answer 200 while there is room for another puzzle."""
         if service.pending >= service.limits.queue:
-            raise RefusedError(503, f"{service.pending:,} puzzles wait, which is all that are accepted")
+            raise RefusedError(
+                503, f"the queue has {counted(service.pending, 'puzzle')}, which is all that are accepted"
+            )
         return schema.Status(status="ready")
 
 

@@ -170,7 +170,7 @@ class TaskBackend:
         if task is None:
             raise InputError(
                 f"the puzzle is {reprlib.repr(puzzle)}, but a model of ARC needs a task: an object with the lists "
-                f"'train' and 'test', or the name of one of its {len(self.data.puzzles)} tasks"
+                f"'train' and 'test', or the name of one of its tasks ({len(self.data.puzzles):,})"
             )
         return task, query_task(self.data, task, self.views)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from trm.errors import counted
 from trm.serve.limits import Limits, RefusedError
 from trm.serve.metrics import Metrics
 
@@ -89,7 +90,7 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes | N
                 elif size > DRAINED:
                     break
     except TimeoutError:
-        reason = f"the body did not arrive within {limits.receive_timeout:g} seconds"
+        reason = f"the body did not arrive within {counted(limits.receive_timeout, 'second')}"
         raise RefusedError(408, reason, close=True) from None
     if size > limits.max_body:
         raise too_large

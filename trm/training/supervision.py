@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from trm.batch import Batch
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.nn import TRM, State, StepOutput, continue_loss
 from trm.nn.losses import HALTING_WEIGHT
 from trm.training.evaluation import EvaluatedModule
@@ -184,8 +184,8 @@ class SupervisedModule(EvaluatedModule):
             state = State(*(add_noise(part, start, generator) for part in state))
         if self.slots is not None and len(self.slots.halted) != len(fresh.puzzle_ids):
             rank_zero_info(
-                f"The batch has {len(fresh.puzzle_ids)} puzzles per step, but there are {len(self.slots.halted)} "
-                "slots: all slots take fresh puzzles."
+                f"The batch has {counted(len(fresh.puzzle_ids), 'puzzle')} per step, but there are "
+                f"{counted(len(self.slots.halted), 'slot')}: all slots take fresh puzzles."
             )
             self.slots = None
         slots = Slots.fill(fresh, state) if self.slots is None else self.slots.refill(fresh, state)

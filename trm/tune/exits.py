@@ -20,7 +20,7 @@ from trm.analysis.halting import rules_of
 from trm.analysis.report import Facts, columns, labelled
 from trm.data import ARC, PuzzleData
 from trm.data.samples import Samples, Tokens, Views, matches
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.inference import HaltingContext, HaltingRule, think
 from trm.inference.choice import MOST_VIEWS, InferenceChoice
 from trm.inference.halting import TRAINING_THRESHOLD
@@ -146,8 +146,9 @@ def validation(data: PuzzleData, target_loss: float) -> Samples:
     if samples is None or least > target_loss:
         needed = math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-target_loss))
         raise InputError(
-            f"target_loss is {target_loss:g}, which needs about {math.ceil(needed * ORDERING / (ORDERING - 1)):,} "
-            f"validation puzzles with a label, but there are {len(samples.inputs) if samples else 0:,}"
+            f"target_loss is {target_loss:g}, which needs about "
+            f"{counted(math.ceil(needed * ORDERING / (ORDERING - 1)), 'validation puzzle')} "
+            f"with a label, but there are {len(samples.inputs) if samples else 0:,}"
             + (f"; accepted are at least {math.ceil(1e4 * least) / 1e4:g}" if least < 1 else "")
         )
     return samples
@@ -282,5 +283,7 @@ def tabulate(choice: InferenceChoice, facts: Facts) -> str:
         for candidate in (facts["full"], *facts["candidates"])
     ]
     head = ["rule", "threshold", "views", "steps", "solved", "lost", "at most"]
-    counted = f"{facts['testing']:,} validation puzzles tested; {facts['ordering']:,} others ordered the candidates"
-    return "\n".join([columns(head, rows), "", counted, str(choice)])
+    sizes = (
+        f"{counted(facts['testing'], 'validation puzzle')} tested; {facts['ordering']:,} others ordered the candidates"
+    )
+    return "\n".join([columns(head, rows), "", sizes, str(choice)])

@@ -12,6 +12,7 @@ import yaml
 
 from trm.analysis.plots import doublings, legend, panels, percent, shares, svg
 from trm.data.atomic import atomic_write
+from trm.errors import counted
 from trm.trace.theme import BLUE, LINE, ORANGE
 from trm.tune.space import Settings
 from trm.tune.trial import Row
@@ -42,11 +43,10 @@ def finding(rows: Sequence[Row], best: Row) -> str:
     """Return in a sentence how the best candidate compares with the configuration itself."""
     tried = len({row.candidate for row in rows})
     own = [row for row in rows if row.candidate == 0 and not row.failure]
-    solved = (
-        f"solves {percent(best.solved)} of {best.puzzles:,} validation puzzles ({percent(best.cells)} of their cells)"
-    )
+    puzzles = counted(best.puzzles, "validation puzzle")
+    solved = f"solves {percent(best.solved)} of {puzzles} ({percent(best.cells)} of their cells)"
     if best.candidate == 0:
-        return f"None of {tried - 1} other candidates beats the configuration, which {solved}"
+        return f"None of {counted(tried - 1, 'other candidate')} beats the configuration, which {solved}"
     if not own:
         return f"Candidate {best.candidate} of {tried} {solved}"
     last = own[-1]

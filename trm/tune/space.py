@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ HEAD_CHANNELS = 16
 """Channels of an attention head."""
 RATES = (3e-4, 1e-2)
 """Range of the learning rate, which is drawn from it log-uniformly."""
+SIZES = ("vocab_size", "seq_len", "num_puzzles", "num_symbols", "grid")
+"""Arguments of a module that its family determines."""
 DRAWS = 1000
 """Most draws in search of candidates that differ and are small enough."""
 
@@ -30,10 +33,10 @@ class Settings(NamedTuple):
     data: dict[str, Any]
 
     def named(self) -> dict[str, Any]:
-        """Return all settings by the names that the command line gives them, such as model.lr."""
-        return {f"model.{name}": value for name, value in self.model.items()} | {
-            f"data.{name}": value for name, value in self.data.items()
-        }
+        """Return all settings by the names that the command line gives them, such as model.lr, and lists as text."""
+        groups = (("model", self.model), ("data", self.data))
+        found = {f"{group}.{name}": value for group, values in groups for name, value in values.items()}
+        return {name: f"[{', '.join(v)}]" if isinstance(v, tuple) else v for name, v in found.items()}
 
 
 def draw(model: TRMModule, data: PuzzleData, generator: random.Random) -> Settings:
@@ -43,9 +46,11 @@ def draw(model: TRMModule, data: PuzzleData, generator: random.Random) -> Settin
     symbols. A network of the user's own is kept. Augmentations are those that the family lists.
     """
     pick = generator.choice
+    augmentation = {name: pick(values) for name, values in data.tunable.items()}
     network = str(model.hparams["network"])
     if network in ("trm", "symmetric"):
-        network = pick(("trm", "symmetric")) if data.num_symbols > 1 else "trm"
+        renames = sizes_with(data, augmentation)["num_symbols"] > 1
+        network = pick(("trm", "symmetric")) if renames else "trm"
     small = data.seq_len <= MLP_CELLS and not data.padded
     mixer = pick(("mlp", "attention")) if small else "attention"
     width = pick(WIDTHS.get(network, WIDTHS["trm"]))
@@ -62,8 +67,7 @@ def draw(model: TRMModule, data: PuzzleData, generator: random.Random) -> Settin
         "supervision_steps": pick((4, 16)),
         "lr": float(f"{low * (high / low) ** generator.random():.1e}"),
     }
-    theirs = {"slots": pick((32, 64, 128))}
-    theirs |= {name: pick(values) for name, values in data.tunable.items()}
+    theirs = {"slots": pick((32, 64, 128)), **augmentation}
     known = model.hparams if network in NETWORKS else model.init_args
     return Settings({name: value for name, value in own.items() if name in known}, theirs)
 
@@ -81,7 +85,7 @@ def candidates(model: TRMModule, data: PuzzleData, count: int, seed: int, parame
     Raises:
         InputError: if the configuration itself has more.
     """
-    own = size_of(model, {})
+    own = size_of(model, data, Settings({}, {}))
     if parameters and own > parameters:
         raise InputError(f"parameters is {parameters:,}, but the configuration itself has {own:,}")
     generator, found = random.Random(seed), [Settings({}, {})]
@@ -89,18 +93,35 @@ def candidates(model: TRMModule, data: PuzzleData, count: int, seed: int, parame
         if len(found) == count:
             break
         settings = draw(model, data, generator)
-        if settings not in found and (not parameters or size_of(model, settings.model) <= parameters):
+        if settings not in found and (not parameters or size_of(model, data, settings) <= parameters):
             found.append(settings)
     return found
 
 
-def size_of(model: TRMModule, settings: Mapping[str, Any]) -> int:
+def size_of(model: TRMModule, data: PuzzleData, settings: Settings) -> int:
     """Return the number of parameters of a module with other settings, which is built without memory."""
+    augmentation = {name: value for name, value in settings.data.items() if name in data.tunable}
     with torch.device("meta"):
-        built = build_module(model, settings)
+        built = build_module(model, settings.model, sizes_with(data, augmentation))
     return sum(parameter.numel() for parameter in built.parameters())
 
 
-def build_module(model: TRMModule, settings: Mapping[str, Any]) -> TRMModule:
-    """Return a new module of the same class with other settings."""
-    return type(model)(**{**model.init_args, **settings})
+def sizes_with(data: PuzzleData, augmentation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the sizes that a family with another augmentation gives its network: of pairs, it changes the symbols."""
+    return _sizes(data, tuple(augmentation.items()))
+
+
+@lru_cache(maxsize=64)
+def _sizes(data: PuzzleData, augmentation: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+    return sizes_of(type(data)(**{**data.init_args, **dict(augmentation)}) if augmentation else data)
+
+
+def sizes_of(data: PuzzleData) -> dict[str, Any]:
+    """Return the sizes that a family gives its network."""
+    return {name: getattr(data, name) for name in SIZES}
+
+
+def build_module(model: TRMModule, settings: Mapping[str, Any], known: Mapping[str, Any]) -> TRMModule:
+    """Return a new module of the same class with other settings, and with those of ``known`` that it has."""
+    theirs = {name: value for name, value in known.items() if name in model.init_args}
+    return type(model)(**{**model.init_args, **theirs, **settings})

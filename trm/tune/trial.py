@@ -17,9 +17,9 @@ from trm.callbacks.requirements import need_module
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import CheckpointFiles
 from trm.data import PuzzleData
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.module import TRMModule
-from trm.tune.space import Settings, build_module, size_of
+from trm.tune.space import Settings, build_module, size_of, sizes_of
 
 WARMUP = 20
 """Most warm-up steps of a candidate, whose training is far shorter than that of a run."""
@@ -112,10 +112,9 @@ class Trials:
         """Train a candidate for its time and score it; a failure becomes a row as well."""
         start, before = self.clock(), self.rows.get(candidate)
         earlier = before.seconds if before else 0.0
-        model = self.settings[candidate].model
         failed = Row(candidate, rung, math.nan, math.nan, math.nan, 0, 0, 0.0, 0)
         try:
-            failed = failed._replace(parameters=size_of(self.model, model))
+            failed = failed._replace(parameters=size_of(self.model, self.data, self.settings[candidate]))
             with _quiet():
                 row = self._run(candidate, rung, allotment, start, failed)
         except (InputError, MemoryError, RuntimeError) as error:  # RuntimeError: of memory, and DivergedError
@@ -136,7 +135,9 @@ class Trials:
         trainer.fit(module, datamodule=data, ckpt_path=str(path) if rung else None)
         row = row._replace(steps=trainer.global_step)
         if trainer.global_step < LEAST_STEPS:
-            return row._replace(failure=f"too slow: {trainer.global_step} steps in {self.clock() - start:.1f} s")
+            return row._replace(
+                failure=f"too slow: {counted(trainer.global_step, 'step')} in {self.clock() - start:.1f} s"
+            )
         trainer.save_checkpoint(path)
         before = self.clock()
         (metrics,) = trainer.validate(module, datamodule=data, verbose=False)
@@ -149,11 +150,10 @@ class Trials:
         """Return module and family of a candidate, with what is different in a trial."""
         short: dict[str, Any] = {"warmup_steps": min(WARMUP, self.model.hparams["warmup_steps"])}
         short |= {"min_lr_ratio": 1.0, "compile": False}
-        own = {name: value for name, value in short.items() if name in self.model.init_args}
         trial = {"workers": 0, "eval_batch_size": SCORED}
         mine = {name: value for name, value in trial.items() if name in self.data.init_args}
         data = type(self.data)(**{**self.data.init_args, **settings.data, **mine})
-        return build_module(self.model, {**settings.model, **own}), data
+        return build_module(self.model, settings.model, {**sizes_of(data), **short}), data
 
     def _trainer(self, budget: "Budget", batches: int) -> Trainer:
         callbacks: list[Callback] = [budget]

@@ -220,7 +220,7 @@ def test_a_submission_is_written_atomically(tmp_path: Path, cast: Cast) -> None:
         ([], "the submission is a list"),
         ({}, "task first is in the tests, but not in the submission"),
         ({"first": [], "other": []}, "task other is in the submission, but not in the tests"),
-        ({"first": [{}]}, "answers 1 test inputs of task first, which has 2"),
+        ({"first": [{}]}, "answers 1 test input of task first, which has 2"),
         ({"first": [{"attempt_1": [[1]]}] * 2}, "test input 1 must have exactly attempt_1 and attempt_2"),
         ({"first": [{"attempt_1": [[1]], "attempt_2": []}] * 2}, "attempt_2 is .*a grid is a list of rows"),
         ({"first": [{"attempt_1": [[1]], "attempt_2": [[10]]}] * 2}, "attempt_2 has 10 in row 1, column 1"),

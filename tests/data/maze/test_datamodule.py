@@ -289,3 +289,43 @@ def test_verify_names_the_broken_rule() -> None:
 def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Maze(**arguments)
+
+
+WALLED = ["00000", "0S110", "00010", "0G110", "00000"]
+"""A maze of digits in which 0 is a wall; with 1 as a wall, its border is a way around."""
+SPLIT = ["S1111", "00001", "00111", "00100", "001G0"]
+"""Another, in which no path leads from S to G if 1 is a wall."""
+
+
+def read(path: Path, *rows: tuple[list[str], str], header: str = "question,answer") -> Samples:
+    """Return the test split of a table of 5x5 mazes."""
+    path.write_text("\n".join([header, *(f"{''.join(maze)},{answer}" for maze, answer in rows)]) + "\n")
+    return Maze(5, str(path), train_size=0, val_size=0, test_size=len(rows)).samples("test")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([(SPLIT, "")], "a maze has no path from S to G"),
+        ([(WALLED, "")], "no maze has a wall on its border"),
+        ([(WALLED, ""), (SPLIT, "")], "a maze has no path from S to G"),
+        ([(WALLED, "00000 0Soo0 000o0 0Goo0 00000".replace(" ", ""))], "a maze or its answer is wrong"),
+    ],
+)
+def test_mazes_of_digits_in_which_0_must_be_a_wall_are_refused(
+    rows: list[tuple[list[str], str]], reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"mazes.csv, line 2: if 1 is a wall, as it is read, {reason}; if 0 is one"):
+        read(tmp_path / "mazes.csv", *rows)
+    with pytest.raises(InputError, match=r"makes no sense: if 1 is a wall, as it is read, .* write walls as '#'"):
+        Maze(5).parse("\n".join(rows[0][0]))
+
+
+def test_mazes_of_digits_that_make_sense_are_read_with_1_as_a_wall(tmp_path: Path) -> None:
+    exchanged = ["".join(row).translate(str.maketrans("01", "10")) for row in (WALLED, SPLIT)]
+    samples = read(tmp_path / "mazes.csv", *((list(maze), "") for maze in exchanged))
+    assert ((samples.inputs == WALL).sum(axis=1) == [maze.count("1") for maze in exchanged]).all()
+    both = ["S0000", "11110", "00010", "01110", "0000G"]  # solvable with either
+    assert (read(tmp_path / "both.csv", (both, "")).inputs == WALL).sum() == 8
+    with pytest.raises(InputError, match="cannot be solved: it has no goal, but exactly one is needed"):
+        Maze(5).parse("\n".join(SPLIT).replace("G", "1"))

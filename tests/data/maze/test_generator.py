@@ -108,8 +108,8 @@ def test_mazes_are_like_those_of_maze_hard() -> None:
     ("arguments", "message"),
     [
         ((2, COUNTS, "hard", 3, 0), "size 2 is unknown; accepted are 3 to 64"),
-        ((9, {"train": -1}, "hard", 20, 0), "-1 mazes for 'train'"),
-        ((9, {"spare": 1}, "hard", 20, 0), "1 mazes for 'spare'"),
+        ((9, {"train": -1}, "hard", 20, 0), "the number of mazes for 'train' is -1"),
+        ((9, {"spare": 1}, "hard", 20, 0), "the number of mazes for 'spare' is 1"),
         ((9, COUNTS, "easy", 20, 0), "kind 'easy' is unknown; accepted are hard, unique"),
         ((9, COUNTS, "hard", 81, 0), "min_moves 81 is out of range; accepted are 1 to 80"),
     ],

@@ -194,11 +194,13 @@ def test_a_shared_mixture_names_no_folder(root: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"families": []}, "data.families has no families; accepted are two or more"),
-        ({"families": [Sudoku(4)]}, "data.families has 1 families; accepted are two or more"),
-        ({"families": [Sudoku(4), Sudoku(4)]}, "has sudoku_2 with the same arguments twice"),
+        ({"families": []}, "data.families has 0 families; accepted is a list of two or more"),
+        ({"families": [Sudoku(4)]}, "data.families has 1 family; accepted is a list of two or more"),
+        ({"families": None}, r"data\.families is null; accepted is list\[PuzzleData\]"),
+        ({"families": Sudoku(4)}, "data.families is a Sudoku; accepted is a list of two or more"),
+        ({"families": [Sudoku(4), Sudoku(4)]}, "has sudoku with the same arguments twice"),
         ({"families": [Sudoku(4), "Maze"]}, "data.families has a str as number 2"),
-        ({"shares": [0.7]}, "data.shares has 1 values, but data.families has 2 families"),
+        ({"shares": [0.7]}, "data.shares has 1 value, but data.families has 2 families"),
         ({"shares": [0.7, 0.7]}, r"with the sum 1\.4; accepted are shares with the sum 1"),
         ({"shares": [1.2, -0.2]}, r"data\.shares has 1\.2 for family number 1; accepted are 0\.001 to 1"),
         ({"shares": [1, float("nan")]}, "data.shares has nan for family number 2"),
@@ -227,6 +229,10 @@ def test_a_configuration_of_a_mixture_is_checked_like_that_of_its_families(
 ) -> None:
     families = "[{class_path: Sudoku, init_args: {size: 4}}, {class_path: Maze, init_args: {sise: 5}}]"
     error = refused(capsys, ["fit", "--config=configs/mixture.yaml", f"--data.families={families}"])
-    assert "sise" in error
+    assert "'sise' is not accepted; did you mean size?" in error
+    error = refused(capsys, ["fit", "--config=configs/mixture.yaml", "--data.families", "null"])
+    assert error == "trm: error: data: Mixture needs families, but it is missing or null"
+    error = refused(capsys, ["fit", "--config=configs/mixture.yaml", "--data.families=[Sudoku, 3]"])
+    assert error.endswith("families: 3, but must be a PuzzleData, or a mapping with class_path and init_args")
     error = refused(capsys, ["fit", "--config=configs/mixture.yaml", "--data.shares=[0.5, 0.6]"])
     assert "with the sum 1.1" in error

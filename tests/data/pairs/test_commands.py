@@ -117,7 +117,15 @@ def test_an_evaluation_uses_the_pairs_and_the_tokens_of_the_checkpoint(
     strange = random_grids(30, symbols=4)
     write_pairs(Path("strange.jsonl"), strange)
     sentence = refused(capsys, ["test", *saved, "--data.source=strange.jsonl"])
-    assert "strange.jsonl, line 1: the question has '3'; accepted are the symbols of data.alphabet: 0 1 2" in sentence
+    origin = f"data.alphabet of {CHECKPOINT}"
+    assert f"strange.jsonl, line 1: the question has '3'; accepted are 0 1 2 ({origin})" in sentence
+    write_pairs(Path("wide.jsonl"), random_grids(30, shape=(3, 4)))
+    sentence = refused(capsys, ["test", *saved, "--data.source=wide.jsonl"])
+    assert f"wide.jsonl, line 1: the question has 3x4; accepted are 3x3 (data.size of {CHECKPOINT})" in sentence
+    sentence = refused(capsys, ["fit", *saved[:1], "--data.source=moved.jsonl", "--data.replay=wide.jsonl:0.3"])
+    assert "wide.jsonl, line 1: the question has 3x4; accepted are 3x3 (data.size of moved.jsonl)" in sentence
+    given = ["fit", *saved[:1], "--data.source=wide.jsonl", "--data.size=[3, 3]", "--ckpt_path=null"]
+    assert "the question has 3x4; accepted are at most 3x3 (data.size)" in refused(capsys, given)
 
 
 def test_answers_are_predicted_from_the_checkpoint(there: Path) -> None:
@@ -155,6 +163,10 @@ def test_pairs_are_checked_by_the_name_of_their_file(here: Path, capsys: pytest.
     assert main(["data", "check", *CONFIG, "--data.symmetries=[dihedral]"]) == 0
     assert capsys.readouterr().out == first
     write_pairs(Path("turned.jsonl"), random_grids(200, symbols=2), lambda grid: grid[::-1])
+    write_pairs(Path("large.jsonl"), random_grids(20, shape=(4, 4)))
+    check = ["data", "check", "pairs.jsonl", "--data.replay=large.jsonl:0.5"]
+    sentence = "the question has 4x4; accepted are 3x3 (data.size of pairs.jsonl)"
+    assert sentence in refused(capsys, check), "what training would refuse"
     check = ["data", "check", "turned.jsonl", "--data.symmetries=[rows]"]
     assert "data.symmetries has rows, which maps" in refused(capsys, check)
     for files, sentence in (

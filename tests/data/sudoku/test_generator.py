@@ -213,7 +213,7 @@ def test_asking_for_more_puzzles_than_there_are_is_refused() -> None:
     [
         (5, {"train": 1}, None, "size 5 is unknown"),
         (4, {"dev": 1}, None, "split 'dev' .* accepted are 0 or more of train, val, test"),
-        (4, {"train": -1}, None, "-1 puzzles of split 'train'"),
+        (4, {"train": -1}, None, "the number of puzzles of split 'train' is -1"),
         (4, {"train": 1}, (8, 4), r"clues \(8, 4\) are not a range"),
         (4, {"train": 1}, (4, 17), "from 0 to 16"),
     ],

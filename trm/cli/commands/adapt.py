@@ -44,12 +44,13 @@ def adapt(
     from trm.checkpoints.load import load_checkpoint
     from trm.cli.commands.solve_task import adapt_to, read_tasks, solve_tasks
     from trm.cli.puzzles import Refusal, refusal_of
-    from trm.data.atomic import refuse_overwriting
+    from trm.data.atomic import CHECKPOINT, check_ending, refuse_overwriting
     from trm.solver import Solver
 
     check_range("adapt", 1, views=views)
     if not output:
         raise InputError("there is nothing to write: pass -o FILE, or use trm solve with --adapt_seconds")
+    check_ending(output, *CHECKPOINT)
     refuse_overwriting(output, force, checkpoint)
     model, data = load_checkpoint(checkpoint, module=module)
     refusals: list[Refusal] = []

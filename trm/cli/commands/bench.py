@@ -13,7 +13,7 @@ from trm.bench.measure import Spread, data_rate, solving, training
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import read_checkpoint
 from trm.data import PuzzleData
-from trm.data.atomic import atomic_write, refuse_overwriting
+from trm.data.atomic import atomic_write, check_ending, refuse_overwriting
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.provenance import machine
@@ -56,6 +56,7 @@ def bench(
         raise InputError(f"trm bench measures a TRMModule on a PuzzleData, not {kinds}")
     check_range("bench", 1, repeats=repeats)
     if output:
+        check_ending(output, "JSON", ".json")
         refuse_overwriting(output, force)
     if trainer.world_size > 1:
         raise InputError(f"trm bench measures one device, not {trainer.world_size}: pass --trainer.devices 1")

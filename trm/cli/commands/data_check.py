@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm.cli.parser import ENV_PREFIX, OneSentence
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.text import read_yaml
 
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def _data_arguments(files: list[str]) -> list[str]:
 
 
 def _for_people(report: "Report") -> str:
-    lines = [f"{split:>6}: {count:,} samples" for split, count in report.samples.items()]
+    lines = [f"{split:>6}: {counted(count, 'sample')}" for split, count in report.samples.items()]
     for what, found, checked, how, fault in report.findings:
         mark = ("FAULT" if fault else "note") if found else "ok"
         lines.append(f"{mark:<8}{what}: {found:,} of {checked:,}{how and ', ' + how}")
     lines += [f"{'skipped':<8}{what}: {why}" for what, why in report.unchecked.items()]
     faults = sum(map(bool, report.faults.values()))
-    return "\n".join([*lines, f"{faults} of {len(report.faults)} checks found faults"])
+    return "\n".join([*lines, f"{faults} of {counted(len(report.faults), 'check')} found faults"])

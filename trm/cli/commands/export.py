@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from trm.export.model import Exported
 
+WRITTEN = {"onnx": ("an ONNX model", ".onnx"), "pt2": ("a program of torch.export", ".pt2")}
+"""What is written in a format, with the ending of its file; in the others it is a checkpoint."""
 COMPILED, PLAIN = "_orig_mod.model.inner.", "model.inner."
 
 
@@ -58,7 +60,7 @@ def export(
     """
     from pathlib import Path
 
-    from trm.data.atomic import check_folder, refuse_overwriting
+    from trm.data.atomic import CHECKPOINT, check_ending, check_folder, refuse_overwriting
 
     own = "" if dtype == "float32" else dtype
     _refuse_idle_options(format, uncompiled=uncompiled, dtype=own, whole=whole, kit=kit)
@@ -69,6 +71,7 @@ def export(
     if format == "hub":
         return _for_hub(checkpoint, output, force, family, module)
     if output:
+        check_ending(output, *WRITTEN.get(format, CHECKPOINT))
         refuse_overwriting(output, force, checkpoint)
     if kit:
         from trm.export.kit import FILES

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from trm.errors import counted
+
 
 def import_(
     file: str,
@@ -40,15 +42,16 @@ def import_(
     from trm.checkpoints.conversion import convert
     from trm.checkpoints.files import CheckpointFiles
     from trm.data import ARC
-    from trm.data.atomic import refuse_overwriting
+    from trm.data.atomic import CHECKPOINT, check_ending, refuse_overwriting
 
+    check_ending(output, *CHECKPOINT)
     refuse_overwriting(output, force, file)
     choices = {"cycles": cycles, "latent_steps": latent_steps, "num_heads": num_heads, "positions": positions}
     given = {name: value for name, value in {**choices, "puzzle_tokens": puzzle_tokens}.items() if value is not None}
     found = convert(file, family, data or {}, given)
     CheckpointFiles().save_checkpoint(found.checkpoint, output)
     class_path = found.puzzles.family["class_path"]
-    print(f"{output}: {found.parameters:,} parameters and {found.rows:,} puzzle ids for {class_path}")
+    print(f"{output}: {counted(found.parameters, 'parameter')} and {counted(found.rows, 'puzzle id')} for {class_path}")
     for title, facts in (
         ("from shapes", found.from_shapes),
         ("as given", given),
@@ -62,5 +65,7 @@ def import_(
             f"puzzle ids: evaluate with --data.numbering {numbering}; ids of another numbering stand for other puzzles"
         )
     if found.left_out:
-        print(f"left out: the last {found.left_out:,} puzzle ids, ConceptARC's; see --data in trm import --help")
+        print(
+            f"left out: the last {counted(found.left_out, 'puzzle id')}, ConceptARC's; see --data in trm import --help"
+        )
     return 0

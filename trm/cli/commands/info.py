@@ -3,7 +3,7 @@
 import json as json_format
 from typing import Any
 
-from trm.errors import printable
+from trm.errors import counted, printable
 
 LONGEST = 200
 """Characters of a value that are shown; the tasks that a model was adapted to take thousands."""
@@ -48,4 +48,4 @@ def _for_people(facts: dict[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters; --json has all)"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({counted(len(text), 'character')}; --json has all)"

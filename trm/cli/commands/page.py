@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 
 def page(
@@ -34,7 +34,7 @@ def page(
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
     from trm.checkpoints.load import load_checkpoint
-    from trm.data.atomic import atomic_folder, atomic_write, check_folder, refuse_overwriting
+    from trm.data.atomic import atomic_folder, atomic_write, check_ending, check_folder, refuse_overwriting
     from trm.export.model import export_onnx
     from trm.page.content import content
     from trm.page.runtime import runtime_files
@@ -44,6 +44,7 @@ def page(
     if not output:
         raise InputError("output is empty; accepted is the folder to write, or with --single the file")
     if single:
+        check_ending(output, "a page", ".html")
         refuse_overwriting(output, force, checkpoint)
     elif Path(output).suffix.lower() in (".html", ".htm"):
         raise InputError(f"output is {output}, the name of a file; pass --single to write one, or a folder")
@@ -62,7 +63,7 @@ def page(
     else:
         written = page_files(*parts)
         atomic_folder(Path(output), written)
-        print(f"{output}: {len(written)} files, {sum(map(len, written.values())):,} bytes")
+        print(f"{output}: {counted(len(written), 'file')}, {sum(map(len, written.values())):,} bytes")
         print(f"try it: python -m http.server --directory {output}")
     print("\n".join(exported.checks))
     return 0

@@ -18,7 +18,7 @@ from trm.data.arc.query import query_task, refuse_changed_tasks, refuse_unanswer
 from trm.data.arc.tasks import Task
 from trm.data.arc.text import render_grids
 from trm.data.arc.votes import Elected
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.solver import Solver
 from trm.task_solver import TASK_VIEWS, TaskSolution, solve_queries
 
@@ -144,5 +144,5 @@ def _describe(answer: Elected, solution: Grid | None) -> str:
     """Return the votes and confidence of an answer and, if the solution is known, whether it is right."""
     form = "" if answer.grid.size else "no grid, "
     mark = "" if solution is None else ", right" if np.array_equal(answer.grid, solution) else ", wrong"
-    votes = f"{answer.votes} vote{'s' if answer.votes > 1 else ''}"
+    votes = counted(answer.votes, "vote")
     return f"{form}{votes}, confidence {answer.confidence:.1%}{mark}"

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trm.errors import InputError, check_range
+from trm.errors import InputError, check_range, counted
 
 if TYPE_CHECKING:
     from trm.data import PuzzleData
@@ -48,7 +48,7 @@ def trace(
     """
     from trm.checkpoints.load import load_checkpoint
     from trm.cli.puzzles import find_puzzle
-    from trm.data.atomic import atomic_write, refuse_overwriting
+    from trm.data.atomic import atomic_write, check_ending, refuse_overwriting
     from trm.trace.page import page
     from trm.trace.picture import beside, picture
     from trm.trace.record import record
@@ -57,6 +57,8 @@ def trace(
     check_range("trace", 0, delay=delay)
     if not (output or gif or terminal):
         raise InputError("nothing to show the trace in: pass -o trace.html, --gif trace.gif or --terminal")
+    check_ending(output, "a page", ".html")
+    check_ending(gif, "a GIF", ".gif")
     for path in filter(None, (output, gif)):
         refuse_overwriting(Path(path), force, checkpoint)
     model, data = load_checkpoint(checkpoint, family, module)
@@ -86,7 +88,10 @@ def trace(
 def _animate(data: "PuzzleData", recording: "Recording", question: "Tokens", delay: float) -> None:
     """Print the answer of each supervision step; in a terminal, each replaces the one before."""
     live = sys.stdout.isatty()
-    changes = ["", *(f", {int((a.answer != b.answer).sum())} cells changed" for a, b in pairwise(recording.steps))]
+    changes = [
+        "",
+        *(f", {counted(int((a.answer != b.answer).sum()), 'cell')} changed" for a, b in pairwise(recording.steps)),
+    ]
     height = 0
     for frame, change in zip(recording.steps, changes, strict=True):
         rules = data.verify(question, frame.answer).in_words

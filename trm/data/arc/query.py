@@ -12,7 +12,7 @@ from trm.data.arc.grids import Grid
 from trm.data.arc.tasks import Puzzle, Solutions, Task, refuse_larger
 from trm.data.arc.votes import Votes
 from trm.data.samples import Samples
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 
 class TaskQuery(NamedTuple):
@@ -35,8 +35,8 @@ def refuse_changed_tasks(data: ARC, num_puzzles: int) -> None:
     """
     if data.num_puzzles != num_puzzles:
         raise InputError(
-            f"the tasks of {data.source} give {data.num_puzzles} puzzle ids, but the checkpoint was trained on "
-            f"{num_puzzles}: the tasks have changed since"
+            f"the tasks of {data.source} give {counted(data.num_puzzles, 'puzzle id')}, but the checkpoint was "
+            f"trained on {num_puzzles}: the tasks have changed since"
         )
 
 
@@ -48,8 +48,8 @@ def refuse_unanswerable(data: ARC, task: Task) -> None:
     """
     if not task.test:
         raise InputError(
-            f"task {task.name} has {len(task.train)} pairs, as in re-arc or BARC, but no test input to answer; "
-            "accepted is an object with the lists 'train' and 'test'"
+            f"task {task.name} has {counted(len(task.train), 'pair')}, as in re-arc or BARC, but no test input to "
+            "answer; accepted is an object with the lists 'train' and 'test'"
         )
     refuse_larger(task, data.side)
 

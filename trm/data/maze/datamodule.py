@@ -33,7 +33,7 @@ from trm.data.maze.text import notation, read_maze
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes
 from trm.data.sampling import DrawGenerator
 from trm.data.splits import Counts, check_sizes, check_solutions, check_wanted
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 SYMMETRIES = ("relabel", "official", "none")
 
@@ -181,7 +181,7 @@ class Maze(PuzzleData):
         """
         cells = symmetry_cells(self.size)
         if count > len(cells):
-            raise InputError(f"views is {count}, but a maze has {len(cells)} symmetries")
+            raise InputError(f"views is {count}, but a maze has {counted(len(cells), 'symmetry')}")
         others = 1 + np.random.default_rng(seed).permutation(len(cells) - 1)[: count - 1]
         return Views(cells[[0, *others]], np.tile(super().views(1).tokens, (count, 1)))
 

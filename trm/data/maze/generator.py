@@ -31,6 +31,7 @@ from trm.data.maze.paths import (
     symmetry_cells,
     unpack,
 )
+from trm.errors import counted
 
 KINDS = ("hard", "unique")
 WALL_SHARES = (0.3, 0.5)
@@ -96,7 +97,7 @@ def generate(
             lacking = " and ".join(f"{n:,} of {counts[split]:,} for {split}" for split, n in missing.items() if n)
             wanted = f"{solutions[0]} to {solutions[1]} shortest paths" if solutions else "a shortest path"
             raise ValueError(
-                f"no more {size}x{size} mazes with {wanted} of {min_moves} moves or more were found; "
+                f"no more {size}x{size} mazes with {wanted} of {counted(min_moves, 'move')} or more were found; "
                 f"missing are {lacking}; lower min_moves or the split sizes"
             )
         idle += BATCH
@@ -123,7 +124,9 @@ def _check(size: int, counts: Mapping[str, int], kind: str, min_moves: int) -> N
         raise ValueError(f"size {size} is unknown; accepted are {SIZES[0]} to {SIZES[-1]}")
     for split, number in counts.items():
         if split not in SHARES or number < 0:
-            raise ValueError(f"{number} mazes for {split!r} are requested; accepted are 0 or more for {list(SHARES)}")
+            raise ValueError(
+                f"the number of mazes for {split!r} is {number}; accepted are 0 or more for {list(SHARES)}"
+            )
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r} is unknown; accepted are {', '.join(KINDS)}")
     if not 1 <= min_moves < size * size:

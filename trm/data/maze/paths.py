@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.samples import name_cell
+from trm.errors import counted
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -199,7 +200,7 @@ def find_faults(mazes: Mazes) -> list[str]:
 
 
 def _not_one(what: str, count: int) -> str:
-    return "" if count == 1 else f"it has {count or 'no'} {what}{'s' * (count > 1)}, but exactly one is needed"
+    return "" if count == 1 else f"it has {counted(count, what) if count else f'no {what}'}, but exactly one is needed"
 
 
 def find_errors(mazes: Mazes, answers: Mazes) -> list[str]:
@@ -222,7 +223,7 @@ def find_errors(mazes: Mazes, answers: Mazes) -> list[str]:
         _at(changed[row], "{} is not as in the question")
         or _at(loose[row], "not a path: the marks end, branch or touch at {}")
         or _at(apart[row], "not a path: {} is marked, but apart from S and G")
-        or ("" if length == least else f"longer than the shortest path, {length} instead of {least} moves")
+        or ("" if length == least else f"longer than the shortest path, {length} instead of {counted(least, 'move')}")
         for row, (length, least) in enumerate(zip(moves, fewest, strict=True))
     ]
 

@@ -8,7 +8,7 @@ import numpy as np
 from trm.data.cache import Progress
 from trm.data.maze.generator import generate
 from trm.data.maze.paths import LABEL_RULES, Mazes, find_errors, find_faults
-from trm.data.maze.text import mixed_letters, notation, note_digits
+from trm.data.maze.text import inversion, mixed_letters, notation, note_digits
 from trm.data.splits import Counts, Range, generated_split
 from trm.data.tables import Table, choose_rows, find_table, read_table
 from trm.errors import InputError
@@ -56,9 +56,12 @@ def tabled(
     table = read_table(path, notation(size))
     questions, answers = (part.reshape(-1, size, size) for part in (table.questions, table.answers))
     _refuse(table, "question", mixed_letters(table.characters))
-    _refuse(table, "question", find_faults(questions))
-    if (table.characters == ord("1")).any():
+    digits = (table.characters == ord("1")).any(axis=1)
+    if digits.any():
+        if fault := inversion(questions[digits], answers[digits]):
+            raise InputError(f"{table.where(int(digits.argmax()))}: {fault}")
         note_digits()
+    _refuse(table, "question", find_faults(questions))
     missing = (answers == 0).all(axis=(1, 2))
     if label_rule is None:
         table.refuse(missing, "there is no answer, which data.label_rule null requires")

@@ -8,9 +8,9 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
 from trm.data.boards import Notation, split_boards
-from trm.data.maze.paths import FREE, GOAL, PATH, START, WALL, find_faults
+from trm.data.maze.paths import FREE, GOAL, PATH, START, WALL, Mazes, find_errors, find_faults
 from trm.data.samples import Tokens, name_cell
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 
 def notation(size: int) -> Notation:
@@ -25,6 +25,48 @@ def mixed_letters(characters: NDArray[np.uint8]) -> list[str]:
     marks = (characters == ord("#")).any(axis=1)
     digits = np.isin(characters, [ord("0"), ord("1")]).any(axis=1)
     return ["it has both '#' and the digits 0 and 1" if mixed else "" for mixed in marks & digits]
+
+
+def inversion(questions: Mazes, answers: Mazes | None = None) -> str:
+    """Return why mazes of digits make sense only if 0 is a wall and 1 a free cell; "" if they do not.
+
+    All of them, and their answers, must then be right; and with 1 as a wall either one is wrong, or there is neither an
+    answer nor a wall on any border. Mazes that make sense in both ways are read with 1 as a wall.
+
+    Args:
+        questions: as read, with 1 as a wall, (N, size, size).
+        answers: as read; zeros where there is none.
+    """
+    answered = answers is not None and bool(answers.any())
+    read = _are_right(questions, answers)
+    exchanged = _are_right(_exchanged(questions), None if answers is None else _exchanged(answers))
+    border = np.pad(np.zeros((questions.shape[1] - 2,) * 2, dtype=np.bool_), 1, constant_values=True)
+    open_border = not answered and bool((questions[:, border] == FREE).all())
+    if not exchanged or (read and not open_border):
+        return ""
+    reason = "no maze has a wall on its border" if read else "a maze has no path from S to G"
+    reason = "a maze or its answer is wrong" if answered else reason
+    return (
+        f"if 1 is a wall, as it is read, {reason}; if 0 is one, all are right: write walls as '#' and free cells as "
+        "'.', or exchange 0 and 1"
+    )
+
+
+def _are_right(questions: Mazes, answers: Mazes | None) -> bool:
+    """Return whether all mazes can be solved, and those with an answer have a right one."""
+    if any(find_faults(questions)):
+        return False
+    if answers is None:
+        return True
+    given = answers.any(axis=(1, 2))
+    return not any(find_errors(questions[given], answers[given]))
+
+
+def _exchanged(mazes: Mazes) -> Mazes:
+    """Return mazes with walls and free cells exchanged."""
+    exchange = np.arange(PATH + 1, dtype=np.uint8)
+    exchange[[WALL, FREE]] = FREE, WALL
+    return exchange[mazes]
 
 
 @functools.cache
@@ -55,7 +97,10 @@ def read_maze(text: str, size: int) -> Tokens:
         raise InputError(f"{maze} is ambiguous: {fault}")
     tokens = np.array([known[symbol] for symbol in whole[0]], dtype=np.uint8)
     tokens[tokens == PATH] = FREE
-    if fault := find_faults(tokens.reshape(1, size, size))[0]:
+    board = tokens.reshape(1, size, size)
+    if "1" in whole[0] and (fault := inversion(board)):
+        raise InputError(f"{maze} makes no sense: {fault}")
+    if fault := find_faults(board)[0]:
         raise InputError(f"{maze} cannot be solved: {fault}")
     if "1" in whole[0]:
         note_digits()
@@ -65,13 +110,13 @@ def read_maze(text: str, size: int) -> Tokens:
 def _wrong_shape(text: str, size: int, count: int) -> str:
     """Return what is wrong with a text that has ``count`` mazes and is not one maze, in a phrase."""
     if count > 1:
-        return f"contains {count} mazes, but one is accepted"
+        return f"contains {counted(count, 'maze')}, but one is accepted"
     lines = text.replace("\r\n", "\n").strip("\n").split("\n")
     if len(lines) not in (1, size):
-        return f"has {len(lines)} lines; accepted are 1 and {size}"
+        return f"has {counted(len(lines), 'line')}; accepted are 1 and {size}"
     needed = size * size // len(lines)
     number, line = next(((n, line) for n, line in enumerate(lines, 1) if len(line) != needed), (1, lines[0]))
     return (
-        f"has {len(line)} cells in line {number}, but {size}x{size} needs {needed}; write free cells at "
+        f"has {counted(len(line), 'cell')} in line {number}, but {size}x{size} needs {needed}; write free cells at "
         "the end of a line as '.'"
     )

@@ -19,7 +19,7 @@ from trm.data.mixture.member import Member, join, joint_vocabulary, members
 from trm.data.mixture.metric import SolvedByFamily
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes
 from trm.data.turns import BLOCK, Turns
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 MOST_TOKENS = 256
 """Tokens are bytes."""
@@ -66,8 +66,7 @@ class Mixture(PuzzleData):
         workers: int = 2,
         seed: int = 0,
     ) -> None:
-        names = _names(families)
-        _check_families(families, names)
+        names = _checked_names(families)
         self.init_args = {**self.init_args, "families": [family.family for family in families]}  # plain values
         super().__init__(slots, steps_per_batch, eval_batch_size, workers, seed)
         self.families = families
@@ -302,29 +301,34 @@ class Mixture(PuzzleData):
         return None if found is None else found._replace(answer=member.encode(found.answer))
 
 
-def _names(families: Sequence[PuzzleData]) -> list[str]:
-    """Return a name for each family: that of its class in lower case, with a number if there are several."""
-    kinds = [type(family).__name__.lower() for family in families]
-    return [
-        kind if kinds.count(kind) == 1 else f"{kind}_{kinds[: place + 1].count(kind)}"
-        for place, kind in enumerate(kinds)
-    ]
+def _checked_names(families: Sequence[PuzzleData]) -> list[str]:
+    """Return a name for each family: that of its class in lower case, with a number if there are several.
 
-
-def _check_families(families: Sequence[PuzzleData], names: Sequence[str]) -> None:
-    if len(families) < 2:
-        raise InputError(f"data.families has {len(families) or 'no'} families; accepted are two or more")
-    for place, (family, name) in enumerate(zip(families, names, strict=True)):
+    Raises:
+        InputError: if the families cannot be mixed.
+    """
+    if not isinstance(families, Sequence) or len(families) < 2:
+        kind = type(families).__name__
+        given = f"has {counted(len(families), 'family')}" if isinstance(families, Sequence) else f"is a {kind}"
+        raise InputError(f"data.families {given}; accepted is a list of two or more families")
+    for place, family in enumerate(families):
         if isinstance(family, Mixture) or not isinstance(family, PuzzleData):
             raise InputError(
                 f"data.families has a {type(family).__name__} as number {place + 1}; accepted are families such as "
                 "Sudoku, and no mixture of them"
             )
-        twins = [other for other in families[:place] if other.family == family.family]
-        if twins:
-            raise InputError(f"data.families has {name} with the same arguments twice; accepted is each family once")
+        if any(other.family == family.family for other in families[:place]):
+            raise InputError(
+                f"data.families has {type(family).__name__.lower()} with the same arguments twice; accepted is each "
+                "family once"
+            )
     if (count := len(joint_vocabulary(families))) > MOST_TOKENS:
-        raise InputError(f"data.families have {count} tokens together; accepted are at most {MOST_TOKENS}")
+        raise InputError(f"data.families have {counted(count, 'token')} together; accepted are at most {MOST_TOKENS}")
+    kinds = [type(family).__name__.lower() for family in families]
+    return [
+        kind if kinds.count(kind) == 1 else f"{kind}_{kinds[: place + 1].count(kind)}"
+        for place, kind in enumerate(kinds)
+    ]
 
 
 def _checked_shares(shares: Sequence[float] | None, count: int) -> list[float]:
@@ -335,7 +339,9 @@ def _checked_shares(shares: Sequence[float] | None, count: int) -> list[float]:
     """
     shares = [1 / count] * count if shares is None else list(shares)
     if len(shares) != count:
-        raise InputError(f"data.shares has {len(shares)} values, but data.families has {count} families")
+        raise InputError(
+            f"data.shares has {counted(len(shares), 'value')}, but data.families has {counted(count, 'family')}"
+        )
     for place, share in enumerate(shares):
         if not 1 / BLOCK <= share <= 1:
             raise InputError(f"data.shares has {share} for family number {place + 1}; accepted are {1 / BLOCK} to 1")

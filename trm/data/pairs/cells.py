@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.text import parse_json
 
 MOST_CELLS = 4096
@@ -76,7 +76,7 @@ def shaped(cells: Cells, size: Shape | None) -> Cells:
 def by_size(shape: Shape) -> str:
     """Return a shape for people: "9x9", or "12 cells" for one row."""
     rows, columns = shape
-    return f"{rows}x{columns}" if rows > 1 else f"{columns} cell{'s' if columns > 1 else ''}"
+    return f"{rows}x{columns}" if rows > 1 else counted(columns, "cell")
 
 
 def _of_text(text: str) -> Cells:
@@ -103,7 +103,8 @@ def _check_shape(widths: Sequence[int]) -> None:
     other = next((row for row, width in enumerate(widths) if width != widths[0]), None)
     if other is not None:
         raise InputError(
-            f"is ragged: row 1 has {widths[0]} cells, but row {other + 1} has {widths[other]}; all rows need as many"
+            f"is ragged: row 1 has {counted(widths[0], 'cell')}, but row {other + 1} has {widths[other]}; all rows "
+            f"need as many"
         )
     if len(widths) * widths[0] > MOST_CELLS:
         shape = by_size((len(widths), widths[0]))

@@ -17,13 +17,14 @@ from trm.data.base import GREEN, PLAIN, PuzzleData
 from trm.data.boards import Board, one_a_line
 from trm.data.pairs.cells import LONGEST_SYMBOL, MOST_CELLS, by_size, read_cells, shaped
 from trm.data.pairs.cells import SHORTENED as SHORT
+from trm.data.pairs.contradictions import find_contradiction
 from trm.data.pairs.sources import MOST_SYMBOLS, as_board, is_pairs, split_pairs
-from trm.data.pairs.symmetries import Group
+from trm.data.pairs.symmetries import SYMMETRIES, Group
 from trm.data.pairs.table import OUTSIDE, Layout, Source, refuse_symmetries, split_rows
 from trm.data.samples import Samples, Tokens, Verdict, Views
 from trm.data.sampling import DrawGenerator
 from trm.data.splits import Counts, check_sizes
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 DIVIDED_BY = ("symmetries", "seed", "val_size", "test_size")
 """Arguments that determine which pairs of a source are held out."""
@@ -130,14 +131,14 @@ class Pairs(PuzzleData):
     @cached_property
     def _all_splits(self) -> Mapping[str, Samples]:
         """The splits of the source, checked and described once."""
-        pairs = self._source.pairs(self.layout)
+        pairs = self._source.pairs(self.layout, self.origin)
         refuse_symmetries(pairs, self.group)
         rows, repeated = split_rows(self._source, pairs, self.group, self.counts, self.seed)
         sizes = ", ".join(f"{len(rows[split]):,} {split}" for split in ("train", "val", "test") if split in rows)
         rank_zero_info(
-            f"{self.source}: {len(pairs.questions):,} pairs of {self.layout.sizes} in {len(self.layout.known)} symbols "
-            f"({SHORT.repr(' '.join(self.layout.known))[1:-1]}), divided into {sizes}"
-            + (f"; {repeated:,} repeated pairs are left out" if repeated else "")
+            f"{self.source}: {counted(len(pairs.questions), 'pair')} of {self.layout.sizes} in "
+            f"{counted(len(self.layout.known), 'symbol')} ({SHORT.repr(' '.join(self.layout.known))[1:-1]}), divided "
+            f"into {sizes}" + (f"; {counted(repeated, 'repeated pair')} left out" if repeated else "")
         )
         return {
             split: Samples(pairs.questions[own], pairs.answers[own], np.zeros(len(own), dtype=np.int32))
@@ -188,6 +189,29 @@ class Pairs(PuzzleData):
         return split in (self._kept if gone else self._all_splits)
 
     # -- symmetries ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tunable(self) -> Mapping[str, tuple[Any, ...]]:  # type: ignore[override]  # it depends on the pairs
+        """The symmetries that ``trm tune`` tries: none, each that the pairs do not contradict, and all of these."""
+        singles = [(name,) for name in SYMMETRIES if self._have((name,))]
+        together: tuple[str, ...] = ()
+        for (name,) in singles:
+            parts = name in SYMMETRIES[1:4] and "dihedral" in together
+            together += (name,) if not parts and self._have((*together, name)) else ()
+        return {"symmetries": tuple(dict.fromkeys([(), *singles, together]))}
+
+    def _have(self, names: tuple[str, ...]) -> bool:
+        """Return whether the pairs can have symmetries: these fit their size, and none is contradicted."""
+        layout = self._source.layout(
+            self.layout.alphabet, self.init_args["symbols"], self.layout.size, "symbols" in names
+        )
+        try:
+            _check(layout.alphabet, layout.symbols, layout.size, names, self.answer_size)
+            group = Group(names, layout.size, self.vocab_size, len(layout.symbols), layout.outside)
+        except InputError:  # a grid that is not square has no transpose, and answers of any size no order of rows
+            return False
+        pairs = self._source.pairs(layout, self.origin)
+        return find_contradiction(group, pairs.questions, pairs.answers) is None
 
     def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return each pair under a random symmetry."""
@@ -348,7 +372,7 @@ def _check(
             continue
         twice = next((symbol for symbol in given if list(given).count(symbol) > 1), None)
         if twice is not None or len(given) > MOST_SYMBOLS + 1 or (name == "alphabet" and not given):
-            what = f"has {twice!r} twice" if twice is not None else f"has {len(given)} symbols"
+            what = f"has {twice!r} twice" if twice is not None else f"has {counted(len(given), 'symbol')}"
             raise InputError(f"data.{name} {what}; accepted are 1 to {MOST_SYMBOLS} different symbols")
         if long := [symbol for symbol in given if len(symbol) > LONGEST_SYMBOL or not symbol.isprintable()]:
             raise InputError(f"data.{name} has {SHORT.repr(long[0])}; accepted are printable symbols")

@@ -16,7 +16,7 @@ from trm.data.pairs.cells import Shape, by_size
 from trm.data.samples import Tokens, Views
 from trm.data.sampling import DrawGenerator
 from trm.data.splitmix import GAMMA, mix
-from trm.errors import InputError, check_choice
+from trm.errors import InputError, check_choice, counted
 
 SYMMETRIES = ("dihedral", "transpose", "horizontal_flip", "vertical_flip", "rows", "columns", "symbols")
 """Names of symmetries: the 8 of the square, single ones of them, any order of rows, columns, or symbols."""
@@ -138,7 +138,7 @@ class Group:
         if self.finite:
             images = list(self.images())
             if count > len(images):
-                raise InputError(f"views is {count}, but these pairs have {len(images)} symmetries")
+                raise InputError(f"views is {count}, but these pairs have {counted(len(images), 'symmetry')}")
             moves = Moves(*(np.concatenate(parts) for parts in zip(*images[:count], strict=True)))
             tokens = np.tile(np.arange(self.vocab_size, dtype=np.uint8), (count, 1))
         else:

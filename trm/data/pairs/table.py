@@ -3,7 +3,7 @@
 Shapes: N pairs of all files, H x W canvas, L = H W cells, V vocabulary.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from trm.data.pairs.symmetries import Group
 from trm.data.samples import Tokens, hash_bytes
 from trm.data.splitmix import mix
 from trm.data.splits import Counts
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 OUTSIDE = ""
 """What stands in the alphabet for a cell outside of a grid that is smaller than the canvas."""
@@ -104,8 +104,8 @@ class Source:
         height, width = size or tuple(int(most) for most in shapes.max(axis=0))
         if height * width > MOST_CELLS:
             raise InputError(
-                f"the grids of {self.name} have up to {height} rows and {width} columns, a canvas of "
-                f"{height * width:,} cells; accepted are at most {MOST_CELLS:,}"
+                f"the grids of {self.name} have up to {counted(height, 'row')} and {counted(width, 'column')}, a "
+                f"canvas of {counted(height * width, 'cell')}; accepted are at most {MOST_CELLS:,}"
             )
         several = bool((shapes != (height, width)).any())
         named = list(self.numbers)
@@ -117,8 +117,12 @@ class Source:
         outside = [OUTSIDE] * (several if alphabet is None else OUTSIDE in alphabet)
         return Layout((*outside, *fixed, *free), tuple(free), (height, width))
 
-    def pairs(self, layout: Layout) -> PairTokens:
+    def pairs(self, layout: Layout, origin: Callable[[str], str]) -> PairTokens:
         """Return all pairs, those of each file in the order of ``self.files``.
+
+        Args:
+            layout: how they become tokens.
+            origin: returns for a message where "size" and "alphabet" of the layout come from.
 
         Raises:
             InputError: if a symbol or a size is not of the layout, or a question has two answers.
@@ -126,7 +130,7 @@ class Source:
         tokens = {symbol: token for token, symbol in enumerate(layout.alphabet, 1)}
         codes = np.array([tokens.get(symbol, 0) for symbol in self.numbers], dtype=np.uint8)
         parts = [
-            [_canvas(boards, codes, layout, file, name, list(self.numbers)) for file in self.files.values()]
+            [_canvas(boards, codes, layout, origin, file, name, list(self.numbers)) for file in self.files.values()]
             for name, boards in (("question", "questions"), ("answer", "answers"))
         ]
         pairs = PairTokens([*self.files.values()], *(np.concatenate(part) for part in parts))
@@ -141,7 +145,13 @@ def _order(symbol: str) -> tuple[int, int, str]:
 
 
 def _canvas(
-    boards: str, codes: NDArray[np.uint8], layout: Layout, file: PairFile, name: str, symbols: Sequence[str]
+    boards: str,
+    codes: NDArray[np.uint8],
+    layout: Layout,
+    origin: Callable[[str], str],
+    file: PairFile,
+    name: str,
+    symbols: Sequence[str],
 ) -> Tokens:
     """Return the tokens of questions or answers of a file, (N, L)."""
     given: Boards = getattr(file, boards)
@@ -151,15 +161,15 @@ def _canvas(
     if wrong.any():
         row = int(wrong.argmax())
         shape = by_size((int(shapes[row, 0]), int(shapes[row, 1])))
-        raise InputError(f"{file.where(row)}: the {name} has {shape}; accepted are {layout.sizes} (data.size)")
+        raise InputError(f"{file.where(row)}: the {name} has {shape}; accepted are {layout.sizes} ({origin('size')})")
     tokens = codes[numbers]
     cells = shapes.prod(axis=1)
     if not tokens.all():
         cell = int((tokens == 0).argmax())
         row = int(np.searchsorted(np.cumsum(cells), cell, side="right"))
         raise InputError(
-            f"{file.where(row)}: the {name} has {symbols[numbers[cell]]!r}; accepted are the symbols of data.alphabet: "
-            f"{' '.join(layout.known)}"
+            f"{file.where(row)}: the {name} has {symbols[numbers[cell]]!r}; accepted are {' '.join(layout.known)} "
+            f"({origin('alphabet')})"
         )
     if not layout.outside:
         return tokens.reshape(len(shapes), -1)
@@ -253,7 +263,7 @@ def _check_enough(path: Path, total: int, wanted: Mapping[str, int]) -> None:
     if total < needed:
         sizes = ", ".join(f"{count:,} for {split}" for split, count in wanted.items() if count)
         raise InputError(
-            f"{path} has {total:,} different pair{'s' * (total != 1)}, but the splits need at least {needed:,}"
+            f"{path} has {counted(total, 'different pair')}, but the splits need at least {needed:,}"
             f"{f' ({sizes})' if sizes else ''}; data.train_size, val_size and test_size choose others"
         )
 

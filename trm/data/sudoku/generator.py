@@ -124,7 +124,9 @@ def _check(size: int, counts: Mapping[str, int], clues: tuple[int, int] | None) 
     for split, number in counts.items():
         if split not in TENTHS or number < 0:
             accepted = ", ".join(TENTHS)
-            raise ValueError(f"{number} puzzles of split {split!r} are requested; accepted are 0 or more of {accepted}")
+            raise ValueError(
+                f"the number of puzzles of split {split!r} is {number}; accepted are 0 or more of {accepted}"
+            )
     if clues is not None and not 0 <= clues[0] <= clues[1] <= cells:
         raise ValueError(f"clues {clues} are not a range; accepted are two numbers in order, from 0 to {cells}")
 

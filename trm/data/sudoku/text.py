@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trm.data.boards import Notation, split_boards
 from trm.data.samples import name_cell
 from trm.data.sudoku.solver import Geometry, geometry, solve
-from trm.errors import InputError
+from trm.errors import InputError, counted
 
 SYMBOLS = "123456789ABCDEFG"
 BLANKS = ".0_*"
@@ -37,11 +37,11 @@ def read_board(text: str, size: int) -> NDArray[np.uint8]:
     shown, cells = SHORTENED.repr(text), size * size
     found, known = list(split_boards(text.splitlines(), notation(size))), notation(size).question
     if len(found) > 1 and all(len(board.question) == cells for board in found):
-        raise InputError(f"the text {shown} contains {len(found)} boards, but one is accepted")
+        raise InputError(f"the text {shown} contains {counted(len(found), 'board')}, but one is accepted")
     whole = len(found) == 1 and len(found[0].question) == cells
     compact = "".join((found[0].question if whole else text).split()).upper()
     if len(compact) != cells:
-        raise InputError(f"the board {shown} has {len(compact)} cells, but {size}x{size} Sudoku has {cells}")
+        raise InputError(f"the board {shown} has {counted(len(compact), 'cell')}, but {size}x{size} Sudoku has {cells}")
     for cell, symbol in enumerate(compact):
         if symbol not in known:
             raise InputError(
