@@ -10,7 +10,7 @@ import torch
 from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData, Samples
 from trm.data.atomic import atomic_write, check_ending, refuse_overwriting
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.module import TRMModule
 
 Facts = dict[str, Any]
@@ -38,7 +38,7 @@ def labelled(data: PuzzleData, puzzles: int | None, batch_size: int, split: str 
             found = True
             yield samples.take(answered)
     if not found:
-        raise InputError(f"no puzzle of the {split} split, of {size:,}, has a label to compare with")
+        raise InputError(f"none of the {counted(size, 'puzzle')} of the {split} split has a label to compare with")
 
 
 def table(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
@@ -67,10 +67,9 @@ def reserve(output: str, force: bool, checkpoint: str = "") -> Path:
         checkpoint: the file that is analysed, which is never overwritten.
 
     Raises:
-        InputError: if the name is that of a folder or ends in .svg, or a file exists or cannot be written.
+        InputError: if the name is that of a folder or of another format, or a file exists or cannot be written.
     """
     path = Path(output)
-    check_ending(path, "JSON", ".json", ".svg")
     if not path.name or path.is_dir() or path.suffix == ".svg":
         raise InputError(
             f"--output {output!r} is a folder, or ends in .svg as the picture beside it does; "
@@ -78,6 +77,7 @@ def reserve(output: str, force: bool, checkpoint: str = "") -> Path:
         )
     for file in (path, path.with_suffix(".svg")):
         refuse_overwriting(file, force, checkpoint)
+    check_ending(path, "JSON", ".json")
     return path
 
 

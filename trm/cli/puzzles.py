@@ -107,7 +107,9 @@ def find_tasks(data: ARC, text: str) -> Iterator[Task | Refusal]:
         return
     path = Path(text) if _is_folder(text) else file_of(text)
     if path is None:
-        accepted = f"a file such as TASK.json, the name of one of its tasks ({len(data.puzzles):,}), or {SAMPLE}N"
+        accepted = (
+            f"a file such as TASK.json, the name of one of its {counted(len(data.puzzles), 'task')}, or {SAMPLE}N"
+        )
         yield Refusal("", InputError(f"the puzzle is {text!r}, but a model of ARC needs a task: {accepted}"))
         return
     try:

@@ -17,7 +17,7 @@ from trm.data import ARC, PuzzleData
 from trm.data.arc.query import TaskQuery, query_task, refuse_changed_tasks
 from trm.data.arc.tasks import Task, to_task
 from trm.data.samples import Tokens
-from trm.errors import InputError, check_range
+from trm.errors import InputError, check_range, counted
 from trm.inference import HaltingContext, think
 from trm.solver import Solver
 from trm.task_solver import TASK_VIEWS, solve_queries
@@ -170,7 +170,7 @@ class TaskBackend:
         if task is None:
             raise InputError(
                 f"the puzzle is {reprlib.repr(puzzle)}, but a model of ARC needs a task: an object with the lists "
-                f"'train' and 'test', or the name of one of its tasks ({len(self.data.puzzles):,})"
+                f"'train' and 'test', or the name of one of its {counted(len(self.data.puzzles), 'task')}"
             )
         return task, query_task(self.data, task, self.views)
 

@@ -155,7 +155,7 @@ def test_official_models_have_their_size_and_come_back_exactly(
     more = official_tasks(here) if family == "arc" else []
     assert main(["import", "step_1", "--family", family, "-o", "out.ckpt", *more]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"out.ckpt: {weights:,} parameters and {rows} puzzle ids")
+    assert printed.startswith(f"out.ckpt: {weights:,} parameters and {rows} puzzle id")
     assert f"latent_steps {2 if hrm else 6 if family == 'sudoku' else 4}" in printed
     assert ("num_heads 8, positions rotary" in printed) == (mixer == "attention")
     assert f"puzzle_tokens {1 if hrm else 16}" in printed

@@ -151,7 +151,7 @@ def test_challenges_and_solutions_must_belong_together(files: Files, tmp_path: P
     path = folder / "arc-agi_evaluation_solutions.json"
     answers = json.loads(path.read_text())
     path.write_text(json.dumps({**answers, "four": answers["four"][:1]}))
-    with pytest.raises(InputError, match="task four has 1 test outputs, but the challenge has 2 test inputs"):
+    with pytest.raises(InputError, match="task four has 1 test output, but the challenge has 2 test inputs"):
         read_subsets(("evaluation",), str(folder), "", "")
     path.write_text(json.dumps({"three": answers["three"]}))
     with pytest.raises(InputError, match="do not belong together: only one of them has task four"):

@@ -57,10 +57,10 @@ def trace(
     check_range("trace", 0, delay=delay)
     if not (output or gif or terminal):
         raise InputError("nothing to show the trace in: pass -o trace.html, --gif trace.gif or --terminal")
-    check_ending(output, "a page", ".html")
-    check_ending(gif, "a GIF", ".gif")
     for path in filter(None, (output, gif)):
         refuse_overwriting(Path(path), force, checkpoint)
+    check_ending(output, "a page", ".html")
+    check_ending(gif, "a GIF", ".gif")
     model, data = load_checkpoint(checkpoint, family, module)
     question, label, row = find_puzzle(model, data, puzzle)
     recording = record(model, question, row, depth or model.hparams["supervision_steps"])
