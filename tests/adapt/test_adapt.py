@@ -118,7 +118,7 @@ def test_solve_adapts_within_seconds_and_answers_without_a_file(
 def test_a_budget_ends_at_the_last_step_that_fits() -> None:
     assert adapted(steps=None, seconds=5, clock=count().__next__).steps == 4, "at 2, 3, 4 and 5"
     assert adapted(steps=2, seconds=5, clock=count().__next__).steps == 2
-    with pytest.raises(InputError, match=r"is 1 seconds, but the first step ended after 2: allow more seconds"):
+    with pytest.raises(InputError, match=r"is 1 second, but the first step ended after 2: allow more seconds"):
         adapted(steps=None, seconds=1, clock=count().__next__)
     for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match=f"is {seconds} seconds, but must be greater than 0 and finite"):
@@ -176,7 +176,7 @@ def test_a_checkpoint_with_a_malformed_task_is_refused_when_it_is_loaded() -> No
 REFUSED = {
     "nothing to write": (["tasks/flip.json", "--steps", "1"], "pass -o FILE"),
     "no end": (["tasks/flip.json", "-o", "x.ckpt"], "adaptation needs an end: pass seconds or steps"),
-    "no seconds": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "0"], "is 0.0 seconds, but must be greater than 0"),
+    "no seconds": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "0"], "is 0 seconds, but must be greater than 0"),
     "nan": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "nan"], "seconds is nan, but must be a number"),
     "endless": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "inf"], "seconds is inf, but must be a number"),
     "no steps": (["tasks/flip.json", "-o", "x.ckpt", "--steps", "0"], "adapt.steps is 0, but must be at least 1"),

@@ -114,7 +114,7 @@ def test_what_does_not_add_up_is_returned_as_it_stands(lines: list[str], shapes:
         ("boards.txt", "has 10 cells"),
         ("", "has 0 cells"),
         ("é" * 81, "has 'É' in row 1, column 1"),
-        ("9" * 99_999, "has 99999 cells"),
+        ("9" * 99_999, "has 99,999 cells"),
     ],
     ids=["two boards", "a letter", "a name", "nothing", "no ASCII", "a long line"],
 )

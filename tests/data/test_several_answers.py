@@ -210,7 +210,7 @@ def test_labels_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
         (Sudoku, {"solutions": (5, 2)}, r"solutions is \[5, 2\]"),
         (Sudoku, {"solutions": (1, 65)}, r"solutions is \[1, 65\]"),
         (Sudoku, {"solutions": (2, 3), "source": "boards"}, "data.source is 'boards': only generated puzzles"),
-        (Sudoku, {"solutions": (2, 64), "train_size": 200_000}, "at most 156,250 samples with up to 64 answers each"),
+        (Sudoku, {"solutions": (2, 64), "train_size": 200_000}, "at most 156,250 with up to 64 answers each"),
         (Maze, {"solutions": (2, 8), "kind": "unique"}, "data.kind is 'unique': such mazes have exactly one"),
         (Maze, {"solutions": (3, 2)}, r"solutions is \[3, 2\]"),
         (Maze, {"solutions": (2, 8), "source": "mazes"}, "data.source is 'mazes': only generated puzzles"),

@@ -103,6 +103,8 @@ def run(words: list[str], patch: pytest.MonkeyPatch) -> None:
         patch.setattr("trm.page.runtime.runtime_files", lambda: dict.fromkeys(FILES, b""))  # 33 MB to fetch
         patch.setattr("trm.bench.measure.WINDOW", 0.0)  # seconds over which a loader is timed
         patch.setattr("trm.export.parity.PUZZLES", 8)  # an exported model is compared with torch on 100
+        for module in ("trm.module", "trm.bench.loop", "trm.bench.measure"):  # the paper's configurations compile
+            patch.setattr(f"{module}.compile_in_place", lambda core, device: None)
         patch.setattr("trm.adapt.adaptation.Budget", lambda seconds, _: Budget(seconds, count(0, 2).__next__))
         patch.setattr("trm.tune.trial.Trials.run", lambda _, candidate, rung, __: Row(candidate, rung, *TRIED))
         try:
