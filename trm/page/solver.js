@@ -104,9 +104,10 @@ class BoardSolver {
     const shown = compact.length > 100 ? `${compact.slice(0, 100)}…` : compact;
     const wrong = [...compact].findIndex(character => !(character in symbols));
     if (!compact) throw new InputError("there is no puzzle; type it into the board or paste it below");
-    if (compact.length !== cells)
+    if (compact.length !== cells) {
       const counted = `${compact.length.toLocaleString("en")} cell${compact.length === 1 ? "" : "s"}`;
       throw new InputError(`the puzzle ${shown} has ${counted}, but the model takes ${cells}`);
+    }
     if (wrong >= 0)
       throw new InputError(`the puzzle ${shown} has "${compact[wrong]}" in cell ${wrong + 1}; accepted are ${Object.keys(symbols).join("")}`);
     return [...compact].map(character => symbols[character]);
