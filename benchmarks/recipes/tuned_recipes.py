@@ -93,7 +93,7 @@ def missing(run: Run, given: argparse.Namespace) -> list[float]:
 def train(run: Run, given: argparse.Namespace) -> None:
     """Train and evaluate a run, from its last evaluation on, in a process of its own."""
     torch.set_num_threads(1)
-    logging.disable(logging.INFO)  # Lightning introduces itself to every trainer
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it introduces itself to every trainer
     recipe, facts, path = TUNED[run.recipe], kept(run, given), run.file(given)
     checkpoint = path.with_suffix(".ckpt")
     if not facts["rows"]:

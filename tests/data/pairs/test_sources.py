@@ -128,7 +128,7 @@ PAIR: dict[str, Any] = {"question": "010", "answer": "101"}
         ({"question": {"a": 1}, "answer": "011"}, "the question is {'a': 1}, an object; accepted are text"),
         ({"question": [0, 1, 1], "answer": "011"}, "the question is a list, but that of line 1 is text"),
         ({"question": "[1, 2", "answer": "011"}, r"the question begins with '\[', but it is not JSON: "),
-        ({"question": "0" * 4097, "answer": "0" * 4097}, "a grid of 4097 cells, but at most 4,096 cells are accepted"),
+        ({"question": "0" * 4097, "answer": "0" * 4097}, "a grid of 4,097 cells, but at most 4,096 cells are accepted"),
         (
             {"question": [str(n) for n in range(300)], "answer": [str(n) for n in range(300)]},
             "line 2: the question is a list, but that of line 1 is text",
