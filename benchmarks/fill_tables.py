@@ -86,6 +86,8 @@ def models(rows: Sequence[Row]) -> list[list[str]]:
         deeper, views = ("", "") if boards or row.metric != "solved" else by_depth(name)
         sizes = [f"{int(size):,}" if size else "" for size in (row.puzzles, row.training_puzzles)]
         hours = f"{float(row.core_hours):.2g}" if row.core_hours else ""
+        if row.device_hours:
+            hours += f", GPU {float(row.device_hours):.2g}"
         lines.append([f"`{name}`", puzzles, result(row), deeper, views, *sizes, row.seed, hours])
     return lines
 

@@ -109,9 +109,10 @@ def put(arguments: argparse.Namespace) -> None:
         module, content = load(str(model), "")[0], model.read_bytes()
         facts = {"name": arguments.name, **told, "bytes": len(content), **origin(module, data, model)}
         facts["abstain_below"] = module.abstain_below
-    if (seconds := cost(read_checkpoint(arguments.checkpoint), "core_seconds")) is not None:
+    trained = read_checkpoint(arguments.checkpoint)
+    if (seconds := cost(trained, "core_seconds")) is not None:
         facts["core_hours"] = float(f"{seconds / 3600:.2g}")
-    if seconds := cost(read_checkpoint(arguments.checkpoint), "device_seconds"):
+    if seconds := cost(trained, "device_seconds"):
         facts["gpu_hours"] = float(f"{seconds / 3600:.2g}")
     seen = data.symmetry_keys(data.published("train"))
     facts["test"], facts["solved"] = tested(module, data, arguments.puzzles, seen)

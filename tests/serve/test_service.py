@@ -73,6 +73,7 @@ def test_models_are_listed_and_chosen_by_name(service: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("here")  # the command must leave no file, and others work in the project
 @pytest.mark.parametrize(
     ("model", "board"),
     [

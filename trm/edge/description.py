@@ -31,6 +31,12 @@ PATH = ("wall", "free", "start", "goal", "path")
 """Cells of a maze, by the names of their tokens in its rules."""
 
 
+def head_threshold(about: Description) -> float:
+    """Return the halting probability above which the rule head exits by default: what ``trm tune`` chose, if it did."""
+    chosen = about.get("inference")
+    return float((chosen if chosen and chosen["halt"] == "head" else about)["halt_threshold"])
+
+
 def check_kinds(about: Description) -> None:
     """Check that every value is of its kind, and that numbers are in their range.
 

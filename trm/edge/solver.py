@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trm.edge import rules
-from trm.edge.description import EXITS
+from trm.edge.description import EXITS, head_threshold
 from trm.edge.model import EdgeModel, Floats, Step
 from trm.errors import InputError, check_choice, check_range, counted
 
@@ -102,7 +102,7 @@ class EdgeSolver:
         self.rules = about["rules"]
         self.depth = depth or about["supervision_steps"]
         self.cells, self.tokens = (np.array(about["views"][part]) for part in ("cells", "tokens"))
-        chosen = about.get("inference") or {"halt": "head", "halt_threshold": about["halt_threshold"], "views": 1}
+        chosen = about.get("inference") or {"halt": "head", "views": 1}
         self.views, self.select, self.batch_size = views or chosen["views"], select, batch_size
         if self.views > len(self.cells):
             raise InputError(f"solver.views is {views}, but the file describes {counted(len(self.cells), 'symmetry')}")
@@ -111,7 +111,7 @@ class EdgeSolver:
             self.halt = "rules" if select == "verifier" else "head" if halt_threshold else chosen["halt"]
         if self.rules is None and (self.halt == "rules" or select == "verifier"):
             raise InputError("the file describes no rules to check answers by; halt head, stable and never need none")
-        threshold = halt_threshold or (chosen if chosen["halt"] == "head" else about)["halt_threshold"]
+        threshold = halt_threshold or head_threshold(about)
         if not 0 < threshold < 1:
             raise InputError(f"solver.halt_threshold is {threshold}, but must be greater than 0 and less than 1")
         self.logit = math.log(threshold / (1 - threshold))

@@ -11,6 +11,7 @@ from trm.checkpoints.sharing import shareable
 from trm.data import PuzzleData
 from trm.data.hub import CARD, CONFIG, WEIGHTS, needs_hub
 from trm.inference.choice import InferenceChoice
+from trm.inference.halting import TRAINING_THRESHOLD
 from trm.training import checkpoint_keys as keys
 from trm.zoo import LICENCE, card, names
 
@@ -116,7 +117,8 @@ def _own_card(name: str, model: dict[str, Any], data: PuzzleData, parameters: in
         steps=f"{model[keys.STEP]:,}" if keys.STEP in model else "an unknown number of",
         version=model[keys.VERSION],
         puzzles=f"{model[keys.TRAINING_PUZZLES]:,}" if keys.TRAINING_PUZZLES in model else "not counted",
-        inference=InferenceChoice.stored(model.get(keys.INFERENCE)) or "early exit head above 0.5, 1 view",
+        inference=InferenceChoice.stored(model.get(keys.INFERENCE))
+        or f"early exit head above {TRAINING_THRESHOLD:g}, 1 view",
         kind="averaged over training" if model[keys.AVERAGED] else "of the last step",
         metrics="\n".join(rows) or "Nothing was recorded.",
     )

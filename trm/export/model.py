@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData, Samples
+from trm.edge.description import head_threshold
 from trm.edge.model import KEY, OUTPUTS, open_session
 from trm.edge.rules import fault
 from trm.edge.solver import EdgeSolver
@@ -65,7 +66,7 @@ def export_onnx(
     content = step.SerializeToString()
     samples, what = sample_puzzles(data)
     worst = compare_steps(core, _onnx_runner(content), samples)
-    threshold = _head_threshold(description)
+    threshold = head_threshold(description)
     solver = EdgeSolver(content, halt="head", halt_threshold=threshold)
 
     def answer(samples: Samples) -> NDArray[Any]:
@@ -115,12 +116,6 @@ def _loaded(checkpoint: str, family: str, module: str) -> tuple[TRMModule, Puzzl
     return model, data, describe(read_checkpoint(checkpoint), model, data, Path(checkpoint).name), texts
 
 
-def _head_threshold(description: dict[str, Any]) -> float:
-    """Return the halting probability above which the rule head exits by default."""
-    chosen = description["inference"]
-    return float((chosen if chosen and chosen["halt"] == "head" else description)["halt_threshold"])
-
-
 def _on_choice(model: TRMModule, description: dict[str, Any]) -> list[str]:
     """Return what becomes of the choice of ``trm tune``, in a sentence if there is one."""
     if model.inference_choice is None:
@@ -129,7 +124,7 @@ def _on_choice(model: TRMModule, description: dict[str, Any]) -> list[str]:
         return [f"left out: {model.inference_choice}; the file lacks the rules or the views for it"]
     if description["kind"] == "whole":
         return [
-            f"exits by the halting head above {_head_threshold(description):g}, in one view; the loop has no more of "
+            f"exits by the halting head above {head_threshold(description):g}, in one view; the loop has no more of "
             f"the choice of trm tune: {model.inference_choice}"
         ]
     return [f"by default {model.inference_choice}"]

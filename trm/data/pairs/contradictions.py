@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trm.data.pairs.symmetries import CHUNK, SYMMETRIES, Group, Moves, Words
+from trm.data.pairs.symmetries import CHUNK, OF_THE_SQUARE, SYMMETRIES, Group, Moves, Words
 from trm.data.samples import Tokens
 
 MOST_SWAPPED = 2**28
@@ -53,7 +53,7 @@ def find_contradiction(group: Group, questions: Tokens, answers: Tokens) -> Cont
 def _generators(group: Group, cells: int) -> Iterator[tuple[str, Moves]]:
     """Yield symmetries of the cells with the name of the one that they are of."""
     names = [name for name in SYMMETRIES if name in group.names]
-    flips = "/".join(name for name in names if name in SYMMETRIES[:4])
+    flips = "/".join(name for name in names if name in OF_THE_SQUARE)
     for number, moves in enumerate(group.images()):
         yield flips if number and flips else "symbols", moves
     identity = next(group.images())

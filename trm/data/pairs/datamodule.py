@@ -13,13 +13,14 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trm.arguments import listed
 from trm.data.base import GREEN, PLAIN, PuzzleData
 from trm.data.boards import Board, one_a_line
 from trm.data.pairs.cells import LONGEST_SYMBOL, MOST_CELLS, by_size, read_cells, shaped
 from trm.data.pairs.cells import SHORTENED as SHORT
 from trm.data.pairs.contradictions import find_contradiction
 from trm.data.pairs.sources import MOST_SYMBOLS, as_board, is_pairs, split_pairs
-from trm.data.pairs.symmetries import SYMMETRIES, Group
+from trm.data.pairs.symmetries import OF_THE_SQUARE, SYMMETRIES, Group
 from trm.data.pairs.table import OUTSIDE, Layout, Source, refuse_symmetries, split_rows
 from trm.data.samples import Samples, Tokens, Verdict, Views
 from trm.data.sampling import DrawGenerator
@@ -173,7 +174,7 @@ class Pairs(PuzzleData):
         if arguments.get("source") != self.source:
             return
         settings = [(name, arguments.get(name), self.init_args[name]) for name in DIVIDED_BY]
-        changes = [f"data.{name} was {_plain(old)}" for name, old, new in settings if _plain(old) != _plain(new)]
+        changes = [f"data.{name} was {listed(old)}" for name, old, new in settings if listed(old) != listed(new)]
         if changes:
             rank_zero_warn(
                 f"In training {', '.join(changes)}, so other pairs of {self.source} were held out: pairs that are held "
@@ -196,8 +197,8 @@ class Pairs(PuzzleData):
         singles = [(name,) for name in SYMMETRIES if self._have((name,))]
         together: tuple[str, ...] = ()
         for (name,) in singles:
-            parts = name in SYMMETRIES[1:4] and "dihedral" in together
-            together += (name,) if not parts and self._have((*together, name)) else ()
+            part = name in OF_THE_SQUARE and "dihedral" in together
+            together += (name,) if not part and self._have((*together, name)) else ()
         return {"symmetries": tuple(dict.fromkeys([(), *singles, together]))}
 
     def _have(self, names: tuple[str, ...]) -> bool:
@@ -344,11 +345,6 @@ class Pairs(PuzzleData):
 def _is_number(symbol: str) -> bool:
     """Return whether a symbol is that of an integer: "7" is, but "07" is another symbol."""
     return symbol.isascii() and symbol.isdecimal() and symbol == str(int(symbol))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value in which a tuple equals a list, as in a configuration."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _check(

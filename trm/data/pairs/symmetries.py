@@ -20,6 +20,8 @@ from trm.errors import InputError, check_choice, counted
 
 SYMMETRIES = ("dihedral", "transpose", "horizontal_flip", "vertical_flip", "rows", "columns", "symbols")
 """Names of symmetries: the 8 of the square, single ones of them, any order of rows, columns, or symbols."""
+OF_THE_SQUARE = SYMMETRIES[:4]
+"""Those of the square: the group of 8, then single ones of it."""
 ROUNDS = 3
 """Rounds of colour refinement."""
 SEEDS = GAMMA * np.arange(2, 4, dtype=np.uint64)
