@@ -89,8 +89,9 @@ def test_yaml_that_cannot_be_decoded_is_refused(text: str, message: str, tmp_pat
         ('{"a":' * 100_000, "the file is JSON that is nested too deeply"),
         ("9" * 5000, "the file is not JSON"),
         ("{", "the file is not JSON"),
+        ('[{"a": 1, "b": 2, "b": 3}]', "the file has the key 'b' twice in an object; accepted is each key once"),
     ],
-    ids=["lists", "objects", "digits", "open"],
+    ids=["lists", "objects", "digits", "open", "twice"],
 )
 def test_json_that_cannot_be_decoded_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -10,6 +10,7 @@ import io
 import json
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -113,10 +114,21 @@ def parse_json(text: str, where: str) -> Any:
     """Return decoded JSON.
 
     Raises:
-        InputError: if the text of ``where`` is not JSON, or is nested too deeply.
+        InputError: if the text of ``where`` is not JSON, is nested too deeply, or has an object with a key twice, of
+            which one value would be lost.
     """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+            raise InputError(f"{where} has the key {twice!r} twice in an object; accepted is each key once")
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique)
+    except InputError:
+        raise
     except RecursionError:
         raise InputError(f"{where} is JSON that is nested too deeply") from None
     except ValueError as error:
