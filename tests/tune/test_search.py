@@ -297,6 +297,14 @@ def test_what_cannot_be_tuned_is_refused_in_a_sentence(
     assert reason in refused(capsys, [*TUNE, *options])
 
 
+def test_a_file_of_puzzles_is_not_overwritten_by_the_table_beside_the_configuration(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("tuned.csv").write_text("question,answer\n")
+    message = refused(capsys, [*TUNE, "--data.source=tuned.csv", "--force"])
+    assert "tuned.csv is the file that is read; choose another one to write to" in message
+
+
 @pytest.mark.usefixtures("clock")
 def test_a_configuration_that_cannot_be_trained_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from trm.data import PuzzleData, Samples
 from trm.data.atomic import atomic_write, check_ending, refuse_overwriting
 from trm.errors import InputError, counted
 from trm.module import TRMModule
+from trm.zoo import local
 
 Facts = dict[str, Any]
 """Result of an analysis in plain values, as it is written to JSON. Tables and pictures are made from it alone."""
@@ -76,7 +77,7 @@ def reserve(output: str, force: bool, checkpoint: str = "") -> Path:
             "accepted is a file with another ending, such as .json"
         )
     for file in (path, path.with_suffix(".svg")):
-        refuse_overwriting(file, force, checkpoint)
+        refuse_overwriting(file, force, local(checkpoint))
     check_ending(path, "JSON", ".json")
     return path
 

@@ -30,6 +30,8 @@ FORMATS |= {".safetensors": "safetensors", ".onnx": "an ONNX model", ".pt2": "a 
 FORMATS |= dict.fromkeys((".yaml", ".yml"), "a configuration")
 FORMATS |= {".csv": "a table", ".json": "JSON", ".jsonl": "lines of JSON", ".html": "a page"}
 FORMATS |= {".svg": "a picture", ".png": "a PNG", ".gif": "a GIF"}
+FORMATS |= {".tsv": "a table", ".ndjson": "lines of JSON", ".npy": "an array of numpy", ".npz": "arrays of numpy"}
+FORMATS |= {".txt": "text", ".md": "text", ".py": "a program", ".gz": "a compressed file", ".zip": "an archive"}
 """Endings of names of files, and what they stand for."""
 LONGEST_NAME = 200
 """Bytes of a file's name that the name of its partial file repeats; file systems accept 255."""
@@ -59,20 +61,28 @@ def check_writable(path: Path, what: str = "") -> None:
         raise InputError(f"cannot write {what}{path}: {folder} is not a folder that can be written to")
 
 
-def refuse_overwriting(path: str | Path, force: bool, source: str | Path = "") -> None:
+def refuse_overwriting(path: str | Path, force: bool, *sources: str | Path) -> None:
     """Check that a file can be written, and that it does not exist, unless ``force`` is true.
 
-    A pipe or character device, such as /dev/stdout, is written to and needs no ``force``. The file ``source``, from
-    which the contents are computed, is never overwritten: a checkpoint contains more than what is written.
+    A pipe or character device, such as /dev/stdout, is written to and needs no ``force``. The files ``sources``, from
+    which the contents are computed, are never overwritten: they contain more than what is written.
 
     Raises:
         InputError: if it exists or cannot be written.
     """
     check_writable(Path(path))
+    if Path(path).is_file() and any(_is_same(Path(path), Path(source)) for source in sources):
+        raise InputError(f"{path} is the file that is read; choose another one to write to")
     if not force and os.path.lexists(path) and not _is_stream(Path(path)):
         raise InputError(f"{path} exists already; --force overwrites it")
-    if Path(path).is_file() and Path(source).is_file() and Path(path).samefile(source):
-        raise InputError(f"{path} is the file that is read; choose another one to write to")
+
+
+def _is_same(file: Path, source: Path) -> bool:
+    """Return whether a file is that of a source."""
+    try:
+        return source.samefile(file)
+    except (OSError, ValueError):  # there is none: the source is the name of a model, or the text of a puzzle
+        return False
 
 
 def check_ending(path: str | Path, what: str, *accepted: str) -> None:
@@ -238,6 +248,8 @@ def _is_stream(path: Path) -> bool:
         kind = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except ValueError as error:  # a NUL in its name
+        raise InputError(f"cannot write {str(path)!r}: {error}") from error
     for name, found in (("folder", stat.S_ISDIR), ("socket", stat.S_ISSOCK), ("block device", stat.S_ISBLK)):
         if found(kind):
             raise InputError(f"cannot write {path}: it is a {name}; accepted are files, pipes and character devices")

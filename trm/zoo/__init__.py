@@ -47,6 +47,12 @@ def find(checkpoint: str | Path) -> Path:
     )
 
 
+def local(checkpoint: str | Path) -> Path:
+    """Return where the file of a checkpoint is or would be on this machine; nothing is downloaded."""
+    is_name = str(checkpoint) in names() and not Path(checkpoint).exists()
+    return FOLDER / f"{checkpoint}.ckpt" if is_name else Path(checkpoint)
+
+
 def card(name: str) -> str:
     """Return the card of a model in Markdown: of the zoo, of a hub folder, or on the hub.
 

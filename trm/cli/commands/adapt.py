@@ -46,12 +46,13 @@ def adapt(
     from trm.cli.puzzles import Refusal, refusal_of
     from trm.data.atomic import CHECKPOINT, check_ending, refuse_overwriting
     from trm.solver import Solver
+    from trm.zoo import local
 
     check_range("adapt", 1, views=views)
     if not output:
         raise InputError("there is nothing to write: pass -o FILE, or use trm solve with --adapt_seconds")
     check_ending(output, *CHECKPOINT)
-    refuse_overwriting(output, force, checkpoint)
+    refuse_overwriting(output, force, local(checkpoint), *tasks)
     model, data = load_checkpoint(checkpoint, module=module)
     refusals: list[Refusal] = []
     found = list(read_tasks(need_arc(model, data), tasks, refusals))

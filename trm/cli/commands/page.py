@@ -39,13 +39,13 @@ def page(
     from trm.page.content import content
     from trm.page.runtime import runtime_files
     from trm.page.write import NAMES, page_files, single_page
-    from trm.zoo import find
+    from trm.zoo import find, local
 
     if not output:
         raise InputError("output is empty; accepted is the folder to write, or with --single the file")
     if single:
         check_ending(output, "a page", ".html")
-        refuse_overwriting(output, force, checkpoint)
+        refuse_overwriting(output, force, local(checkpoint))
     elif Path(output).suffix.lower() in (".html", ".htm"):
         raise InputError(f"output is {output}, the name of a file; pass --single to write one, or a folder")
     else:

@@ -52,13 +52,14 @@ def trace(
     from trm.trace.page import page
     from trm.trace.picture import beside, picture
     from trm.trace.record import record
+    from trm.zoo import local
 
     check_range("trace", 1, depth=depth)
     check_range("trace", 0, delay=delay)
     if not (output or gif or terminal):
         raise InputError("nothing to show the trace in: pass -o trace.html, --gif trace.gif or --terminal")
     for path in filter(None, (output, gif)):
-        refuse_overwriting(Path(path), force, checkpoint)
+        refuse_overwriting(path, force, local(checkpoint), puzzle)
     check_ending(output, "a page", ".html")
     check_ending(gif, "a GIF", ".gif")
     model, data = load_checkpoint(checkpoint, family, module)

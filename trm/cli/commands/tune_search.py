@@ -62,7 +62,7 @@ def search(
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"output is {output!r}, but must be a configuration to write, such as -o tuned.yaml")
     for file in files(path):
-        refuse_overwriting(file, force)
+        refuse_overwriting(file, force, str(getattr(datamodule, "source", "")))
     model, data = _tunable(trainer, model, datamodule)
     seed = model.init_seed or 0
     settings = candidates(model, data, SIZES[0], seed, parameters)
