@@ -14,7 +14,7 @@ from trm.arguments import RENAMED
 NOISE = (
     r"^Does not validate against any of the Union subtypes$",
     r"^(Subtypes|Errors|Given value type): ?.*$",
-    r"^Expected a <class 'NoneType'>$",
+    r"^Expected a <class 'NoneType'>(\. Got value: .*)?$",
     r"^Expected a path but .* either not accessible or invalid$",
     r"^Problem with given class_path 'lightning\.Callback':$",
 )
@@ -55,7 +55,10 @@ def sentence(message: str, known: Iterable[str], given: list[str]) -> str:
         lines = [re.sub(pattern, words, line) for line in lines]
     lines = list(dict.fromkeys(lines))
     value = lines[-1].removeprefix("Given value: ")
-    named = any(value in line for line in lines[:-1] if not line.startswith("Expected a "))  # types name no value
+    named = any(
+        line.lower().endswith(f"got value: {value.lower()}") if line.startswith("Expected a ") else value in line
+        for line in lines[:-1]
+    )
     if value != lines[-1] and (value.startswith(("NestedArg", "Namespace", "{")) or named):
         lines.pop()  # the value is a whole class, or has been named
     text = EXPECTED.sub(_refused_value, "; ".join(lines).replace(":; ", ": "))
