@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 import trm.data
-from trm.arguments import listed
+from trm.arguments import defaults_of, listed
 from trm.checkpoints.schema import FACTS
-from trm.data import PuzzleData
+from trm.data import Mixture, PuzzleData
 from trm.data.hub import CONFIG, MODEL_TYPE, OURS, WEIGHTS, read_config
 from trm.errors import InputError
 from trm.training import checkpoint_keys as keys
@@ -50,27 +50,38 @@ def _read_config(path: Path, where: str) -> dict[str, Any]:
     if unknown := [key for key in config if key not in KNOWN]:
         raise InputError(f"{where} has {some(unknown)}, which this version does not know; it may be of a newer one")
     del config[MODEL_TYPE]
-    family = config.get(keys.FAMILY)
-    if isinstance(family, dict) and isinstance(family.get("init_args"), dict):
-        named = str(family.get("class_path"))
-        kind = getattr(trm.data, named.rpartition(".")[2], None) if named.startswith("trm.data.") else None
-        if isinstance(kind, type) and issubclass(kind, PuzzleData):
-            family["init_args"] = _arguments(kind, family["init_args"], where)
+    if keys.FAMILY in config:
+        config[keys.FAMILY] = _family(config[keys.FAMILY], where)
     return config
+
+
+def _family(family: Any, where: str) -> Any:
+    """Return what a configuration has of a family, with the arguments of one of the package as they were."""
+    if not (isinstance(family, dict) and isinstance(family.get("init_args"), dict)):
+        return family
+    named = str(family.get("class_path"))
+    kind = getattr(trm.data, named.rpartition(".")[2], None) if named.startswith("trm.data.") else None
+    if not (isinstance(kind, type) and issubclass(kind, PuzzleData)):
+        return family
+    return {**family, "init_args": _arguments(kind, family["init_args"], where)}
 
 
 def _arguments(kind: type[PuzzleData], given: dict[str, Any], where: str) -> dict[str, Any]:
     """Return arguments of a family of the package as they were before they became JSON, which has no tuples.
 
     Raises:
-        InputError: if one names a file or folder of the reader's machine.
+        InputError: if one, or one of a family in a mixture, names a file or folder of the reader's machine.
     """
-    for name, accepted in kind.folders.items():
-        value = given.get(name)
-        if value is not None and value not in accepted:
-            shown = ", ".join(map(repr, (*accepted, None)))
+    defaults = defaults_of(kind)
+    for name, others in kind.folders.items():
+        accepted = tuple(dict.fromkeys((*others, defaults[name], None)))
+        if (value := given.get(name)) not in accepted:
+            shown = ", ".join(map(repr, accepted))
             raise InputError(f"{where} names a local folder: {name} is {str(value)[:60]!r}; accepted are {shown}")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    found = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    if issubclass(kind, Mixture) and isinstance(given.get("families"), list):
+        found["families"] = [_family(family, where) for family in given["families"]]
+    return found
 
 
 def read_safetensors(path: Path, where: str) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """The command ``trm export``: a trained model to share, for the official code, or for other runtimes."""
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from trm.errors import InputError
@@ -61,6 +62,7 @@ def export(
     from pathlib import Path
 
     from trm.data.atomic import CHECKPOINT, check_ending, check_folder, refuse_overwriting
+    from trm.zoo import local
 
     own = "" if dtype == "float32" else dtype
     _refuse_idle_options(format, uncompiled=uncompiled, dtype=own, whole=whole, kit=kit)
@@ -72,7 +74,7 @@ def export(
         return _for_hub(checkpoint, output, force, family, module)
     if output:
         check_ending(output, *WRITTEN.get(format, CHECKPOINT))
-        refuse_overwriting(output, force, checkpoint)
+        refuse_overwriting(output, force, local(checkpoint))
     if kit:
         from trm.export.kit import FILES
 
@@ -159,10 +161,15 @@ def _for_hub(checkpoint: str, output: str, force: bool, family: str, module: str
 
 def _print_left_out(content: dict[str, Any], model: dict[str, Any]) -> None:
     """Print the local folders that a checkpoint names and the model to share does not."""
-    before, after = content.get(keys.FAMILY, model[keys.FAMILY])["init_args"], model[keys.FAMILY]["init_args"]
-    for name in sorted(before):
-        if before[name] != after[name]:
-            print(f"left out: data.{name} {before[name]!r}, now {after[name]!r}")
+    before, after = content.get(keys.FAMILY, model[keys.FAMILY]), model[keys.FAMILY]
+    parts = [("data", before, after)]
+    if "families" in before["init_args"]:  # of a mixture
+        names = (f"data.families[{number}]" for number in count())
+        parts = [*zip(names, before["init_args"]["families"], after["init_args"]["families"], strict=False)]
+    for prefix, ours, theirs in parts:
+        for name, value in sorted(ours["init_args"].items()):
+            if value != (now := theirs["init_args"][name]):
+                print(f"left out: {prefix}.{name} {value!r}, now {now!r}")
 
 
 def _official(checkpoint: str, output: str, uncompiled: bool) -> int:
