@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Collection
+from numbers import Integral
 
 
 class InputError(ValueError):
@@ -73,6 +74,18 @@ def check_range(prefix: str, least: float, most: float = float("inf"), **values:
         if value is not None and not least <= value <= most:
             accepted = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
             raise InputError(f"{prefix}.{name} is {value}, but must be {accepted}")
+
+
+def check_whole(prefix: str, least: int, most: float = float("inf"), **values: int | None) -> None:
+    """Check that arguments are whole numbers in their range, as ``check_range``.
+
+    Raises:
+        InputError: if one is not; the message names the first.
+    """
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise InputError(f"{prefix}.{name} is {value!r}, but must be a whole number")
+    check_range(prefix, least, most, **values)
 
 
 def check_choice(prefix: str, choices: Collection[str], **values: str) -> None:

@@ -3,24 +3,28 @@
 import json
 import os
 import signal
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from command import refused
+from paths import REPO
 
 from trm import load_checkpoint
 from trm.adapt import Adapted, Budget, adapt, need_arc
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.finetune import start_from
 from trm.cli.main import main
-from trm.data import ARC, Sudoku
+from trm.data import ARC, PuzzleData, Sudoku
 from trm.data.arc.query import find_known
-from trm.data.arc.tasks import Task, to_task
+from trm.data.arc.tasks import Pair, Task, to_task
 from trm.errors import InputError
 from trm.module import TRMModule
+from trm.zoo import find
 
 RECOLOUR = {
     "train": [
@@ -48,7 +52,13 @@ def task(value: dict[str, Any] = RECOLOUR, name: str = "recolour") -> Task:
 
 
 def adapted(*tasks: Task, **options: Any) -> Adapted:
-    return adapt(*load_checkpoint("arc-toy"), tasks or (task(),), **{"steps": 2, **options})
+    return adapt(*toy(), tasks or (task(),), **{"steps": 2, **options})
+
+
+@cache
+def toy() -> tuple[TRMModule, PuzzleData]:
+    """The model of the zoo, which adaptation does not change."""
+    return load_checkpoint("arc-toy")
 
 
 def test_a_task_gets_ids_that_start_at_the_mean_and_only_they_are_trained_with_embeddings() -> None:
@@ -110,19 +120,119 @@ def test_solve_adapts_within_seconds_and_answers_without_a_file(
     assert main(["solve", "arc-toy", "tasks/recolour.json", "--adapt-seconds", "5", "--json"]) in (0, 1)
     printed = capsys.readouterr()
     assert json.loads(printed.out)["known"]
-    assert "adapted to 1 task in 4 steps" in printed.err
+    assert "adapted to 1 task in 3 steps" in printed.err
     assert "mean little" not in printed.err
     assert set(Path.cwd().rglob("*")) == before
 
 
-def test_a_budget_ends_at_the_last_step_that_fits() -> None:
-    assert adapted(steps=None, seconds=5, clock=count().__next__).steps == 4, "at 2, 3, 4 and 5"
+def test_a_budget_ends_before_a_step_that_may_not_fit() -> None:
+    assert adapted(steps=None, seconds=5, clock=count().__next__).steps == 3, "at 2, 3 and 4; the next may take 2"
     assert adapted(steps=2, seconds=5, clock=count().__next__).steps == 2
     with pytest.raises(InputError, match=r"is 1 second, but the first step ended after 2: allow more seconds"):
         adapted(steps=None, seconds=1, clock=count().__next__)
     for seconds in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(InputError, match=f"is {seconds} seconds, but must be greater than 0 and finite"):
+        with pytest.raises(InputError, match=f"is {seconds} seconds, but must be a finite number greater than 0"):
             adapted(seconds=seconds)
+
+
+def test_a_budget_holds_when_steps_differ_and_a_slow_first_step_does_not_use_it_up() -> None:
+    slow_first = iter([0, 0, 5, 6, 7, 8, 9, 9])
+    result = adapted(steps=None, seconds=10, clock=slow_first.__next__)
+    assert (result.steps, result.seconds) == (5, 9)
+    slow_last = iter([0, 0, 1, 2, 3, 5, 5])
+    result = adapted(steps=None, seconds=6, clock=slow_last.__next__)
+    assert (result.steps, result.seconds) == (4, 5)
+
+
+def test_neither_model_nor_family_is_changed_so_another_task_can_follow() -> None:
+    module, data = toy()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    with pytest.raises(InputError, match="but the first step ended after"):
+        adapt(module, data, [task()], seconds=1e-9)
+    first = adapt(module, data, [task()], steps=1)
+    second = adapt(module, data, [task(FLIP, "flip")], steps=1)
+    assert [result.data.puzzles[-1].name for result in (first, second)] == ["recolour", "flip"]
+    assert module.hparams["num_puzzles"] == data.num_puzzles
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_a_task_that_is_given_twice_counts_once(capsys: pytest.CaptureFixture[str]) -> None:
+    once, twice = adapted(task()), adapted(task(), task())
+    assert torch.equal(once.module.core.answer_head.weight, twice.module.core.answer_head.weight)
+    given = ["tasks/flip.json", "./tasks/flip.json"]
+    assert main(["adapt", "arc-toy", *given, "--steps", "1", "-o", "x.ckpt"]) in (0, 1)
+    assert "adapted to 1 task" in capsys.readouterr().out
+
+
+def test_tasks_may_come_from_a_generator_and_have_lists_for_grids() -> None:
+    by_hand = Task("flip", [Pair([[5, 6, 0]], [[0, 6, 5]])], [Pair([[8, 9]], None)])  # type: ignore[arg-type]
+    result = adapt(*toy(), (each for each in [by_hand]), steps=1)
+    assert result.data.puzzles[-1].train_pairs[0][0].tolist() == [[5, 6, 0]]
+
+
+GRID = np.array([[1, 2]], dtype=np.uint8)
+WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "seconds of text": ([task()], {"seconds": "3"}, "the budget of adaptation is '3', but must be a finite number"),
+    "seconds of truth": ([task()], {"seconds": True}, "the budget of adaptation is True, but must be"),
+    "half a step": ([task()], {"steps": 2.5}, "adapt.steps is 2.5, but must be a whole number"),
+    "steps of text": ([task()], {"steps": "2"}, "adapt.steps is '2', but must be a whole number"),
+    "half a slot": ([task()], {"slots": 1.5}, "adapt.slots is 1.5, but must be a whole number"),
+    "half a seed": ([task()], {"seed": 1.5}, "adapt.seed is 1.5, but must be a whole number"),
+    "no seed": ([task()], {"seed": None}, "adapt.seed is None, but must be a whole number"),
+    "a task alone": (task(), {}, r"tasks is a Task, but a list of tasks is needed, as in adapt\(..., \[task\]\)"),
+    "a path": ("tasks/flip.json", {}, "tasks is a str, but a list of tasks is needed"),
+    "nothing": (None, {}, "tasks is a NoneType, but a list of tasks is needed"),
+    "paths": (
+        ["tasks/flip.json"],
+        {},
+        'tasks has "tasks/flip.json", a str; accepted are tasks, as .*read_task',
+    ),
+    "decoded JSON": ([FLIP], {}, "tasks has .*, a dict; accepted are tasks"),
+    "no train pair": ([Task("a", [], task().test)], {}, "task a has no train pair, but at least one is needed"),
+    "no test pair": ([Task("a", task().train, [])], {}, "task a has no test pair, but at least one is needed"),
+    "no output": ([Task("a", [Pair(GRID, None)], task().test)], {}, "train pair 1 is .*, but an object with an input"),
+    "a row": (
+        [Task("a", [Pair(GRID[0], GRID)], task().test)],
+        {},
+        r"the input of train pair 1 is \[1, 2\], but",
+    ),
+    "colour 12": ([Task("a", [Pair(GRID, GRID + 10)], task().test)], {}, "has 11 in row 1, column 1; colours are"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_values_in_python_are_refused_in_a_sentence(case: str) -> None:
+    tasks, options, message = WRONG[case]
+    with pytest.raises(InputError, match=message):
+        adapt(*toy(), tasks, **{"steps": 1, **options})
+
+
+def test_what_is_no_model_of_arc_is_refused_in_python() -> None:
+    module, data = toy()
+    with pytest.raises(InputError, match="module is a NoneType, but a TRMModule is adapted"):
+        adapt(None, data, [task()], steps=1)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="the model solves NoneType, but only one of ARC can be adapted"):
+        adapt(module, None, [task()], steps=1)  # type: ignore[arg-type]
+
+
+def test_no_file_that_is_read_is_overwritten_even_with_force(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("flip").write_text(json.dumps(FLIP))
+    message = "is the file that is read; choose another one to write to"
+    assert message in refused(capsys, ["adapt", "arc-toy", "flip", "--steps", "1", "-o", "flip", "--force"])
+    assert message in refused(capsys, ["trace", "arc-toy", "flip", "-o", "flip", "--force"])
+    Path("link.ckpt").symlink_to(find("arc-toy"))
+    assert message in refused(capsys, ["adapt", "arc-toy", "flip", "--steps", "1", "-o", "link.ckpt", "--force"])
+    assert json.loads(Path("flip").read_text()) == FLIP
+
+
+def test_a_sample_is_no_task_and_a_task_of_an_adapted_model_needs_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    sample = refused(capsys, ["adapt", "arc-toy", "test:0", "--steps", "1", "-o", "x.ckpt"])
+    assert "test:0 is a sample of the test split, but a task is needed here: a file such as TASK.json" in sample
+    adapted().save("x.ckpt", "arc-toy")
+    known = refused(capsys, ["solve", "x.ckpt", "recolour"])
+    assert "the model was adapted to the task recolour, but has not kept its test inputs: pass its file" in known
+    assert "the name of one of its 46 tasks" in refused(capsys, ["solve", "x.ckpt", "another"])
 
 
 def test_what_is_written_is_an_ordinary_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,6 +247,10 @@ def test_what_is_written_is_an_ordinary_checkpoint(capsys: pytest.CaptureFixture
     assert max(map(len, facts.splitlines())) < 300
     assert main(["info", "one.ckpt", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["data"]["added"]) == 2
+
+    evaluate = ["test", f"--config={REPO / 'configs/arc-small.yaml'}", "--ckpt_path=one.ckpt"]
+    assert main([*evaluate, "--trainer.limit_test_batches=1", "--data.eval_batch_size=8"]) == 0
+    assert "test/pass@2" in capsys.readouterr().out, "on the test inputs of the model, with the ids of all tasks"
 
     later = {**FLIP, "train": [{"input": [[3, 4]], "output": [[4, 3]]}]}
     Path("later.json").write_text(json.dumps(later))
@@ -176,7 +290,7 @@ def test_a_checkpoint_with_a_malformed_task_is_refused_when_it_is_loaded() -> No
 REFUSED = {
     "nothing to write": (["tasks/flip.json", "--steps", "1"], "pass -o FILE"),
     "no end": (["tasks/flip.json", "-o", "x.ckpt"], "adaptation needs an end: pass seconds or steps"),
-    "no seconds": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "0"], "is 0 seconds, but must be greater than 0"),
+    "no seconds": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "0"], "is 0 seconds, but must be a finite number"),
     "nan": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "nan"], "seconds is nan, but must be a number"),
     "endless": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "inf"], "seconds is inf, but must be a number"),
     "no steps": (["tasks/flip.json", "-o", "x.ckpt", "--steps", "0"], "adapt.steps is 0, but must be at least 1"),
@@ -184,6 +298,10 @@ REFUSED = {
     "too short": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "1e-9"], "but the first step ended after"),
     "exists": (["tasks/flip.json", "-o", "old.ckpt", "--steps", "1"], "old.ckpt exists already; --force overwrites it"),
     "input": (["tasks/flip.json", "-o", "../base.ckpt", "--steps", "1", "--force"], "is the file that is read"),
+    "truth": (["tasks/flip.json", "-o", "x.ckpt", "--seconds", "true"], "seconds is true, but must be a number"),
+    "NUL": (["tasks/flip.json", "-o", "x\0.ckpt", "--steps", "1"], r"cannot write 'x\x00.ckpt': embedded null byte"),
+    "text": (["tasks/flip.json", "-o", "x.txt", "--steps", "1"], "but a checkpoint is written, not text"),
+    "key twice": (["twice.json", "-o", "x.ckpt", "--steps", "1"], "twice.json has the key 'train' twice in an object"),
     "missing": (["no.json", "-o", "x.ckpt", "--steps", "1"], "cannot read no.json"),
     "no test": (["no-test.json", "-o", "x.ckpt", "--steps", "1"], "no test pair, but at least one is needed"),
     "pairs alone": (["pairs.json", "-o", "x.ckpt", "--steps", "1"], "but no test input to answer"),
@@ -214,6 +332,7 @@ def test_what_cannot_be_adapted_is_refused_and_nothing_is_written(
     for name, value in files.items():
         Path(name).write_text(json.dumps(value))
     Path("old.ckpt").write_text("old")
+    Path("twice.json").write_text('{"train": [], "train": [], "test": []}')
     source = Path(__file__).parents[2] / "trm/zoo/arc-toy.ckpt"
     Path("../base.ckpt").write_bytes(source.read_bytes())
     arguments, message = REFUSED[case]

@@ -5,9 +5,10 @@ that were trained, as in the official code. All parameters are then trained, or 
 2511.02886 compares the two). Test pairs take no part in it.
 """
 
+import copy
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -21,8 +22,8 @@ from trm.checkpoints.finetune import origin
 from trm.data import ARC, PuzzleData
 from trm.data.arc.grids import Grid
 from trm.data.arc.query import find_known, has_pairs, refuse_changed_tasks, refuse_unanswerable
-from trm.data.arc.tasks import Task
-from trm.errors import InputError, check_choice, check_range, counted
+from trm.data.arc.tasks import Task, checked, write_demonstrations
+from trm.errors import InputError, check_choice, check_whole, counted
 from trm.module import TRMModule
 
 Parameters = Literal["all", "embeddings"]
@@ -72,7 +73,7 @@ class Adapted(NamedTuple):
 def adapt(
     module: TRMModule,
     data: PuzzleData,
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     *,
     seconds: float | None = None,
     steps: int | None = None,
@@ -88,9 +89,9 @@ def adapt(
     parameters at every call; a number of seconds does not.
 
     Args:
-        module: the trained module; it is changed.
-        data: its family, ``ARC``; it is not changed.
-        tasks: the tasks. Those that the model was trained on keep their puzzle ids.
+        module: the trained module; a copy of it is adapted.
+        data: its family, ``ARC``; it is not changed either.
+        tasks: the tasks, each counted once. Those that the model was trained on keep their puzzle ids.
         seconds: budget; training ends at the last step that fits into it.
         steps: number of training steps; with both, whichever ends first.
         parameters: which are trained: all, or only the embeddings of the tasks.
@@ -104,13 +105,17 @@ def adapt(
             of its range, or the budget is too short for one step.
     """
     check_choice("adapt", get_args(Parameters), parameters=parameters)
-    check_range("adapt", 1, steps=steps, slots=slots)
-    check_range("adapt", 0, 2**32 - 1, seed=seed)
+    check_whole("adapt", 1, steps=steps, slots=slots)
+    check_whole("adapt", 0, 2**32 - 1, seed=seed)
+    if seed is None:
+        raise InputError("adapt.seed is None, but must be a whole number")
     if seconds is None and steps is None:
         raise InputError("adaptation needs an end: pass seconds or steps")
     budget = Budget(sys.float_info.max if seconds is None else seconds, clock)
-    family = _extended(need_arc(module, data), tasks, slots)
-    family.draw_from({_index(family, task): _pairs(task) for task in tasks}, seed)
+    found = _checked(tasks)
+    family = _extended(need_arc(module, data), found, slots)
+    family.draw_from({_index(family, task): _pairs(task) for task in found}, seed)
+    module = copy.deepcopy(module)
     _prepare(module, family, seed)
     trainer = Trainer(
         accelerator="auto",
@@ -138,6 +143,8 @@ def need_arc(module: TRMModule, data: PuzzleData) -> ARC:
     Raises:
         InputError: if it is not ``ARC``, or the model has no puzzle embedding.
     """
+    if not isinstance(module, TRMModule):
+        raise InputError(f"module is a {type(module).__name__}, but a TRMModule is adapted, as load_checkpoint returns")
     if not isinstance(data, ARC):
         raise InputError(
             f"the model solves {type(data).__name__}, but only one of ARC can be adapted, whose tasks have puzzle ids "
@@ -152,14 +159,26 @@ def need_arc(module: TRMModule, data: PuzzleData) -> ARC:
     return data
 
 
+def _checked(tasks: Iterable[Task]) -> list[Task]:
+    """Return the tasks, each once.
+
+    Raises:
+        InputError: if there is none, or one is malformed.
+    """
+    if isinstance(tasks, Task | str | Path) or not isinstance(tasks, Iterable):
+        raise InputError(f"tasks is a {type(tasks).__name__}, but a list of tasks is needed, as in adapt(..., [task])")
+    found = {write_demonstrations(task): task for task in map(checked, tasks)}
+    if not found:
+        raise InputError("there is no task to adapt to")
+    return list(found.values())
+
+
 def _extended(data: ARC, tasks: Sequence[Task], slots: int | None) -> ARC:
     """Return the family with the tasks that are new to it, one training step a batch.
 
     Raises:
-        InputError: if a task cannot be used, or there is none.
+        InputError: if a task cannot be used.
     """
-    if not tasks:
-        raise InputError("there is no task to adapt to")
     for task in tasks:
         refuse_unanswerable(data, task)
     new = [task for task in tasks if not _is_known(data, task)]

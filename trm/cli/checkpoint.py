@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from trm.arguments import class_path, find_class
 from trm.callbacks.checkpoints import Checkpoints
-from trm.data import PuzzleData
+from trm.data import ARC, Mixture, PuzzleData
 from trm.errors import InputError
 from trm.training import checkpoint_keys as keys
 
@@ -54,6 +54,19 @@ def need_checkpoint(trainer: Trainer, command: str, given: str | None) -> None:
             raise InputError(f"there is no {given} checkpoint in {places}; run trm fit first")
 
 
+def keep_added(data: Any, checkpoint: Mapping[str, Any]) -> None:
+    """Give ARC the tasks that a checkpoint was adapted to, so that an evaluation has the same puzzle ids.
+
+    They have no test inputs, so the evaluation is that of the checkpoint from which adaptation started.
+    """
+    family = checkpoint.get(keys.FAMILY, {"class_path": ""})
+    if data is None or family["class_path"] != class_path(ARC):
+        return
+    arguments = data.get("init_args") or {}
+    if find_class(data["class_path"], PuzzleData, "the data is") is ARC and not arguments.get("added"):
+        arguments["added"] = tuple(family["init_args"].get("added", ()))
+
+
 def keep_tokens(data: Any, checkpoint: Mapping[str, Any]) -> list[str]:
     """Give settings of the data that are null, and would be read off its source, the values of a checkpoint.
 
@@ -68,6 +81,9 @@ def keep_tokens(data: Any, checkpoint: Mapping[str, Any]) -> list[str]:
     if class_path(kind) != family["class_path"]:
         return []
     arguments, theirs = data.get("init_args") or {}, family["init_args"]
+    if issubclass(kind, Mixture):
+        for own, other in zip(arguments.get("families") or [], theirs["families"], strict=False):
+            keep_tokens(own, {keys.FAMILY: other})
     taken = [name for name in kind.read_off if arguments.get(name) is None and theirs.get(name) is not None]
     for name in taken:
         arguments[name] = theirs[name]

@@ -24,7 +24,7 @@ from trm.callbacks.notice import RunNotice
 from trm.callbacks.progress import Progress
 from trm.callbacks.threads import Threads
 from trm.checkpoints.files import CheckpointFiles, read_checkpoint, read_facts
-from trm.cli.checkpoint import find_checkpoint, keep_tokens, need_checkpoint
+from trm.cli.checkpoint import find_checkpoint, keep_added, keep_tokens, need_checkpoint
 from trm.cli.commands.bench import trainer_arguments
 from trm.cli.configuration import Parser, SaveFitConfig, named_models, quiet, rename, replaced_family
 from trm.cli.parser import ENV_PREFIX, spelled_out
@@ -164,6 +164,8 @@ class TRMCLI(LightningCLI):
         if checkpoint not in (None, "best", "last", "hpc"):
             content = read_facts(checkpoint)
             self._taken |= dict.fromkeys(keep_tokens(settings.get("data"), content), checkpoint)
+            if subcommand != "fit":
+                keep_added(settings.get("data"), content)
             if subcommand == "fit" and keys.OPTIMIZERS not in content:
                 raise InputError(
                     f"{checkpoint} contains only parameters, so training cannot resume from it; "

@@ -107,10 +107,7 @@ def find_tasks(data: ARC, text: str) -> Iterator[Task | Refusal]:
         return
     path = Path(text) if _is_folder(text) else file_of(text)
     if path is None:
-        accepted = (
-            f"a file such as TASK.json, the name of one of its {counted(len(data.puzzles), 'task')}, or {SAMPLE}N"
-        )
-        yield Refusal("", InputError(f"the puzzle is {text!r}, but a model of ARC needs a task: {accepted}"))
+        yield Refusal("", _no_task(data, text))
         return
     try:
         files = folder_files(path) if path.is_dir() else [path]
@@ -119,6 +116,17 @@ def find_tasks(data: ARC, text: str) -> Iterator[Task | Refusal]:
         return
     for file in files:
         yield from _tasks_of(file)
+
+
+def _no_task(data: ARC, text: str) -> InputError:
+    """Return an error for the name of no task whose test inputs are known."""
+    if any(puzzle.name == text for puzzle in data.added):
+        return InputError(f"the model was adapted to the task {text}, but has not kept its test inputs: pass its file")
+    known = counted(len(data.puzzles) - len(data.added), "task")
+    accepted = f"a file such as TASK.json, the name of one of its {known}"
+    if text.startswith(SAMPLE):
+        return InputError(f"{text} is a sample of the test split, but a task is needed here: {accepted}")
+    return InputError(f"the puzzle is {text!r}, but a model of ARC needs a task: {accepted}, or {SAMPLE}N")
 
 
 def _tasks_of(file: Path) -> Iterator[Task | Refusal]:

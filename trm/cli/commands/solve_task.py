@@ -60,7 +60,7 @@ def adapt_to(solver: Solver, tasks: Sequence[Task], **options: Any) -> Adapted:
         adapted = adapt(solver.module, solver.data, tasks, progress=sys.stdout.isatty(), **options)
     finally:
         log.setLevel(level)
-    solver.data = adapted.data
+    solver.module, solver.data = adapted.module.to(solver.module.device), adapted.data
     return adapted
 
 

@@ -118,6 +118,22 @@ def to_task(name: str, value: Any, where: str) -> Task:
     return Task(name, **pairs)
 
 
+def checked(task: Task) -> Task:
+    """Return a task that somebody may have built by hand, with its grids as arrays.
+
+    Raises:
+        InputError: if it is no task, or a part of it is malformed.
+    """
+    if not isinstance(task, Task):
+        raise InputError(
+            f"tasks has {_short(task)}, a {type(task).__name__}; accepted are tasks, as trm.data.arc.files.read_task "
+            "returns"
+        )
+    parts = {"train": task.train, "test": task.test}
+    pairs = {part: [pair._asdict() if isinstance(pair, Pair) else pair for pair in parts[part]] for part in parts}
+    return to_task(task.name, pairs, "tasks")
+
+
 def write_demonstrations(task: Task) -> str:
     """Return the name and the train pairs of a task as JSON; its test pairs are left out."""
     pairs = [{name: grid.tolist() for name, grid in pair._asdict().items()} for pair in task.train]
