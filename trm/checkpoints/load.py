@@ -137,10 +137,13 @@ def load_family(path: str | Path, checkpoint: dict[str, Any], named: str) -> Puz
             )
         return find_class(named, PuzzleData, "--family is")()
     if family["class_path"] == class_path(Mixture):
-        return _mixture(path, checkpoint, [name.strip() for name in named.split(",") if name.strip()])
-    if named and named != family["class_path"]:
+        data = _mixture(path, checkpoint, [name.strip() for name in named.split(",") if name.strip()])
+    elif named and named != family["class_path"]:
         raise InputError(f"{path} was trained on {family['class_path']}, not on {named}")
-    return _built_family(path, checkpoint, family, [named])
+    else:
+        data = _built_family(path, checkpoint, family, [named])
+    data.recall(checkpoint.get(keys.HELD_OUT, {}), family["init_args"])
+    return data
 
 
 def _mixture(path: str | Path, checkpoint: dict[str, Any], named: list[str]) -> PuzzleData:
@@ -162,5 +165,4 @@ def _built_family(path: str | Path, checkpoint: dict[str, Any], family: dict[str
     found = known_class(kind, PuzzleData, named, f"{path} was trained on", f"--family {kind}")
     data = _built(path, checkpoint, found, arguments)
     data.take_over(data.read_off, str(path))
-    data.recall(checkpoint.get(keys.HELD_OUT, {}), arguments)
     return data

@@ -329,6 +329,10 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
             InputError: if they are malformed.
         """
 
+    def missing(self, split: str) -> str:
+        """Return why a split cannot be loaded here, though another one can: its source is gone; "" if it can be."""
+        return ""
+
     # -- samples and draws --------------------------------------------------------------------------------------------
 
     def samples(self, split: str) -> Samples:

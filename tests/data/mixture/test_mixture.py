@@ -1,12 +1,13 @@
 """Several families in one run: what each draws, where its cells and tokens are, how it is evaluated and solved."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from command import refused
+from command import TINY, refused
 from pairs import random_grids, write_pairs
 from training import quiet_trainer
 
@@ -175,6 +176,38 @@ def test_a_checkpoint_of_a_mixture_solves_the_family_that_is_named(
         capsys, ["solve", path, board]
     )
     assert "no family 'arc'; its families are sudoku, maze" in refused(capsys, ["solve", path, board, "--family=arc"])
+
+
+def test_a_mixture_keeps_the_held_out_pairs_of_a_file_for_evaluation_without_it(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pairs(Path("pairs.jsonl"), random_grids(60))
+    families = [{"class_path": "Pairs", "init_args": {"source": "pairs.jsonl"}}, small_boards("puzzles")]
+    given = [f"--data.families={json.dumps(families)}", "--model.mixer=attention", "--model.positions=grid"]
+    assert main(["fit", "--config=configs/mixture.yaml", *TINY, *given]) == 0
+    Path("pairs.jsonl").unlink()
+    path = "runs/mixture/checkpoints/last.ckpt"
+    evaluate = ["test", "--config=runs/mixture/config.yaml", f"--ckpt_path={path}"]
+    assert main(evaluate) == 0
+    assert "test/solved_pairs" in capsys.readouterr().out
+    assert main(["solve", path, "test:0", "--family=pairs"]) in (0, 1)
+    assert capsys.readouterr().out.strip().endswith("the known answer")
+    assert main(["data", "check", path]) == 0
+    assert "skipped train: pairs.jsonl is not there" in capsys.readouterr().out
+    pytest.importorskip("safetensors")
+    assert main(["export", path, "--format=hub", "-o", "hub"]) == 0
+    assert "left out: data.families[0].source 'pairs.jsonl', now ''\n" in capsys.readouterr().out
+    assert main(["solve", "hub", "012210111", "--family=pairs"]) in (0, 1)
+    config = json.loads(Path("hub/config.json").read_text())
+    config["family"]["init_args"]["families"][0]["init_args"]["source"] = "/home/somebody/pairs.jsonl"
+    Path("hub/config.json").write_text(json.dumps(config))
+    foreign = refused(capsys, ["solve", "hub", "012210111", "--family=pairs"])
+    assert "config.json of hub names a local folder: source is '/home/somebody/pairs.jsonl'" in foreign
+
+
+def small_boards(root: str) -> dict[str, Any]:
+    sizes = {"train_size": 40, "val_size": 6, "test_size": 5}
+    return {"class_path": "Sudoku", "init_args": {"size": 4, "clues": [8, 8], "root": root, **sizes}}
 
 
 def test_what_writes_or_draws_boards_asks_for_one_family_before_anything_is_trained(root: str) -> None:

@@ -144,6 +144,23 @@ def test_a_shared_checkpoint_has_neither_the_folder_nor_the_pairs(there: Path) -
     assert main(["solve", "shared.ckpt", "012210111"]) in (0, 1)
 
 
+def test_a_hub_folder_solves_pairs(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("safetensors")
+    assert main(["export", CHECKPOINT, "--format=hub", "-o", "hub", "--force"]) == 0
+    assert "left out: data.source 'pairs.jsonl', now ''" in capsys.readouterr().out
+    assert main(["solve", CHECKPOINT, "012210111"]) in (0, 1)
+    answer = capsys.readouterr().out
+    assert main(["solve", "hub", "012210111"]) in (0, 1)
+    assert capsys.readouterr().out == answer
+
+
+def test_the_kept_pairs_are_checked_without_the_file(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", CHECKPOINT]) == 0
+    printed = capsys.readouterr().out
+    assert "test: puzzles that are also in val, up to symmetry: 0 of 6, by symmetry_keys" in printed
+    assert "skipped train: pairs.jsonl is not there, and a checkpoint keeps pairs for evaluation alone" in printed
+
+
 def test_a_run_goes_on_and_parameters_are_taken_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_pairs(Path("pairs.jsonl"), random_grids(60))
     assert main(["fit", *CONFIG, *TINY]) == 0
@@ -165,6 +182,9 @@ def test_pairs_are_checked_by_the_name_of_their_file(here: Path, capsys: pytest.
     write_pairs(Path("turned.jsonl"), random_grids(200, symbols=2), lambda grid: grid[::-1])
     write_pairs(Path("large.jsonl"), random_grids(20, shape=(4, 4)))
     check = ["data", "check", "pairs.jsonl", "--data.replay=large.jsonl:0.5"]
+    renamed = ["--data.symmetries=[symbols]", "--data.alphabet=[0, 1, 2]"]
+    write_pairs(Path("kept.jsonl"), random_grids(60), lambda grid: grid)
+    assert main(["data", "check", "kept.jsonl", *renamed, "--data.symbols=[1, 2]"]) == 0, "7 and '7' are one symbol"
     sentence = "the question has 4x4; accepted are 3x3 (data.size of pairs.jsonl)"
     assert sentence in refused(capsys, check), "what training would refuse"
     check = ["data", "check", "turned.jsonl", "--data.symmetries=[rows]"]

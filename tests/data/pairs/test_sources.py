@@ -123,7 +123,10 @@ PAIR: dict[str, Any] = {"question": "010", "answer": "101"}
         ({"question": ["a", "", "b"], "answer": "011"}, "the question has the cell ''; accepted are 1 to 32 printable"),
         ({"question": ["a", "\x1b", "b"], "answer": "011"}, "the question has the cell"),
         ({"question": ["a" * 33, "b", "c"], "answer": "011"}, "the question has the cell 'aaa"),
-        ({"question": 11, "answer": "011"}, "the question is 11, int; accepted are text, lists of symbols and lists"),
+        (
+            {"question": 11, "answer": "011"},
+            "the question is 11, an integer; accepted are text, lists of symbols and lists",
+        ),
         ({"question": 0.5, "answer": "011"}, "the question is 0.5, a floating-point number; accepted are text"),
         ({"question": {"a": 1}, "answer": "011"}, "the question is {'a': 1}, an object; accepted are text"),
         ({"question": [0, 1, 1], "answer": "011"}, "the question is a list, but that of line 1 is text"),

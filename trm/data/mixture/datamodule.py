@@ -3,12 +3,13 @@
 Shapes: N samples, L grid cells and V tokens of the mixture.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torchmetrics import Metric
 
 from trm.batch import Batch
@@ -82,6 +83,27 @@ class Mixture(PuzzleData):
         if only is not None and only.lower() not in names:
             raise InputError(f"the mixture has no family {only!r}; its families are {', '.join(names)}")
         self.chosen = list(range(len(families))) if only is None else [names.index(only.lower())]
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def kept_samples(self) -> dict[str, Tensor]:
+        """Return the samples that the families keep in a checkpoint, by family and name, such as "pairs/test"."""
+        return {
+            f"{member.name}/{name}": samples
+            for member in (self.members[number] for number in self.chosen)
+            for name, samples in member.family.kept_samples().items()
+        }
+
+    def recall(self, kept: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> None:
+        """Let each family use the samples that it has kept if its source is gone."""
+        for member, theirs in zip(self.members, arguments.get("families", ()), strict=False):
+            prefix = f"{member.name}/"
+            own = {name.removeprefix(prefix): kept[name] for name in kept if name.startswith(prefix)}
+            member.family.recall(own, theirs["init_args"])
+
+    def missing(self, split: str) -> str:
+        """Return why a split of a family cannot be loaded here; "" if all can."""
+        return next(filter(None, (self.families[number].missing(split) for number in self.chosen)), "")
 
     # -- sizes and ids ------------------------------------------------------------------------------------------------
 

@@ -138,5 +138,6 @@ def _kind(nested: bool) -> str:
 
 
 def _name(value: Any) -> str:
-    names = {float: "a floating-point number", bool: "a truth value", list: "a list", dict: "an object"}
+    names = {int: "an integer", float: "a floating-point number", bool: "a truth value"}
+    names |= {list: "a list", dict: "an object"}
     return names.get(type(value), "which is no symbol" if value is None else type(value).__name__)

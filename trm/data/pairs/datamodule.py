@@ -79,8 +79,8 @@ class Pairs(PuzzleData):
         symmetries: tuple[str, ...] = (),
         answer_size: Literal["same", "any"] = "same",
         replay: str | None = None,
-        alphabet: tuple[str, ...] | None = None,
-        symbols: tuple[str, ...] | None = None,
+        alphabet: tuple[str | int, ...] | None = None,
+        symbols: tuple[str | int, ...] | None = None,
         size: tuple[int, int] | None = None,
         slots: int = 768,
         steps_per_batch: int = 16,
@@ -94,8 +94,9 @@ class Pairs(PuzzleData):
         check_sizes(self.counts, source)
         self.symmetries, self.answer_size = tuple(symmetries), answer_size
         size = None if size is None else (int(size[0]), int(size[1]))
+        alphabet, symbols = (None if given is None else tuple(map(str, given)) for given in (alphabet, symbols))
         _check(alphabet, symbols, size, self.symmetries, answer_size)
-        self._given_size = size
+        self._given_size, self._given_symbols = size, symbols
         self._kept: dict[str, Samples] = {}
         renames = "symbols" in self.symmetries
         if alphabet is None or size is None or (symbols is None and renames):
@@ -185,6 +186,12 @@ class Pairs(PuzzleData):
             samples = (*parts.transpose(1, 0, 2), np.zeros(len(parts), dtype=np.int32))
             self._kept[split] = self._checked(samples, "kept_samples", split)
 
+    def missing(self, split: str) -> str:
+        """Return that a checkpoint has kept no such pairs, if it has kept others and the source is gone; else ""."""
+        if not self._kept or split in self._kept or Path(self.source).exists():
+            return ""
+        return f"{self.source or 'the source'} is not there, and a checkpoint keeps pairs for evaluation alone"
+
     def _has(self, split: str) -> bool:
         gone = not Path(self.source).exists()
         return split in (self._kept if gone else self._all_splits)
@@ -203,9 +210,7 @@ class Pairs(PuzzleData):
 
     def _have(self, names: tuple[str, ...]) -> bool:
         """Return whether the pairs can have symmetries: these fit their size, and none is contradicted."""
-        layout = self._source.layout(
-            self.layout.alphabet, self.init_args["symbols"], self.layout.size, "symbols" in names
-        )
+        layout = self._source.layout(self.layout.alphabet, self._given_symbols, self.layout.size, "symbols" in names)
         try:
             _check(layout.alphabet, layout.symbols, layout.size, names, self.answer_size)
             group = Group(names, layout.size, self.vocab_size, len(layout.symbols), layout.outside)
