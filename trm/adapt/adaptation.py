@@ -92,7 +92,7 @@ def adapt(
         module: the trained module; a copy of it is adapted.
         data: its family, ``ARC``; it is not changed either.
         tasks: the tasks, each counted once. Those that the model was trained on keep their puzzle ids.
-        seconds: budget; training ends at the last step that fits into it.
+        seconds: budget; training ends before a step that may not fit into it.
         steps: number of training steps; with both, whichever ends first.
         parameters: which are trained: all, or only the embeddings of the tasks.
         slots: puzzles in training at once; None for as many as in the training of the model.

@@ -30,7 +30,7 @@ def adapt(
         checkpoint: one of ARC, a file written by ``trm fit``, or the name of a model; see ``trm zoo --help``.
         tasks: one or more files or folders of tasks, or '-' for standard input; they are trained on together.
         output: the checkpoint to write, -o for short.
-        seconds: budget of training; it ends at the last step that fits into it.
+        seconds: budget of training, which ends before a step that may not fit into it.
         steps: number of training steps, which gives the same result again; with seconds, whichever ends first.
         parameters: which are trained: all, or only the embeddings of the tasks.
         slots: puzzles in training at once; null for as many as in the training of the model.
