@@ -64,7 +64,7 @@ def render(facts: dict[str, Any]) -> str:
     sections.append(table(["puzzles", "group", "number", "solved"], rows))
     if test["valid"] is not None:
         sections.append(f"{100 * test['valid']:.2f} % of the answers to the test split obey the rules.\n")
-    return "\n".join([*sections, *confidence(facts), *scaling(facts["scaling"]), *failures(facts)])
+    return "\n".join([*sections, *confidence(facts), *scaling(facts["scaling"], facts.get("exit")), *failures(facts)])
 
 
 def started_from(start: dict[str, Any] | None) -> dict[str, str]:
@@ -108,11 +108,13 @@ def confidence(facts: dict[str, Any]) -> list[str]:
     return ["## Confidence\n", table(head, [row]), *below]
 
 
-def scaling(facts: dict[str, Any]) -> list[str]:
-    """Return the section about more supervision steps and several views."""
+def scaling(facts: dict[str, Any], choice: str | None) -> list[str]:
+    """Return the section about more supervision steps and several views, with the early exit that was chosen."""
     lines = {"solved": [p for p in facts["points"] if p["breadth"] == 1]}
-    early = ", with early exit" if facts.get("early_exit") else ""  # the first cards were measured without
+    early = ", as `trm solve` solves them" if facts.get("early_exit") else ""  # the first card was measured without
     parts = [f"## Test-time scaling\n\nOn the first {facts['puzzles']:,} test puzzles{early}.\n"]
+    if choice:
+        parts.append(f"Chosen by `trm tune`: {choice}.\n")
     parts.append(by("supervision steps", "depth", lines))
     views = {
         f"solved by {words}": [p for p in facts["points"] if p["breadth"] > 1 and p["select"] == select]

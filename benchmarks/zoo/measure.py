@@ -43,6 +43,7 @@ from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, environment
 from trm.solver import Solver
 from trm.training import checkpoint_keys as keys
+from trm.tune.exits import choose
 from trm.zoo import FOLDER
 
 HERE = Path(__file__).parent
@@ -51,6 +52,7 @@ DEPTHS = (1, 4, 16, 64, 256)
 VOTES = (2, 4, 8)
 CHECKED = (2, 4, 8, 32)  # as many of them as the family has views
 STRENGTHS = (1, 4)
+TARGET_LOSS = 0.01  # share of validation puzzles that the early exit may lose; 512 puzzles can show it
 EASY_CLUES = (26, 45)
 FRESH_SEED = 20251  # of boards that no model is trained on
 Groups = dict[str, tuple[int, int]]
@@ -106,9 +108,11 @@ def put(arguments: argparse.Namespace) -> None:
         model = Path(folder, f"{arguments.name}.ckpt")
         export(arguments.checkpoint, output=str(model), format="trm")
         choose_threshold(model, data)
+        choose_exit(model, data)
         module, content = load(str(model), "")[0], model.read_bytes()
         facts = {"name": arguments.name, **told, "bytes": len(content), **origin(module, data, model)}
         facts["abstain_below"] = module.abstain_below
+        facts["exit"] = str(module.inference_choice) if module.inference_choice else None
     trained = read_checkpoint(arguments.checkpoint)
     if (seconds := cost(trained, "core_seconds")) is not None:
         facts["core_hours"] = float(f"{seconds / 3600:.2g}")
@@ -144,6 +148,14 @@ def choose_threshold(model: Path, data: PuzzleData) -> None:
         Trainer(logger=False, enable_progress_bar=False).validate(module, data, verbose=False)
         content.setdefault(keys.METRICS, {})[keys.ABSTAIN_BELOW] = module.abstain_below
         CheckpointFiles().save_checkpoint(content, model)
+
+
+def choose_exit(model: Path, data: PuzzleData) -> None:
+    """Add to the file of a model the early exit that ``trm tune`` would choose, on the puzzles of its training."""
+    if isinstance(data, ARC):
+        return  # its answers are elected
+    choice, _ = choose(load_checkpoint(model)[0], data, TARGET_LOSS)
+    CheckpointFiles().save_checkpoint({**read_checkpoint(model), keys.INFERENCE: dict(choice._asdict())}, model)
 
 
 def origin(module: TRMModule, data: PuzzleData, model: Path) -> dict[str, Any]:
