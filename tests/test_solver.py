@@ -253,6 +253,14 @@ def test_the_head_halts_at_no_confidence_that_it_would_abstain_from(samples: Sam
     assert (solver(abstain=1.0).roll_out(samples.inputs, samples.puzzle_ids).steps == DEPTH).all()
 
 
+def test_a_valid_answer_halts_at_no_confidence_that_it_would_abstain_from() -> None:
+    board = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
+    hasty = Solver("sudoku-9x9", halt="rules", depth=64).solve(board)
+    careful = Solver("sudoku-9x9", halt="rules", depth=64, abstain=min(hasty.confidence + 0.001, 1)).solve(board)
+    assert (hasty.verdict.valid, careful.verdict.valid) == (True, True)
+    assert careful.steps > hasty.steps
+
+
 def test_an_answer_of_the_exact_solver_is_no_abstention() -> None:
     (solution,) = Solver("sudoku-9x9", abstain=1.0, depth=1, complete=True).solve(
         ["...3.45.212...7.3...49...8...6...4.7.3.....1........9..8.5.6....67.....3..37.2..."]

@@ -20,7 +20,7 @@ from trm.data.samples import Tokens, hash_bytes
 from trm.errors import InputError, check_choice, check_range, counted
 from trm.inference import HaltingContext, halting_rule, think
 from trm.inference.choice import abstain_threshold, exit_of
-from trm.inference.halting import has_rules, head
+from trm.inference.halting import confident, has_rules
 from trm.inference.questions import read_questions
 from trm.inference.rollouts import Rollouts, gaussian_noise, relative_change
 from trm.inference.selection import SELECTIONS, rank_answers
@@ -73,8 +73,8 @@ class Solver:
         budget: maximum number of supervision steps per puzzle, over all rollouts; None for no limit. A rollout that
             might exceed it is not started.
         abstain: confidence, from 0 to 1, below which the solver abstains: the solution is returned, but marked. auto is
-            the threshold that the latest validation in training chose (``val/abstain_below``). The rule head halts a
-            rollout at no confidence below it.
+            the threshold that the latest validation in training chose (``val/abstain_below``). The rules head and rules
+            halt a rollout at no confidence below it.
         complete: if the selected answer breaks the rules, search for a valid one with the exact solver of the family,
             guided by the network's probabilities. Only a question without a solution then has no valid answer.
         seed: seed of views and noise.
@@ -135,8 +135,8 @@ class Solver:
             raise InputError(f"select is 'verifier', but {type(self.data).__name__} has no rules to check answers by")
         rule, threshold = exit_of(halt, halt_threshold, select, choice)
         self.halting = halting_rule(rule, threshold, self.data)
-        if rule == "head" and self.abstain > threshold:
-            self.halting = head(self.abstain) if self.abstain < 1 else None
+        if rule in ("head", "rules") and self.abstain and self.halting:
+            self.halting = confident(self.halting, self.abstain)
 
     @overload
     def solve(self, questions: str) -> Solution: ...

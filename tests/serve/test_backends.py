@@ -85,7 +85,7 @@ def test_auto_is_the_threshold_of_a_checkpoint_and_refused_for_an_exported_file(
     validated = small.with_name("validated.ckpt")
     torch.save({**content, "metrics": {"val/abstain_below": 0.75}}, validated)
     backend = onnx_backend("mine", validated, abstain="auto")
-    assert (backend.abstain, backend.solver.logit) == (0.75, pytest.approx(math.log(3)))
+    assert (backend.abstain, backend.solver.least) == (0.75, pytest.approx(math.log(3)))
     with pytest.raises(InputError, match="abstain is auto, but the model has no threshold"):
         onnx_backend("mine", exported, abstain="auto")
 

@@ -115,6 +115,8 @@ class EdgeSolver:
         if not 0 < threshold < 1:
             raise InputError(f"solver.halt_threshold is {threshold}, but must be greater than 0 and less than 1")
         self.logit = math.log(threshold / (1 - threshold))
+        self.least = -math.inf
+        """Halting logit below which head and rules halt no puzzle; a service that abstains sets it."""
 
     @overload
     def solve(self, questions: str, puzzle_vectors: ArrayLike | None = None) -> EdgeSolution: ...
@@ -297,12 +299,14 @@ class EdgeSolver:
 
     def _done(self, inputs: Tokens, output: Step, tokens: Tokens, last: Tokens) -> NDArray[np.bool_]:
         """Return which puzzles halt after a step, (B,)."""
+        logits = output.halt - output.proceed
         if self.halt == "head":
-            return np.asarray(output.halt - output.proceed > self.logit)
+            return np.asarray(logits > max(self.logit, self.least))
         if self.halt == "stable":
             return np.asarray((tokens == last).all(-1))
         if self.halt == "rules":
-            return np.array([not rules.broken(self.rules, *pair) for pair in zip(inputs, tokens, strict=True)])
+            valid = [not rules.broken(self.rules, *pair) for pair in zip(inputs, tokens, strict=True)]
+            return np.array(valid) & (logits > self.least)
         return np.zeros(len(inputs), dtype=np.bool_)
 
 

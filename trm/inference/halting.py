@@ -57,6 +57,14 @@ def head(threshold: float = TRAINING_THRESHOLD) -> HaltingRule:
     return lambda context: context.output.halt - context.output.proceed > logit
 
 
+def confident(rule: HaltingRule, least: float) -> HaltingRule | None:
+    """Return a rule that halts as ``rule`` does, but only above a halting probability; None, for never, if it is 1."""
+    if least >= 1:
+        return None
+    sure = head(least)
+    return lambda context: rule(context) & sure(context)
+
+
 def stable(steps: int = 1) -> HaltingRule:
     """Return the rule that halts a puzzle when this many consecutive supervision steps have not changed its answer."""
     return lambda context: context.unchanged >= steps

@@ -62,8 +62,8 @@ def onnx_backend(
         from trm.export.model import export_onnx
 
         solver = EdgeSolver(export_onnx(str(file), family=family, module=module).content, **options)
-    if threshold:  # the head halts at no confidence that abstains, as in Solver
-        solver.logit = max(solver.logit, math.log(threshold / (1 - threshold)) if threshold < 1 else math.inf)
+    if threshold:  # no puzzle halts at a confidence that abstains, as in Solver
+        solver.least = math.log(threshold / (1 - threshold)) if threshold < 1 else math.inf
     return OnnxBackend(name, solver, family, threshold)
 
 
