@@ -1,5 +1,6 @@
 """``trm fit --weights`` starts from trained weights, afresh in all else, and remembers where they are from."""
 
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -82,6 +83,26 @@ def test_weights_that_do_not_fit_are_refused(weights: str, capsys: pytest.Captur
     error = refused(capsys, [*FIT, f"--weights={weights}", "--model.puzzle_tokens=1"])
     assert "puzzle_tokens 0, but the configuration has 1" in error
     assert "--weights starts from them" in refused(capsys, [*FIT, "--ckpt_path=sudoku-4x4"])
+
+
+def test_a_convolution_over_the_grid_may_be_added_to_a_trained_network(
+    weights: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "lightning.pytorch.utilities.rank_zero")
+    plain = ("--model.network=trm", "--trainer.logger.save_dir=runs/plain")
+    assert main([*FIT, *plain]) == 0
+    fit = [
+        *FIT,
+        "--model.network=trm",
+        "--model.grid_conv=3",
+        "--trainer.max_steps=1",
+        "--trainer.logger.save_dir=runs/conv",
+    ]
+    assert main([*fit, "--weights=runs/plain/checkpoints/last.ckpt"]) == 0
+    assert "new are core.blocks.0.grid_conv.weight, core.blocks.1.grid_conv.weight" in caplog.text
+    assert "grid_conv 3, but the configuration has 0" in refused(
+        capsys, [*FIT, *plain, "--ckpt_path=null", "--weights=runs/conv/checkpoints/last.ckpt"]
+    )
 
 
 def test_the_puzzles_and_costs_of_all_runs_are_counted(weights: str, capsys: pytest.CaptureFixture[str]) -> None:

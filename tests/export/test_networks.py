@@ -32,6 +32,7 @@ SMALL = {
 MLP = {"mixer": "mlp", "positions": "none", "puzzle_tokens": 0}
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("trm", {"num_puzzles": 3, "puzzle_tokens": 2}),
+    ("trm", {**MLP, "grid_conv": 3}),
     ("trm", {**MLP, "gating": "normalised", "damping": 0.1, "pass_noise": 0.1}),
     ("trm", {"positions": "learned", "conv": 2}),
     ("single_z", MLP),
@@ -51,6 +52,9 @@ def built(network: str | type[TRM], options: dict[str, Any]) -> TRM:
     torch.nn.init.normal_(core.halting_head.weight)
     if core.puzzle_embedding is not None:
         core.puzzle_embedding.weights.normal_()
+    for name, weight in core.named_parameters():
+        if "grid_conv" in name:
+            torch.nn.init.normal_(weight, std=0.1)  # they begin at zero
     return core
 
 

@@ -9,7 +9,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trm.nn import TRM
-from trm.nn.layers import Attention, Block, DepthwiseConv, Rotary, SwiGLU, TokenSwiGLU, rms_norm
+from trm.nn.layers import Attention, Block, DepthwiseConv, GridConv, Rotary, SwiGLU, TokenSwiGLU, rms_norm
 
 
 def test_attention_in_float64_has_the_gradient_of_finite_differences() -> None:
@@ -33,6 +33,28 @@ def test_convolution_of_width_three_is_centred_and_keeps_the_length() -> None:
     x = torch.randn(1, 4, 2)
     assert torch.equal(conv(x)[:, :-1], x[:, 1:])
     assert not conv(x)[:, -1].any()
+
+
+def test_a_grid_convolution_sees_the_cells_above_and_beside_but_not_across_an_edge() -> None:
+    conv = GridConv(1, 2, 3, 3)
+    puzzle_token, cells = torch.full((1, 1, 1), 9.0), torch.arange(1.0, 7.0).view(1, 6, 1)  # 1 2 3 / 4 5 6
+    with torch.no_grad():
+        conv.weight[..., 0, 1] = 10  # the cell above
+        conv.weight[..., 1, 0] = 1  # the cell to the left
+        mixed = conv(torch.cat((puzzle_token, cells), dim=1))
+    assert mixed.flatten().tolist() == [0, 0, 1, 2, 10, 24, 35]
+
+
+@pytest.mark.parametrize("mixer", ["mlp", "attention"])
+def test_a_grid_convolution_begins_without_effect_and_is_trained(mixer: str) -> None:
+    tiny = {"hidden_size": 8, "num_heads": 2, "multiple_of": 8, "mixer": mixer, "positions": "grid"}
+    x = torch.randint(6, (2, 16))
+    plain, convolved = (TRM(6, 16, **tiny, grid_conv=width) for width in (0, 3))
+    convolved.load_state_dict(plain.state_dict() | {n: p for n, p in convolved.named_parameters() if "grid_conv" in n})
+    outputs = [core(core.start(2), x).logits for core in (plain, convolved)]
+    assert torch.equal(*outputs)
+    outputs[1].square().sum().backward()
+    assert convolved.blocks[1].grid_conv.weight.grad.any()
 
 
 @pytest.mark.parametrize("kind", [SwiGLU, TokenSwiGLU])

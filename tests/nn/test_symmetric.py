@@ -79,6 +79,8 @@ def test_positions_on_a_grid_depend_on_row_column_and_box_alone() -> None:
         ({"num_symbols": 0}, "needs puzzles with at least 2 interchangeable symbols, but these have 0"),
         ({"num_symbols": 9}, "num_symbols is 9, but the vocabulary, of which the symbols are the last tokens, has 8"),
         ({"conv": 2}, "conv is 2, but the network symmetric has no convolution"),
+        ({"grid_conv": 3}, "grid_conv is 3, but the network symmetric has no convolution"),
+        ({"grid_conv": 2}, "grid_conv is 2, but must be an odd number"),
         (
             {"positions": "grid", "grid": (6, 7)},
             r"grid is \[6, 7\], but positions grid needs rows x columns = 36 cells",

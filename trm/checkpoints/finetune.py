@@ -15,7 +15,7 @@ from trm.errors import InputError, counted
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
 from trm.training.changes import report_differences
-from trm.training.compatibility import OF_DATA, misfits, refuse_other_network, same_puzzles
+from trm.training.compatibility import free_to_start, misfits, refuse_other_network, same_puzzles
 
 
 class Transfer(NamedTuple):
@@ -51,10 +51,11 @@ class Transfer(NamedTuple):
 def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = None) -> None:
     """Load trained parameters into a module, print what is new, and record their origin in ``module.started_from``.
 
-    The network must be the same, but for the sizes that the data determines. Then everything that fits is copied. Of
-    the embedding and the answer head, the rows of tokens with the same name in ``PuzzleData.token_names`` are. The
-    puzzle embedding is kept if its ids stand for the same puzzles; otherwise every vector starts as the mean of those
-    of the checkpoint, as in the official code. What does not fit keeps its random values.
+    The network must be the same, but for the sizes that the data determines, and for a ``grid_conv`` that is added,
+    whose weights begin at zero. Then everything that fits is copied. Of the embedding and the answer head, the rows of
+    tokens with the same name in ``PuzzleData.token_names`` are. The puzzle embedding is kept if its ids stand for the
+    same puzzles; otherwise every vector starts as the mean of those of the checkpoint, as in the official code. What
+    does not fit keeps its random values.
 
     Args:
         module: the module, with the network of the checkpoint.
@@ -65,12 +66,13 @@ def start_from(module: TRMModule, path: str | Path, data: PuzzleData | None = No
         InputError: if the checkpoint cannot be read, or is of another network.
     """
     checkpoint = read_checkpoint(path)
-    refuse_other_network(module, checkpoint[keys.HYPER_PARAMETERS], path, OF_DATA)
-    report_differences(module, checkpoint[keys.HYPER_PARAMETERS])
-    transfer = transferred(module, checkpoint, data)
     theirs = checkpoint[keys.HYPER_PARAMETERS]
-    sized = any(theirs.get(name) != module.hparams[name] for name in ("vocab_size", "seq_len", "num_puzzles"))
-    given = {**checkpoint[keys.STATE], **(transfer.state if sized else {})}
+    refuse_other_network(module, theirs, path, free_to_start(theirs))
+    report_differences(module, theirs)
+    transfer = transferred(module, checkpoint, data)
+    names = ("vocab_size", "seq_len", "num_puzzles", "grid_conv")
+    grown = any(theirs.get(name, 0) != module.hparams[name] for name in names)
+    given = {**checkpoint[keys.STATE], **(transfer.state if grown else {})}
     expected = module.state_dict()
     for tensors in (given, expected):
         tensors.pop(keys.PUZZLE_EMBEDDING, None)  # its size may differ

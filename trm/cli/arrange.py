@@ -5,7 +5,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 EARLY_EXIT = ("halt", "halt_threshold")
-RECIPE = ("continue_loss", "gradient_steps", "conv", "halt_bias", "step_decay", "start_noise", "step_noise", "latents")
+RECIPE = (
+    *("continue_loss", "gradient_steps", "conv", "grid_conv", "halt_bias", "step_decay", "start_noise", "step_noise"),
+    "latents",
+)
 """Options of the model by group; those of the network are the arguments of ``TRM``, those of training the others."""
 
 TRAINER_FIRST = (

@@ -34,7 +34,7 @@ from trm.data.atomic import check_writable
 from trm.errors import InputError, check_range
 from trm.module import TRMModule
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import OF_DATA, refuse_other_module, refuse_other_network, refuse_other_puzzles
+from trm.training.compatibility import free_to_start, refuse_other_module, refuse_other_network, refuse_other_puzzles
 from trm.training.precision import check_requested_precision
 
 
@@ -236,7 +236,7 @@ class TRMCLI(LightningCLI):
         """Check that the parameters to start from fit, and load the data."""
         if weights := self.config.fit.weights:
             theirs = read_facts(weights)[keys.HYPER_PARAMETERS]
-            refuse_other_network(self.model, theirs, weights, OF_DATA)
+            refuse_other_network(self.model, theirs, weights, free_to_start(theirs))
         if self.config.fit.ckpt_path == "best":
             need_checkpoint(self.trainer, "fit", "best")
         self._prepare()

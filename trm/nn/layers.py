@@ -167,6 +167,31 @@ class DepthwiseConv(nn.Module):
         return mixed[..., : x.shape[1]].mT
 
 
+class GridConv(nn.Module):
+    """A convolution over the rows and columns of a grid; cells beyond its edges count as zero.
+
+    Its weights begin at zero, so that a trained network to which it is added is at first unchanged.
+
+    Args:
+        channels: channels of a cell.
+        rows: rows of the grid.
+        columns: columns of the grid.
+        width: rows and columns of the window around a cell, an odd number.
+    """
+
+    def __init__(self, channels: int, rows: int, columns: int, width: int) -> None:
+        super().__init__()
+        self.grid = rows, columns
+        self.weight = nn.Parameter(torch.zeros(channels, channels, width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, S, channels) to (B, S, channels); tokens before the grid get zeros."""
+        before = x.shape[1] - math.prod(self.grid)
+        cells = x[:, before:].mT.unflatten(-1, self.grid)  # (B, channels, rows, columns)
+        mixed = F.conv2d(cells, self.weight, padding="same").flatten(2).mT
+        return F.pad(mixed, (0, 0, before, 0))
+
+
 class TokenSwiGLU(SwiGLU):
     """A SwiGLU across the tokens of each channel, (B, S, D) to (B, S, D), with ``size`` S.
 
@@ -270,7 +295,8 @@ class Block(nn.Module):
     """One layer: mixes the tokens, then the channels of each token; RMS norm after each residual (post-norm).
 
     Attention mixes the tokens or, with ``mixer="mlp"``, a SwiGLU across the token axis. The norm after that SwiGLU
-    runs over the *tokens* of each channel, as in the official code.
+    runs over the *tokens* of each channel, as in the official code. With ``grid_conv`` a convolution over ``grid`` of
+    that width is added.
     """
 
     def __init__(
@@ -284,16 +310,20 @@ class Block(nn.Module):
         rotary: Rotary | None,
         conv: int = 0,
         normalised: bool = False,
+        grid_conv: int = 0,
+        grid: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        self.grid_conv = GridConv(hidden_size, grid[0], grid[1], grid_conv) if grid_conv else None
         self.attention = Attention(hidden_size, num_heads, rotary) if mixer == "attention" else None
         self.token_mlp = TokenSwiGLU(length, expansion, multiple_of, 0, normalised) if mixer == "mlp" else None
         self.mlp = SwiGLU(hidden_size, expansion, multiple_of, conv, normalised)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, D) to (B, S, D)."""
+        kept = x if self.grid_conv is None else x + self.grid_conv(x)
         if self.attention is not None:
-            x = rms_norm(self.attention(x).add_(x))
+            x = rms_norm(self.attention(x).add_(kept))
         if self.token_mlp is not None:
-            x = rms_norm(self.token_mlp(x).add_(x), dim=1)
+            x = rms_norm(self.token_mlp(x).add_(kept), dim=1)
         return rms_norm(self.mlp(x).add_(x))

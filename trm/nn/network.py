@@ -74,6 +74,8 @@ class TRM(nn.Module):
         positions: position encoding: rotary (along the sequence) or grid (rotary along the rows, columns and boxes of
             the grid), both for attention only; learned (a vector added to each token) or none.
         conv: width of a depthwise convolution in the SwiGLUs across channels; 0 for none, 2 in URM (arXiv 2512.14693).
+        grid_conv: width, an odd number, of a convolution over rows and columns that is added to what the mixer gives; 0
+            for none (official), 3 in the recurrent networks of arXiv 2202.05826.
         gating: gate of the SwiGLUs: silu, or normalised, in which the product is normalised (SIC, arXiv 2601.19085).
         puzzle_tokens: number of tokens P before the grid that contain the puzzle embedding; 0 for no puzzle embedding.
         puzzle_size: size E of a puzzle embedding vector; null for hidden_size.
@@ -97,7 +99,7 @@ class TRM(nn.Module):
         num_symbols: number of interchangeable symbols: the last tokens of the vocabulary; only the network symmetric
             uses it.
         grid: rows and columns of the grid and, if it consists of boxes, rows and columns of a box; empty for a square
-            without boxes. Only the position encoding grid uses it.
+            without boxes. Only the position encoding grid and ``grid_conv`` use it.
 
     Raises:
         InputError: if a value is out of its range or the sizes do not match.
@@ -130,6 +132,7 @@ class TRM(nn.Module):
         mixer: Literal["attention", "mlp"] = "attention",
         positions: Literal["rotary", "grid", "learned", "none"] = "rotary",
         conv: int = 0,
+        grid_conv: int = 0,
         gating: Literal["silu", "normalised"] = "silu",
         puzzle_tokens: int = 16,
         puzzle_size: int | None = None,
@@ -150,7 +153,7 @@ class TRM(nn.Module):
         check_range("model", 1, num_heads=num_heads, multiple_of=multiple_of)
         check_range("model", 1, MOST_REPEATS, num_layers=num_layers, cycles=cycles, latent_steps=latent_steps)
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
-        check_range("model", 0, expansion=expansion, conv=conv, pass_noise=pass_noise)
+        check_range("model", 0, expansion=expansion, conv=conv, grid_conv=grid_conv, pass_noise=pass_noise)
         check_range("model", 0, 1, damping=damping)
         check_range("model", 1, TRM.most_latents, latents=latents)
         if latents > self.most_latents:
@@ -204,28 +207,21 @@ class TRM(nn.Module):
         if positions == "learned":
             self.positions = nn.Embedding(length, hidden_size)
             truncated_normal_(self.positions.weight, std)
-        rotary = self._rotary(positions, grid, seq_len, head_size) if mixer == "attention" else None
-        self.blocks = nn.ModuleList(
-            self.block(
-                hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv, gating == "normalised"
-            )
-            for _ in range(num_layers)
-        )
+        uses_grid = grid_conv > 0 or (mixer == "attention" and positions == "grid")
+        grid = _grid_of(grid, seq_len, grid_conv) if uses_grid else ()
+        rotary = self._rotary(positions, grid, head_size) if mixer == "attention" else None
+        normalised = gating == "normalised"
+        sizes = hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv, normalised, grid_conv, grid
+        self.blocks = nn.ModuleList(self.block(*sizes) for _ in range(num_layers))
         self.register_buffer("y_init", truncated_normal_(torch.empty(hidden_size), std=1.0))
         shape = (hidden_size,) if latents == 1 else (latents, hidden_size)
         self.register_buffer("z_init", truncated_normal_(torch.empty(shape), std=1.0))
 
-    def _rotary(self, positions: str, grid: Sequence[int], seq_len: int, head_size: int) -> Rotary | None:
+    def _rotary(self, positions: str, grid: Sequence[int], head_size: int) -> Rotary | None:
         if positions == "rotary":
             return Rotary(torch.arange(self.length), head_size)
         if positions != "grid":
             return None
-        grid = tuple(grid) or (math.isqrt(seq_len),) * 2
-        if len(grid) not in (2, 4) or grid[0] * grid[1] != seq_len or min(grid) < 1:
-            raise InputError(
-                f"grid is {list(grid)}, but positions grid needs rows x columns = {seq_len} cells, and rows and "
-                "columns of a box if the grid has boxes"
-            )
         coordinates = grid_coordinates(grid, self.puzzle_tokens)
         if head_size < 2 * coordinates.shape[1]:
             raise InputError(
@@ -351,3 +347,15 @@ class TRM(nn.Module):
         if torch.is_autocast_enabled(weight.device.type):
             return torch.get_autocast_dtype(weight.device.type)
         return weight.dtype
+
+
+def _grid_of(grid: Sequence[int], seq_len: int, grid_conv: int) -> tuple[int, ...]:
+    grid = tuple(grid) or (math.isqrt(seq_len),) * 2
+    if len(grid) not in (2, 4) or grid[0] * grid[1] != seq_len or min(grid) < 1:
+        raise InputError(
+            f"grid is {list(grid)}, but {'grid_conv' if grid_conv else 'positions grid'} needs rows x columns = "
+            f"{seq_len} cells, and rows and columns of a box if the grid has boxes"
+        )
+    if grid_conv and grid_conv % 2 == 0:
+        raise InputError(f"model.grid_conv is {grid_conv}, but must be an odd number, or 0 for no convolution")
+    return grid

@@ -43,6 +43,9 @@ class SymmetricBlock(Block):
         if self.mlp.conv is not None:
             width = self.mlp.conv.weight.shape[-1]
             raise InputError(f"conv is {width}, but the network symmetric has no convolution; accepted is 0")
+        if self.grid_conv is not None:
+            width = self.grid_conv.weight.shape[-1]
+            raise InputError(f"grid_conv is {width}, but the network symmetric has no convolution; accepted is 0")
         self.symbol_mix = SymbolMix(hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:

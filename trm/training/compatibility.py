@@ -151,6 +151,14 @@ OF_DATA = (*SIZES, "num_puzzles")
 """Arguments of the network that the data determines."""
 
 
+def free_to_start(theirs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return which hyper-parameters may differ when training starts from a checkpoint's parameters.
+
+    These are ``OF_DATA``, and ``grid_conv`` if the checkpoint has none, because its weights begin at zero.
+    """
+    return OF_DATA if theirs.get("grid_conv") else (*OF_DATA, "grid_conv")
+
+
 def free_sizes(hyper_parameters: Mapping[str, Any]) -> set[str]:
     """Return which of ``SIZES`` may differ from those of training, because no parameter depends on them.
 
