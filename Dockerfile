@@ -6,9 +6,12 @@ ARG INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /trm
 COPY . .
 RUN pip install --no-cache-dir --extra-index-url ${INDEX} --constraint constraints.txt '.[export,hub,serve]'
-RUN useradd --create-home trm
-USER trm
+RUN useradd --create-home --uid 1000 trm
+# By number, as Kubernetes refuses to run a name as non-root.
+USER 1000
 WORKDIR /home/trm
+# Matplotlib writes caches, also where the file system of the container is read-only and only /tmp is not.
+ENV MPLCONFIGDIR=/tmp/matplotlib
 EXPOSE 8000
 HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health')"]
 ENTRYPOINT ["trm"]
