@@ -28,7 +28,7 @@ def to_onnx(program: ExportedProgram, dtype: DType) -> Any:
     """Return a step model as an ``onnx.ModelProto``, its weights stored in a dtype in which they are exact.
 
     Raises:
-        InputError: if the packages of the extra ``export`` are missing, or the batch of an input is fixed.
+        InputError: if the packages of the extra ``export`` are missing, or the batch of an input or output is fixed.
     """
     needs_extra()
     from onnxscript import optimizer
@@ -59,7 +59,7 @@ def to_onnx(program: ExportedProgram, dtype: DType) -> Any:
     finally:
         logger.setLevel(level)
     model = found.model_proto
-    for tensor in model.graph.input:
+    for tensor in (*model.graph.input, *model.graph.output):
         size = tensor.type.tensor_type.shape.dim[0]
         if not size.dim_param:
             raise InputError(f"the export fixes the batch of {tensor.name} to {size.dim_value}, but it must be free")
