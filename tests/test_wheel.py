@@ -13,6 +13,13 @@ from paths import REPO
 BOARD = ".3...2.1...4...."
 
 
+def sent_to_docker() -> set[str]:
+    """Return what of a clone the image is built from: ``.dockerignore`` excludes all but that."""
+    lines = [line for line in (REPO / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert (lines[0], lines[-1]) == ("*", "**/__pycache__")
+    return {line.removeprefix("!") for line in lines[1:-1]}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What an installation of the wheel puts on the path of Python."""
@@ -20,7 +27,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"  # building leaves files behind
     shutil.copytree(REPO / "trm", source / "trm", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in sent_to_docker() - {"trm"}:
         shutil.copy(REPO / name, source)
     build = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
     subprocess.run([sys.executable, "-W", "ignore", "-c", build], cwd=source, check=True, capture_output=True)
