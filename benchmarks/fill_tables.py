@@ -111,7 +111,7 @@ def paper(rows: Sequence[Row]) -> list[list[str]]:
         command = f"`trm fit --config configs/{experiment.config}.yaml`"
         published = f"{experiment.published} % of {protocol.test}"
         cost = protocol.cost.partition(";")[0]
-        lines.append([experiment.title, command, cost, published, "; ".join(here) or "not run on a GPU yet"])
+        lines.append([experiment.title, command, cost, published, "; ".join(here) or "not trained to the end"])
     return lines
 
 
