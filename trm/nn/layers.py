@@ -187,7 +187,7 @@ class GridConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, S, channels) to (B, S, channels); tokens before the grid get zeros."""
         before = x.shape[1] - math.prod(self.grid)
-        cells = x[:, before:].mT.unflatten(-1, self.grid)  # (B, channels, rows, columns)
+        cells = x[:, before:].mT.reshape(-1, x.shape[-1], *self.grid)  # (B, channels, rows, columns)
         mixed = F.conv2d(cells, self.weight, padding="same").flatten(2).mT
         return F.pad(mixed, (0, 0, before, 0))
 
