@@ -74,6 +74,7 @@ RECIPES = {
     "random start": Recipe(("--model.start_noise=1",), "2605.21488", "with path noise and breadth over 99 %"),
     "path noise": Recipe(("--model.step_noise=0.1",), "2605.21488", "with random starts and breadth over 99 %"),
     "convolution": Recipe(("--model.conv=2",), "2512.14693", "ARC-AGI-1 45.3 to 53.8 %"),
+    "grid convolution": Recipe(("--model.grid_conv=3",), "2202.05826", "trained on 9x9 mazes, solves 201x201"),
     "gradient of 1": Recipe(("--model.gradient_steps=1",), "2510.04871", "87.4 to 56.5 %"),
     "gradient of 2": Recipe(("--model.gradient_steps=2",), "2512.14693", "ARC-AGI-1 40.0 to 53.8 %"),
     "attention": Recipe(ATTENTION, "2510.04871", "87.4 to 74.7 %; mazes 0 to 85.3 %"),
