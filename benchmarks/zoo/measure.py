@@ -278,10 +278,11 @@ def checked(module: TRMModule, data: PuzzleData, samples: Samples) -> list[Point
     number = np.arange(len(solved)) - np.searchsorted(rollouts.puzzles, rollouts.puzzles)  # of the rollout, from 0
     points = []
     for breadth in (count for count in CHECKED if count <= views):
-        share, valid, steps = (
-            float(values[number < breadth].sum()) / len(samples.inputs)
-            for values in (solved, rollouts.valid, rollouts.steps)
+        tried = number < breadth
+        share, valid = (  # a group of rollouts may answer a puzzle more than once
+            len(np.unique(rollouts.puzzles[tried & good])) / len(samples.inputs) for good in (solved, rollouts.valid)
         )
+        steps = float(rollouts.steps[tried].sum()) / len(samples.inputs)
         gflop = steps * solver.gflop_per_step
         points.append(Point(solver.depth, breadth, 0.0, "verifier", share, valid, steps, gflop))
     return points
