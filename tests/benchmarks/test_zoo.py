@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import card as card_module
 import numpy as np
@@ -17,6 +18,7 @@ from trm.checkpoints.summary import describe
 from trm.data import Samples, Sudoku
 from trm.data.samples import matches
 from trm.errors import InputError
+from trm.inference.rollouts import Rollouts
 from trm.module import TRMModule
 from trm.solver import Solver
 from trm.zoo import card
@@ -96,3 +98,19 @@ def test_a_puzzle_counts_as_solved_from_the_view_on_whose_answer_is_valid(monkey
     for point, other in zip(points, wanted, strict=True):
         answers = np.stack([solution.answer for solution in other.solve_all(samples.inputs)])
         assert point.solved == matches(answers, samples.labels).mean()
+
+
+def test_a_puzzle_counts_once_where_several_views_of_a_wave_answer_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Sudoku(4, "generate", 20, 0, 2, (8, 8), slots=4, steps_per_batch=1, workers=0)
+    samples = zoo.labelled(data, 2)
+    right, wrong = samples.labels[:1], samples.inputs[:1]
+
+    def roll_out(self: Solver, questions: Any, ids: Any) -> Rollouts:
+        answers, valid = np.concatenate([wrong, wrong, right, right, samples.labels[1:]]), np.array([0, 0, 1, 1, 1])
+        zeros = np.zeros(5)
+        return Rollouts(np.array([0, 0, 0, 0, 1]), answers, zeros, zeros, valid.astype(bool), np.full(5, 2), zeros)
+
+    monkeypatch.setattr(Solver, "roll_out", roll_out)
+    module = TRMModule(6, 16, hidden_size=24, num_heads=2, multiple_of=8, mixer="mlp", positions="none")
+    points = zoo.checked(module.eval(), data, samples)
+    assert [(point.breadth, point.solved, point.valid) for point in points[:3]] == [(2, 0.5, 0.5), (4, 1, 1), (8, 1, 1)]

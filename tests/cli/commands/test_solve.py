@@ -254,7 +254,7 @@ def test_a_model_of_the_zoo_abstains_by_its_own_threshold(capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["maze-11x11", "--abstain=auto"], "abstain is auto, but the model has no threshold"),
+        (["arc-toy", "--abstain=auto"], "abstain is auto, but the model has no threshold"),
         (["sudoku-4x4", "--abstain=1.5"], "abstain is 1.5, but must be from 0 to 1"),
         (["sudoku-4x4", "--abstain=-0.1"], "abstain is -0.1, but must be from 0 to 1"),
         (["sudoku-4x4", "--abstain=nan"], "abstain is nan, but must be a number or auto"),
