@@ -151,7 +151,7 @@ def choose_threshold(model: Path, data: PuzzleData) -> None:
 
 
 def choose_exit(model: Path, data: PuzzleData) -> None:
-    """Add to the file of a model the early exit that ``trm tune`` would choose, on the puzzles of its training."""
+    """Add to the file of a model the early exit that ``trm tune`` chooses on the validation puzzles."""
     if isinstance(data, ARC) or not data.eval_size("val"):
         return  # answers of ARC are elected
     choice, _ = choose(load_checkpoint(model)[0], data, TARGET_LOSS)

@@ -40,12 +40,10 @@ class SymmetricBlock(Block):
 
     def __init__(self, hidden_size: int, *args: Any) -> None:
         super().__init__(hidden_size, *args)
-        if self.mlp.conv is not None:
-            width = self.mlp.conv.weight.shape[-1]
-            raise InputError(f"conv is {width}, but the network symmetric has no convolution; accepted is 0")
-        if self.grid_conv is not None:
-            width = self.grid_conv.weight.shape[-1]
-            raise InputError(f"grid_conv is {width}, but the network symmetric has no convolution; accepted is 0")
+        for name, layer in {"conv": self.mlp.conv, "grid_conv": self.grid_conv}.items():
+            if layer is not None:
+                width = layer.weight.shape[-1]
+                raise InputError(f"{name} is {width}, but the network symmetric has no convolution; accepted is 0")
         self.symbol_mix = SymbolMix(hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:

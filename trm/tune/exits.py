@@ -116,8 +116,8 @@ def choose(
 
     full, *others = candidates([1])
     most = min(MOST_VIEWS, module.hparams["supervision_steps"] - 1)  # more cost as much as all supervision steps
-    # A second view takes about as many steps as the first: a single view of fewer beats them all.
-    if not any(c.steps <= 2 * min(c.steps for c in others) and not c.lost_ordering for c in others):
+    two_views = 2 * min(c.steps for c in others)  # about what they cost at least: each takes as many steps as the first
+    if not any(c.steps <= two_views and not c.lost_ordering for c in others):  # else a single view beats several
         full, *others = candidates(view_counts(data, most, seed))
     tested = in_turn(sequence(full, others), int((~ordering).sum()), target_loss)
     held = [c for c in tested if c.upper_bound is not None and c.upper_bound <= target_loss]
