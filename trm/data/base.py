@@ -18,13 +18,13 @@ from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
 from trm.data.corruption import Corruption, contradict, replacements
+from trm.data.drawing import highlight, side_by_side
 from trm.data.loaders import PuzzleLoaders
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
 from trm.data.sampling import DrawGenerator, permutation
 from trm.data.turns import BLOCK, Turns, split_share
 from trm.errors import InputError, check_range
 
-GREEN, PLAIN = "\033[1;32m", "\033[0m"  # escape codes of a terminal
 SPLITS_OF_STAGE = {
     "fit": ("train", "val"),
     "validate": ("val",),
@@ -173,8 +173,7 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         boards = [list(line) for line in lines]
         if color and question is not None:
             boards[-1] = highlight(boards[-1], question != answer)
-        starts = range(0, self.seq_len, side)
-        return "\n".join("   ".join(" ".join(board[row : row + side]) for board in boards) for row in starts)
+        return "\n".join(side_by_side(boards, side))
 
     def misread(self, question: Tokens) -> str:
         """Return why tokens (L,) cannot be a question, as for digits taken for tokens; by default if one is padding."""
@@ -451,8 +450,3 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
 def default_token_names(family: str, count: int) -> list[str]:
     """Return names of the tokens of a family that does not name them itself, (V,); the first is padding."""
     return ["padding", *(f"{family} {token}" for token in range(1, count))]
-
-
-def highlight(cells: Iterable[str], added: NDArray[np.bool_]) -> list[str]:
-    """Return the characters of cells, (L,), with those that an answer adds in green on a terminal."""
-    return [f"{GREEN}{cell}{PLAIN}" if new else cell for cell, new in zip(cells, added, strict=True)]

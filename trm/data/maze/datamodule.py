@@ -6,10 +6,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import PuzzleData, highlight
+from trm.data.base import PuzzleData
 from trm.data.boards import Board, split_boards
 from trm.data.cache import cache_folder
 from trm.data.corruption import Corruption
+from trm.data.drawing import highlight
 from trm.data.maze.complete import most_probable_path
 from trm.data.maze.generator import KINDS, default_min_moves, layout_keys
 from trm.data.maze.paths import (

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm.arguments import listed
-from trm.data.base import GREEN, PLAIN, PuzzleData
+from trm.data.base import PuzzleData
 from trm.data.boards import Board, one_a_line
+from trm.data.drawing import highlight, side_by_side
 from trm.data.pairs.cells import LONGEST_SYMBOL, MOST_CELLS, by_size, read_cells, shaped
 from trm.data.pairs.cells import SHORTENED as SHORT
 from trm.data.pairs.contradictions import find_contradiction
@@ -291,17 +292,11 @@ class Pairs(PuzzleData):
         if self.grid[0] == 1:
             return "\n".join(self.write(tokens) for tokens in (question, answer) if tokens is not None)
         width = max(map(len, self.symbols_of_tokens))
-        blocks = []
-        for tokens in (question, answer):
-            if tokens is not None:
-                cells = [self.symbols_of_tokens[token].rjust(width) for token in tokens]
-                if color and question is not None and tokens is answer:
-                    changed = (question != answer).tolist()
-                    cells = [f"{GREEN}{cell}{PLAIN}" if new else cell for cell, new in zip(cells, changed, strict=True)]
-                blocks.append(cells)
-        starts = range(0, self.seq_len, self.grid[1])
-        lines = ("   ".join(" ".join(cells[at : at + self.grid[1]]) for cells in blocks).rstrip() for at in starts)
-        return "\n".join(lines).rstrip()
+        given = [answer] if question is None else [question, answer]
+        boards = [[self.symbols_of_tokens[token].rjust(width) for token in tokens] for tokens in given]
+        if color and question is not None:
+            boards[-1] = highlight(boards[-1], question != answer)
+        return "\n".join(line.rstrip() for line in side_by_side(boards, self.grid[1])).rstrip()
 
     @cached_property
     def symbols_of_tokens(self) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.base import PuzzleData, highlight
+from trm.data.base import PuzzleData
 from trm.data.boards import Board, split_boards
 from trm.data.cache import cache_folder
 from trm.data.corruption import Corruption
+from trm.data.drawing import highlight
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, name_cell
 from trm.data.sampling import DrawGenerator
 from trm.data.splits import MOST_SOLUTIONS, Counts, check_sizes, check_solutions, check_wanted
