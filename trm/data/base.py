@@ -17,7 +17,7 @@ from torchmetrics import Metric
 from trm.arguments import RecordsArguments, class_path
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
-from trm.data.corruption import Corruption, contradict, replacements
+from trm.data.corruption import Corruption, contradict, corrupt, replacements
 from trm.data.drawing import highlight, side_by_side
 from trm.data.loaders import PuzzleLoaders
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
@@ -366,7 +366,9 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
             index[here] = permutation(self.seed, epoch, size)[numbers[here] % size]
         generator = DrawGenerator(self.seed, first, count)
         drawn = self.augment(samples.take(index), generator)
-        return to_batch(self._corrupted(drawn, generator) if self.corrupt else drawn)
+        if self.corrupt:
+            drawn = corrupt(drawn, self.replacements("contradictory", drawn), self.corrupt, generator)
+        return to_batch(drawn)
 
     def contradictions(self, samples: Samples, first: int) -> tuple[Tokens, NDArray[np.bool_]]:
         """Return questions made to contradict themselves, as ``corrupt`` does in training, and which of them could be.
@@ -379,7 +381,8 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
             Tokens, (N, L), and bool, (N,).
         """
         generator = DrawGenerator(self.seed, first, len(samples.inputs))
-        return self._contradictory(samples, generator.uniforms(1 + self.seq_len), generator)
+        allowed = self.replacements("contradictory", samples)
+        return contradict(samples.inputs, allowed, generator.uniforms(1 + self.seq_len), generator)
 
     def pass_size(self) -> int:
         """Return the number of draws in one pass over the training split; those that replay others count too."""
@@ -427,24 +430,6 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         """Hashes of the different training puzzles, sorted; those that are replayed count too."""
         sources = [self] if self.replay is None else [self, self.replay]
         return np.unique(np.concatenate([hash_bytes(map(bytes, s.samples("train").inputs)) for s in sources]))
-
-    def _corrupted(self, samples: Samples, generator: DrawGenerator) -> Samples:
-        """Make a random share ``corrupt`` of the questions contradict themselves, and take their labels away."""
-        chances = generator.uniforms(2 + self.seq_len)  # (N, 2 + L): whether, how much, and in which cells
-        inputs, changed = self._contradictory(samples, chances[:, 1:], generator)
-        chosen = (chances[:, 0] < self.corrupt) & changed
-        return samples._replace(
-            inputs=np.where(chosen[:, None], inputs, samples.inputs),
-            labels=samples.labels * ~chosen.reshape(-1, *[1] * (samples.labels.ndim - 1)),
-        )
-
-    def _contradictory(
-        self, samples: Samples, chances: NDArray[np.float64], generator: DrawGenerator
-    ) -> tuple[Tokens, NDArray[np.bool_]]:
-        """Return what ``contradictions`` does; ``chances``, (N, 1 + L), choose how many cells and which."""
-        allowed = self.replacements("contradictory", samples)
-        tokens = generator.uniforms(allowed[0].size).reshape(allowed.shape)
-        return contradict(samples.inputs, allowed, tokens, chances)
 
 
 def default_token_names(family: str, count: int) -> list[str]:

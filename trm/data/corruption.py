@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.samples import Tokens
+from trm.data.samples import Samples, Tokens
+from trm.data.sampling import DrawGenerator
 
 Bools = NDArray[np.bool_]
 
@@ -95,17 +96,36 @@ class RandomCorruptions:
         return np.where(corrupted, self._tokens[which], self.questions[which])
 
 
+def corrupt(samples: Samples, allowed: Bools, share: float, generator: DrawGenerator) -> Samples:
+    """Make a random share of the questions contradict themselves, and take their labels away.
+
+    Args:
+        samples: N samples.
+        allowed: which tokens make a question contradict itself in which cells, (N, L, V).
+        share: probability of each question.
+        generator: random numbers of the N samples.
+    """
+    chances = generator.uniforms(2 + samples.inputs.shape[1])  # (N, 2 + L): whether, how much, and in which cells
+    inputs, changed = contradict(samples.inputs, allowed, chances[:, 1:], generator)
+    chosen = (chances[:, 0] < share) & changed
+    return samples._replace(
+        inputs=np.where(chosen[:, None], inputs, samples.inputs),
+        labels=samples.labels * ~chosen.reshape(-1, *[1] * (samples.labels.ndim - 1)),
+    )
+
+
 def contradict(
-    questions: Tokens, allowed: Bools, tokens: NDArray[np.floating], chances: NDArray[np.floating]
+    questions: Tokens, allowed: Bools, chances: NDArray[np.floating], generator: DrawGenerator
 ) -> tuple[Tokens, Bools]:
     """Return questions with one to ``MOST_CONTRADICTIONS`` cells replaced, (N, L), and which have such a cell, (N,).
 
     Args:
         questions: tokens, (N, L).
         allowed: which tokens may replace which cells, (N, L, V).
-        tokens: random numbers from 0 to 1 that choose the new token of each cell, (N, L, V).
         chances: random numbers from 0 to 1 that choose the number of cells and their order, (N, 1 + L).
+        generator: random numbers that choose the new token of each cell.
     """
+    tokens = generator.uniforms(allowed[0].size).reshape(allowed.shape)
     corruptions = RandomCorruptions(questions, allowed, tokens, chances[:, 1:])
     strength = 1 + (chances[:, 0] * MOST_CONTRADICTIONS).astype(np.int64)
     return corruptions.apply(strength, np.arange(len(strength))), corruptions.max_strength > 0
