@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trm.data import ARC, Maze, Pairs, PuzzleData, Sudoku
 from trm.data.maze.paths import PATH
+from trm.data.pairs.text import symbols_of_tokens
 from trm.data.samples import Tokens
 from trm.data.sudoku.text import SYMBOLS
 
@@ -60,10 +61,11 @@ def look(data: PuzzleData) -> Theme:
     if isinstance(data, ARC):
         size = math.isqrt(data.seq_len)
         return Theme(size, size, (size, size), [""] * data.vocab_size, ["", "", *ARC_COLOURS], True)
+    if isinstance(data, Pairs):
+        box, symbols = data.layout.size, list(symbols_of_tokens(data.layout))
+        return Theme(*box, box, symbols, [""] * len(symbols), True)
     rows = next(rows for rows in range(math.isqrt(data.seq_len), 0, -1) if data.seq_len % rows == 0)
     box = (rows, data.seq_len // rows)
-    if isinstance(data, Pairs):
-        return Theme(*data.layout.size, data.layout.size, list(data.symbols_of_tokens), [""] * data.vocab_size, True)
     return Theme(*box, box, _symbols(data), [""] * data.vocab_size, True)
 
 

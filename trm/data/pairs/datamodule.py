@@ -1,9 +1,7 @@
 """The Pairs data module: a file of questions and answers, whatever they are, without code."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,14 +13,14 @@ from torch import Tensor
 
 from trm.arguments import listed
 from trm.data.base import PuzzleData
-from trm.data.boards import Board, one_a_line
-from trm.data.drawing import highlight, side_by_side
-from trm.data.pairs.cells import LONGEST_SYMBOL, MOST_CELLS, by_size, read_cells, shaped
+from trm.data.boards import Board
+from trm.data.pairs.cells import LONGEST_SYMBOL, MOST_CELLS
 from trm.data.pairs.cells import SHORTENED as SHORT
 from trm.data.pairs.contradictions import find_contradiction
-from trm.data.pairs.sources import MOST_SYMBOLS, as_board, is_pairs, split_pairs
+from trm.data.pairs.sources import MOST_SYMBOLS
 from trm.data.pairs.symmetries import OF_THE_SQUARE, SYMMETRIES, Group
 from trm.data.pairs.table import OUTSIDE, Layout, Source, refuse_symmetries, split_rows
+from trm.data.pairs.text import draw_grid, read_question, split_questions, symbol_rows, write_board
 from trm.data.samples import Samples, Tokens, Verdict, Views
 from trm.data.sampling import DrawGenerator
 from trm.data.splits import Counts, check_sizes
@@ -244,17 +242,7 @@ class Pairs(PuzzleData):
 
     def split_text(self, lines: Iterable[str]) -> Iterator[Board]:
         """Yield the questions in lines of text: of a file of pairs, or one per line."""
-        lines = iter(lines)
-        skipped: list[str] = []
-        for line in lines:
-            skipped.append(line)
-            if line.strip():
-                break
-        whole = chain(skipped, lines)
-        if skipped and is_pairs(skipped[-1]):
-            yield from map(as_board, split_pairs(whole))
-        else:
-            yield from one_a_line(whole)
+        return split_questions(lines)
 
     def parse(self, text: str) -> Tokens:
         """Return the tokens of a question: as in a file of pairs, text of a row or of several, or a list in JSON.
@@ -262,67 +250,17 @@ class Pairs(PuzzleData):
         Raises:
             InputError: if a symbol or the size is not one that the model was trained on.
         """
-        shown = SHORT.repr(text)
-        try:
-            cells = shaped(read_cells(text), self.layout.size)
-        except InputError as error:
-            raise InputError(f"the question {shown} {error}") from error
-        height, width = cells.shape
-        outside = self.layout.outside
-        if cells.shape != self.grid and (not outside or height > self.grid[0] or width > self.grid[1]):
-            raise InputError(f"the question {shown} has {by_size(cells.shape)}; accepted are {self.layout.sizes}")
-        for symbol in cells.symbols:
-            if symbol not in self._tokens or symbol == OUTSIDE:
-                raise InputError(f"the question {shown} has {symbol!r}; accepted are {' '.join(self.layout.known)}")
-        canvas = np.full(self.grid, outside, dtype=np.uint8)
-        canvas[:height, :width] = np.reshape([self._tokens[symbol] for symbol in cells.symbols], cells.shape)
-        return canvas.ravel()
+        return read_question(text, self.layout)
 
     def write(self, tokens: Tokens) -> str:
         """Return a board on one line: its characters if they alone can be read back, otherwise a list in JSON."""
-        rows = self._rows(tokens)
-        if self._compact and (len(rows) == 1 or not self.layout.outside):
-            return "".join(symbol for row in rows for symbol in row)
-        numbers = all(map(_is_number, self.layout.known))
-        values = [[int(cell) if numbers and cell.isdecimal() else cell for cell in row] for row in rows]
-        return json.dumps(values[0] if self.grid[0] == 1 else values, ensure_ascii=False, separators=(",", ":"))
+        return write_board(tokens, self.layout)
 
     def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         """Return a grid as rows, with the question on the left; with ``color``, cells that differ are green."""
         if self.grid[0] == 1:
             return "\n".join(self.write(tokens) for tokens in (question, answer) if tokens is not None)
-        width = max(map(len, self.symbols_of_tokens))
-        given = [answer] if question is None else [question, answer]
-        boards = [[self.symbols_of_tokens[token].rjust(width) for token in tokens] for tokens in given]
-        if color and question is not None:
-            boards[-1] = highlight(boards[-1], question != answer)
-        return "\n".join(line.rstrip() for line in side_by_side(boards, self.grid[1])).rstrip()
-
-    @cached_property
-    def symbols_of_tokens(self) -> tuple[str, ...]:
-        """Symbol of each token, (V,); token 0, which stands for none, is one that no other token has."""
-        unused = next(mark for mark in ("?", "¿", "\ufffd") if mark not in self.layout.alphabet)
-        return (unused, *self.layout.alphabet)
-
-    @cached_property
-    def _tokens(self) -> dict[str, int]:
-        return {symbol: token for token, symbol in enumerate(self.layout.alphabet, 1)}
-
-    @cached_property
-    def _compact(self) -> bool:
-        """Whether characters alone can be read back: each symbol is one, and none has a meaning between cells."""
-        symbols = self.layout.known
-        return all(len(symbol) == 1 and not symbol.isspace() and symbol not in ",[{;" for symbol in symbols)
-
-    def _rows(self, tokens: Tokens) -> list[list[str]]:
-        """Return the symbols of the rows of a board, without the cells outside of it."""
-        board = tokens.reshape(self.grid)
-        rows = [[self.symbols_of_tokens[token] for token in row] for row in board]
-        if not self.layout.outside:
-            return rows
-        ends = [len(row) - int(np.argmax(row[::-1] != 1)) if (row != 1).any() else 0 for row in board]
-        last = max((number for number, end in enumerate(ends, 1) if end), default=1)
-        return [row[:end] for row, end in zip(rows[:last], ends, strict=False)]
+        return draw_grid(answer, question, self.layout, color)
 
     # -- verdicts -----------------------------------------------------------------------------------------------------
 
@@ -330,7 +268,7 @@ class Pairs(PuzzleData):
         """Check the form of an answer; no rules are known to check more."""
         if (answer == 0).any():
             return Verdict(False, f"cell {int((answer == 0).argmax()) + 1} has no symbol")
-        rows = self._rows(answer)
+        rows = symbol_rows(answer, self.layout)
         widths = {len(row) for row in rows}
         if len(widths) > 1 or widths == {0} or any(OUTSIDE in row for row in rows):
             return Verdict(False, "its cells form no grid")
@@ -340,11 +278,6 @@ class Pairs(PuzzleData):
 
     def valid(self, questions: Tokens, answers: Tokens) -> None:
         """Return None, since no rules are known."""
-
-
-def _is_number(symbol: str) -> bool:
-    """Return whether a symbol is that of an integer: "7" is, but "07" is another symbol."""
-    return symbol.isascii() and symbol.isdecimal() and symbol == str(int(symbol))
 
 
 def _check(

@@ -3,7 +3,6 @@
 Shapes: N pairs, T cells of all of them.
 """
 
-import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.boards import COLUMNS, Board, find_columns, read_columns
+from trm.data.boards import COLUMNS, find_columns, read_columns
 from trm.data.pairs.cells import Cells, Shape, by_size, read_array, read_cells, shaped
 from trm.errors import InputError
 from trm.text import LARGEST, encoding_fault, parse_json, read_json, read_lines
@@ -254,12 +253,6 @@ def split_pairs(lines: Iterable[str]) -> Iterator[Raw]:
 def is_pairs(line: str) -> bool:
     """Return whether a line begins a text for ``split_pairs``."""
     return line.lstrip().startswith("{") or isinstance(find_columns(line), tuple)
-
-
-def as_board(raw: Raw) -> Board:
-    """Return the question of a pair as text for a parser."""
-    question = raw.question if isinstance(raw.question, str) else json.dumps(raw.question)
-    return Board(raw.line, "" if raw.fault else question, fault=raw.fault)
 
 
 def _of_table(
