@@ -66,7 +66,9 @@ INTERNALS = {
     ),
     "_logger_connector": Internal("lightning.pytorch.Trainer", TRAINER, "should_update_logs, for learning rates"),
     "_trainer": Internal(
-        "lightning.pytorch.LightningModule", "bench/loop.py module.py training/evaluation.py", "the trainer, or None"
+        "lightning.pytorch.LightningModule",
+        "bench/loop.py training/checkpointing.py training/evaluation.py",
+        "the trainer, or None",
     ),
     "_compiler_ctx": Internal("lightning.pytorch.LightningModule", TRAINER, "refuse torch.compile of the whole module"),
     # callbacks and loggers
