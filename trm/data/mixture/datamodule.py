@@ -82,7 +82,7 @@ class Mixture(PuzzleData):
         self.turns = Turns(self.shares, seed)
         if only is not None and only.lower() not in names:
             raise InputError(f"the mixture has no family {only!r}; its families are {', '.join(names)}")
-        self.chosen = list(range(len(families))) if only is None else [names.index(only.lower())]
+        self.chosen = self.members if only is None else [self.members[names.index(only.lower())]]
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Mixture(PuzzleData):
         """Return the samples that the families keep in a checkpoint, by family and name, such as "pairs/test"."""
         return {
             f"{member.name}/{name}": samples
-            for member in (self.members[number] for number in self.chosen)
+            for member in self.chosen
             for name, samples in member.family.kept_samples().items()
         }
 
@@ -103,7 +103,7 @@ class Mixture(PuzzleData):
 
     def missing(self, split: str) -> str:
         """Return why a split of a family cannot be loaded here; "" if all can."""
-        return next(filter(None, (self.families[number].missing(split) for number in self.chosen)), "")
+        return next(filter(None, (member.family.missing(split) for member in self.chosen)), "")
 
     # -- sizes and ids ------------------------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class Mixture(PuzzleData):
     @property
     def first_id(self) -> int:  # type: ignore[override]
         """Puzzle id of a question without one of its own."""
-        return self.first_ids[self.chosen[0]] + self.families[self.chosen[0]].first_id
+        return self.first_ids[self.chosen[0].number] + self.chosen[0].family.first_id
 
     @property
     def table_hash(self) -> str:
@@ -137,55 +137,53 @@ class Mixture(PuzzleData):
 
     def load(self, split: str) -> Samples:
         """Return a split: those of the families, one after the other."""
-        parts = [self._encoded(number, self.families[number].samples(split)) for number in self.chosen]
-        return join(parts)
+        return join([self._encoded(member, member.family.samples(split)) for member in self.chosen])
 
     def prepare(self, stage: str) -> None:
         """Load the splits of a stage of all families."""
-        for number in self.chosen:
-            self.families[number].prepare(stage)
+        for member in self.chosen:
+            member.family.prepare(stage)
 
     def draw(self, first: int, count: int) -> Batch:
         """Return the augmented training samples of ``count`` draws from draw ``first`` on, (count, ...)."""
         if len(self.chosen) == 1:
             return self._drawn(self.chosen[0], first, count)
-        streams = [partial(self._drawn, number) for number in self.chosen]
+        streams = [partial(self._drawn, member) for member in self.chosen]
         return self.turns.draw(streams, first, count)
 
     def pass_size(self) -> int:
         """Return the fewest draws that offer every training sample of every family once."""
         if len(self.chosen) == 1:
-            return self.families[self.chosen[0]].pass_size()
+            return self.chosen[0].family.pass_size()
         sizes = zip(self.families, self.shares, strict=True)
         return max(int(np.ceil(family.pass_size() / share)) for family, share in sizes)
 
     def eval_size(self, split: str) -> int:
         """Return the number of samples of a split in evaluation."""
-        return sum(self.families[number].eval_size(split) for number in self.chosen)
+        return sum(member.family.eval_size(split) for member in self.chosen)
 
     def eval_samples(self, split: str, first: int, count: int) -> Samples:
         """Return up to ``count`` samples of a split from index ``first`` on."""
         parts, last = [], first + count
-        for number in self.chosen:
-            family = self.families[number]
-            size = family.eval_size(split)
+        for member in self.chosen:
+            size = member.family.eval_size(split)
             begin, end = max(first, 0), min(last, size)
             if begin < end:
-                parts.append(self._encoded(number, family.eval_samples(split, begin, end - begin)))
+                parts.append(self._encoded(member, member.family.eval_samples(split, begin, end - begin)))
             first, last = first - size, last - size
         if not parts:
-            parts = [self._encoded(number, self.families[number].eval_samples(split, 0, 0)) for number in self.chosen]
+            parts = [self._encoded(member, member.family.eval_samples(split, 0, 0)) for member in self.chosen]
         return join(parts)
 
     @cached_property
     def training_puzzles(self) -> int:
         """Number of different training puzzles of all families, before augmentation."""
-        return sum(self.families[number].training_puzzles for number in self.chosen)
+        return sum(member.family.training_puzzles for member in self.chosen)
 
     @property
     def training_hash(self) -> str:
         """Hash of the sets of training puzzles."""
-        hashes = [self.families[number].training_hash for number in self.chosen]
+        hashes = [member.family.training_hash for member in self.chosen]
         return f"{hash_bytes([repr(hashes).encode()])[0]:016x}"
 
     def scorer(self, split: str) -> Metric | None:
@@ -194,45 +192,48 @@ class Mixture(PuzzleData):
             return None
         return SolvedByFamily([member.name for member in self.members], self.first_ids[1:])
 
-    def _encoded(self, number: int, samples: Samples) -> Samples:
-        return self.members[number].samples(samples, self.first_ids[number])
+    def _encoded(self, member: Member, samples: Samples) -> Samples:
+        return member.samples(samples, self.first_ids[member.number])
 
-    def _drawn(self, number: int, first: int, count: int) -> Batch:
-        batch = self.families[number].draw(first, count)
-        return self.members[number].batch(batch, self.first_ids[number], self._answers)
+    def _drawn(self, member: Member, first: int, count: int) -> Batch:
+        return member.batch(member.family.draw(first, count), self.first_ids[member.number], self._answers)
 
     @cached_property
     def _answers(self) -> int:
         """Most right answers to a training puzzle; 0 if every family gives one."""
-        shapes = [self.families[number].draw(0, 1).labels.shape for number in self.chosen]
+        shapes = [member.family.draw(0, 1).labels.shape for member in self.chosen]
         return max((shape[1] for shape in shapes if len(shape) == 3), default=0)
 
     # -- rules, by the family of each question ------------------------------------------------------------------------
 
     def _owners(self, questions: Tokens) -> NDArray[np.intp]:
-        """Return the number of the first family that each question can be of, (N, L) to (N,).
+        """Return the place among those chosen of the first family that each question can be of, (N, L) to (N,).
 
         Raises:
             InputError: if it can be of none.
         """
-        owned = np.stack([self.members[number].owns(questions) for number in self.chosen])  # (families, N)
+        owned = np.stack([member.owns(questions) for member in self.chosen])  # (families, N)
         if not owned.any(0).all():
             raise InputError(
                 f"question {int(owned.any(0).argmin())}, counted from 0, is a puzzle of none of the families "
-                f"{', '.join(self.members[number].name for number in self.chosen)}"
+                f"{', '.join(member.name for member in self.chosen)}"
             )
-        return np.array([self.chosen[place] for place in owned.argmax(0)], dtype=np.intp)
+        return np.asarray(owned.argmax(0))
+
+    def _owner(self, question: Tokens) -> Member:
+        """Return the first family that a question, (L,), can be of."""
+        return self.chosen[int(self._owners(question[None])[0])]
 
     def verify(self, question: Tokens, answer: Tokens) -> Verdict:
         """Check an answer by the rules of the question's family; cells outside of its board do not count."""
-        member = self.members[int(self._owners(question[None])[0])]
+        member = self._owner(question)
         return member.family.verify(member.decode(question), member.decode(answer))
 
     def valid(self, questions: Tokens, answers: Tokens) -> NDArray[np.bool_] | None:
         """Return which answers are valid, 2 x (N, L) to (N,); None if a family has no rules to check."""
         owners, found = self._owners(questions), np.zeros(len(questions), dtype=np.bool_)
-        for number in self.chosen:
-            member, mine = self.members[number], owners == number
+        for place, member in enumerate(self.chosen):
+            mine = owners == place
             verdicts = member.family.valid(member.decode(questions[mine]), member.decode(answers[mine]))
             if verdicts is None:
                 return None
@@ -256,16 +257,16 @@ class Mixture(PuzzleData):
     def _by_family(self, samples: Samples) -> Iterator[tuple[Member, NDArray[np.intp], Samples]]:
         """Yield each family, the indices of its samples among those of the mixture, and the samples as its own."""
         owners = self._owners(samples.inputs)
-        for number in np.unique(owners):
-            member, mine = self.members[number], np.flatnonzero(owners == number)
+        for place in np.unique(owners):
+            member, mine = self.chosen[place], np.flatnonzero(owners == place)
             inputs, labels = (member.decode(boards[mine]) for boards in samples[:2])
             yield member, mine, Samples(inputs, labels, samples.puzzle_ids[mine])
 
     # -- one family ---------------------------------------------------------------------------------------------------
 
     @property
-    def _one(self) -> int:
-        """Number of the family that questions and text are of.
+    def _one(self) -> Member:
+        """The family that questions and text are of.
 
         Raises:
             InputError: if there are several.
@@ -280,45 +281,45 @@ class Mixture(PuzzleData):
 
     def parse(self, text: str) -> Tokens:
         """Return the tokens of a question in the text form of the family, (L,)."""
-        member = self.members[self._one]
+        member = self._one
         return member.encode(member.family.parse(text))
 
     def split_text(self, lines: Iterable[str]) -> Iterator[Board]:
         """Yield the questions in lines of text."""
-        return self.members[self._one].family.split_text(lines)
+        return self._one.family.split_text(lines)
 
     def write(self, tokens: Tokens) -> str:
         """Return tokens (L,) as one line of text in the notation of the family."""
-        member = self.members[self._one]
+        member = self._one
         return member.family.write(member.decode(tokens))
 
     def render_board(self, answer: Tokens, question: Tokens | None = None, color: bool = False) -> str:
         """Return tokens (L,) as text for people."""
-        member = self.members[self._one]
+        member = self._one
         return member.family.render_board(
             member.decode(answer), None if question is None else member.decode(question), color
         )
 
     def givens(self, question: Tokens) -> NDArray[np.bool_]:
         """Return which cells of a question (L,) an answer must leave unchanged, (L,); not those of padding."""
-        member, found = self.members[int(self._owners(question[None])[0])], np.zeros(len(question), dtype=np.bool_)
+        member, found = self._owner(question), np.zeros(len(question), dtype=np.bool_)
         found[member.cells] = member.family.givens(member.decode(question))
         return found
 
     def misread(self, question: Tokens) -> str:
         """Return why tokens (L,) cannot be a question of the family."""
-        member = self.members[self._one]
+        member = self._one
         if not member.owns(question[None])[0]:
             return f"tokens that are no board of {member.name}"
         return member.family.misread(member.decode(question))
 
     def views(self, count: int, seed: int = 0) -> Views:
         """Return symmetries of the family's puzzles, the identity first."""
-        return self.members[self._one].views(count, seed)
+        return self._one.views(count, seed)
 
     def complete(self, question: Tokens, logs: NDArray[np.floating]) -> Completion | None:
         """Return the answer of the family's exact solver, if it has one."""
-        member = self.members[self._one]
+        member = self._one
         found = member.family.complete(member.decode(question), logs[member.cells][:, member.tokens])
         return None if found is None else found._replace(answer=member.encode(found.answer))
 

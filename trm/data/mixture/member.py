@@ -18,6 +18,8 @@ from trm.data.samples import Samples, Tokens, Views, from_batch, to_batch
 class Member(NamedTuple):
     """A family of a mixture."""
 
+    number: int
+    """Its place among the families, from 0."""
     name: str
     family: PuzzleData
     cells: NDArray[np.intp]
@@ -101,14 +103,14 @@ def members(families: Sequence[PuzzleData], names: Sequence[str]) -> tuple[list[
         length = max(family.seq_len for family in families)
     vocabulary = joint_vocabulary(families)
     found = []
-    for family, name, grid in zip(families, names, grids, strict=True):
+    for number, (family, name, grid) in enumerate(zip(families, names, grids, strict=True)):
         cells = np.arange(family.seq_len)
         if size:
             cells = cells // grid[1] * size[1] + cells % grid[1]
         tokens = np.array([vocabulary.index(token) for token in family.token_names], dtype=np.uint8)
         own = np.zeros(len(vocabulary), dtype=np.uint8)
         own[tokens] = np.arange(len(tokens))
-        found.append(Member(name, family, cells, tokens, own, length))
+        found.append(Member(number, name, family, cells, tokens, own, length))
     return found, size
 
 
