@@ -20,7 +20,7 @@ from trm.data.boards import Board, one_a_line
 from trm.data.corruption import Corruption, contradict, corrupt, replacements
 from trm.data.drawing import highlight, side_by_side
 from trm.data.loaders import PuzzleLoaders
-from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, to_batch
+from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, check_samples, hash_bytes, hex_hash, to_batch
 from trm.data.sampling import DrawGenerator, permutation
 from trm.data.turns import BLOCK, Turns, split_share
 from trm.errors import InputError, check_range
@@ -293,7 +293,7 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
     @property
     def training_hash(self) -> str:
         """Hash of the set of training puzzles."""
-        return self.table_hash or f"{hash_bytes([self._training_keys.astype('<u8').tobytes()])[0]:016x}"
+        return self.table_hash or hex_hash(self._training_keys.astype("<u8").tobytes())
 
     @property
     def table_hash(self) -> str:

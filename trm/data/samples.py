@@ -168,6 +168,11 @@ def hash_bytes(strings: Iterable[bytes]) -> NDArray[np.uint64]:
     return np.fromiter((int.from_bytes(digest, sys.byteorder) for digest in digests), dtype=np.uint64)
 
 
+def hex_hash(content: bytes) -> str:
+    """Return a 64-bit hash as 16 hexadecimal digits, for a checkpoint."""
+    return f"{hash_bytes([content])[0]:016x}"
+
+
 def name_cell(cell: int, size: int) -> str:
     """Return the row and column of a cell, counted from 1, in a grid of ``size`` columns."""
     return f"row {cell // size + 1}, column {cell % size + 1}"

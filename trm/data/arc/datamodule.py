@@ -19,7 +19,7 @@ from trm.data.arc.tasks import Puzzle, Solutions, Task, read_demonstrations, wit
 from trm.data.arc.text import parse_grid, render_grids, write_grid
 from trm.data.arc.votes import Votes
 from trm.data.base import PuzzleData
-from trm.data.samples import Samples, Tokens, Verdict, hash_bytes, to_batch
+from trm.data.samples import Samples, Tokens, Verdict, hash_bytes, hex_hash, to_batch
 from trm.data.sampling import DrawGenerator
 from trm.errors import InputError, check_range, counted
 
@@ -212,7 +212,7 @@ class ARC(PuzzleData):
     def table_hash(self) -> str:
         """Hash of the tasks in the order of their ids, and of the first id of each."""
         names = [puzzle.name for puzzle in self.puzzles]
-        return f"{hash_bytes([repr((names, self.symmetries.first.tolist())).encode()])[0]:016x}"
+        return hex_hash(repr((names, self.symmetries.first.tolist())).encode())
 
     def resolve(self, puzzle: int) -> Resolved:
         """Return the task and the augmentation of a puzzle id.

@@ -18,7 +18,7 @@ from trm.data.boards import Board
 from trm.data.corruption import Corruption
 from trm.data.mixture.member import Member, join, joint_vocabulary, members
 from trm.data.mixture.metric import SolvedByFamily
-from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes
+from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hex_hash
 from trm.data.turns import BLOCK, Turns
 from trm.errors import InputError, counted
 
@@ -131,7 +131,7 @@ class Mixture(PuzzleData):
     def table_hash(self) -> str:
         """Hash of the families and of the puzzles that their ids denote."""
         facts = [(f.token_names, f.seq_len, f.num_puzzles, f.table_hash) for f in self.families]
-        return f"{hash_bytes([repr(facts).encode()])[0]:016x}"
+        return hex_hash(repr(facts).encode())
 
     # -- samples and draws --------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class Mixture(PuzzleData):
     def training_hash(self) -> str:
         """Hash of the sets of training puzzles."""
         hashes = [member.family.training_hash for member in self.chosen]
-        return f"{hash_bytes([repr(hashes).encode()])[0]:016x}"
+        return hex_hash(repr(hashes).encode())
 
     def scorer(self, split: str) -> Metric | None:
         """Return the metric of the solved share of each family; None for a single one."""
