@@ -48,6 +48,11 @@ def check_sizes(counts: Counts, source: str, answers: int = 1) -> None:
         raise InputError(f"{names} is {total:,}, but must be at most {MOST_GENERATED // answers:,}{each}")
 
 
+def generated_sizes(counts: Counts, source: str) -> Mapping[str, int]:
+    """Return the sizes of splits that are known before they are loaded: those that are generated; of a table none."""
+    return {split: count for split, count in counts.items() if count is not None and source == "generate"}
+
+
 def check_solutions(solutions: Range | None, source: str) -> None:
     """Check the argument ``solutions`` of a family, the fewest and most answers of its generated puzzles.
 

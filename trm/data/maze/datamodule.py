@@ -33,7 +33,7 @@ from trm.data.maze.sources import generated, tabled
 from trm.data.maze.text import notation, read_maze
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, hash_bytes
 from trm.data.sampling import DrawGenerator
-from trm.data.splits import Counts, check_sizes, check_solutions, check_wanted
+from trm.data.splits import Counts, check_sizes, check_solutions, check_wanted, generated_sizes
 from trm.errors import InputError, counted
 
 SYMMETRIES = ("relabel", "official", "none")
@@ -157,8 +157,7 @@ class Maze(PuzzleData):
     @property
     def known_sizes(self) -> Mapping[str, int]:
         """Sizes of generated splits."""
-        sizes = {split: count for split, count in self.counts.items() if count is not None}
-        return sizes if self.source == "generate" else {}
+        return generated_sizes(self.counts, self.source)
 
     def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return each maze under a random one of the 8 symmetries of the square."""

@@ -13,7 +13,7 @@ from trm.data.corruption import Corruption
 from trm.data.drawing import highlight
 from trm.data.samples import Completion, Samples, Tokens, Verdict, Views, name_cell
 from trm.data.sampling import DrawGenerator
-from trm.data.splits import MOST_SOLUTIONS, Counts, check_sizes, check_solutions, check_wanted
+from trm.data.splits import MOST_SOLUTIONS, Counts, check_sizes, check_solutions, check_wanted, generated_sizes
 from trm.data.sudoku.complete import first_solutions
 from trm.data.sudoku.generator import SOLUTIONS_4X4, fingerprint
 from trm.data.sudoku.solver import geometry, is_valid_grid, solve
@@ -134,8 +134,7 @@ class Sudoku(PuzzleData):
     @property
     def known_sizes(self) -> Mapping[str, int]:
         """Sizes of generated splits."""
-        sizes = {split: count for split, count in self.counts.items() if count is not None}
-        return sizes if self.source == "generate" else {}
+        return generated_sizes(self.counts, self.source)
 
     def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return each board under a random symmetry, some of them made easier."""
