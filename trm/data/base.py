@@ -116,6 +116,10 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         """Sizes of splits that are known before they are loaded; by default none."""
         return {}
 
+    def load_first(self, split: str, count: int) -> Samples:
+        """Return at least the first ``count`` samples of a split; by default all."""
+        return self.load(split)
+
     @property
     def token_names(self) -> tuple[str, ...]:
         """A name for what each token means, (V,): tokens of two families that have one name are the same.
@@ -125,10 +129,6 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         """
         family = [kind for kind in type(self).__mro__ if issubclass(kind, PuzzleData)][-2]
         return tuple(default_token_names(family.__name__, self.vocab_size))
-
-    def load_first(self, split: str, count: int) -> Samples:
-        """Return at least the first ``count`` samples of a split; by default all."""
-        return self.load(split)
 
     def augment(self, samples: Samples, generator: DrawGenerator) -> Samples:
         """Return an equivalent puzzle for each sample, chosen by ``generator``; by default the samples unchanged."""
@@ -220,6 +220,14 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         """
         return None
 
+    def scorer(self, split: str) -> Metric | None:
+        """Return a metric specific to the family for the evaluation of a split; by default None.
+
+        Its ``update`` takes the tokens of the answers, (B, L), the halting logits, (B,), and the ``Batch``. Its
+        ``compute`` returns a dictionary of values to log.
+        """
+        return None
+
     def published(self, split: str) -> Samples:
         """Return the samples of a split that ``trm data check`` examines: all, without augmentation."""
         return self.samples(split)
@@ -243,37 +251,12 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         """
         return replacements(kind, samples.inputs, samples.first, self.vocab_size)
 
-    def prepare(self, stage: str) -> None:
-        """Load, and thereby check, the splits of a stage ("fit", "validate", "test" or "predict"; otherwise all).
+    # -- what a checkpoint contains -----------------------------------------------------------------------------------
 
-        Raises:
-            InputError: if a split is missing or malformed.
-        """
-        for split in SPLITS_OF_STAGE.get(stage, ("train", "val", "test")):
-            self.samples(split)
-            if self.replay is not None and split == "train":
-                self.replay.samples(split)
-
-    def replayed(self, text: str | None) -> "PuzzleData | None":
-        """Return the family of another source, whose training puzzles get a share of the draws; None for null.
-
-        A family that has an argument ``source`` sets ``self.replay`` to the result; see ``trm.data.turns``.
-
-        Args:
-            text: the source and its share, such as "boards.csv:0.3"; the other arguments are those of this family.
-
-        Raises:
-            InputError: if the text is not of this form, the share is not between 0 and 1, or the source is this one.
-        """
-        if text is None:
-            return None
-        source, share = split_share(text)
-        if source == self.init_args.get("source"):
-            raise InputError(f"data.replay is {text!r}, but data.source is {source!r} too; name the puzzles of before")
-        self.turns = Turns([1 - share, share], self.seed)
-        found = type(self)(**{**self.family["init_args"], "source": source, "replay": None})
-        found.take_over([name for name in self.read_off if self.init_args[name] is None], str(self.init_args["source"]))
-        return found
+    @property
+    def family(self) -> dict[str, Any]:
+        """What a checkpoint stores to build this family again: its class and arguments."""
+        return {"class_path": class_path(type(self)), "init_args": dict(self.init_args)}
 
     def take_over(self, names: Iterable[str], origin: str) -> None:
         """Record that arguments were null and have been taken over from a file, such as a checkpoint."""
@@ -285,6 +268,11 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         """Return the name of an argument, and what it was taken over from, for a message."""
         return f"data.{name} of {self.origins[name]}" if name in self.origins else f"data.{name}"
 
+    @property
+    def table_hash(self) -> str:
+        """Hash of the assignment of puzzle ids to puzzles; "" if puzzles have no ids of their own."""
+        return ""
+
     @cached_property
     def training_puzzles(self) -> int:
         """Number of different training puzzles, before augmentation."""
@@ -294,24 +282,6 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
     def training_hash(self) -> str:
         """Hash of the set of training puzzles."""
         return self.table_hash or hex_hash(self._training_keys.astype("<u8").tobytes())
-
-    @property
-    def table_hash(self) -> str:
-        """Hash of the assignment of puzzle ids to puzzles; "" if puzzles have no ids of their own."""
-        return ""
-
-    def scorer(self, split: str) -> Metric | None:
-        """Return a metric specific to the family for the evaluation of a split; by default None.
-
-        Its ``update`` takes the tokens of the answers, (B, L), the halting logits, (B,), and the ``Batch``. Its
-        ``compute`` returns a dictionary of values to log.
-        """
-        return None
-
-    @property
-    def family(self) -> dict[str, Any]:
-        """What a checkpoint stores to build this family again: its class and arguments."""
-        return {"class_path": class_path(type(self)), "init_args": dict(self.init_args)}
 
     def kept_samples(self) -> dict[str, Tensor]:
         """Return samples that a checkpoint contains, for ``recall``; by default none, as most sources stay at hand."""
@@ -333,6 +303,17 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         return ""
 
     # -- samples and draws --------------------------------------------------------------------------------------------
+
+    def prepare(self, stage: str) -> None:
+        """Load, and thereby check, the splits of a stage ("fit", "validate", "test" or "predict"; otherwise all).
+
+        Raises:
+            InputError: if a split is missing or malformed.
+        """
+        for split in SPLITS_OF_STAGE.get(stage, ("train", "val", "test")):
+            self.samples(split)
+            if self.replay is not None and split == "train":
+                self.replay.samples(split)
 
     def samples(self, split: str) -> Samples:
         """Return a split; it is loaded at the first call.
@@ -369,6 +350,27 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         if self.corrupt:
             drawn = corrupt(drawn, self.replacements("contradictory", drawn), self.corrupt, generator)
         return to_batch(drawn)
+
+    def replayed(self, text: str | None) -> "PuzzleData | None":
+        """Return the family of another source, whose training puzzles get a share of the draws; None for null.
+
+        A family that has an argument ``source`` sets ``self.replay`` to the result; see ``trm.data.turns``.
+
+        Args:
+            text: the source and its share, such as "boards.csv:0.3"; the other arguments are those of this family.
+
+        Raises:
+            InputError: if the text is not of this form, the share is not between 0 and 1, or the source is this one.
+        """
+        if text is None:
+            return None
+        source, share = split_share(text)
+        if source == self.init_args.get("source"):
+            raise InputError(f"data.replay is {text!r}, but data.source is {source!r} too; name the puzzles of before")
+        self.turns = Turns([1 - share, share], self.seed)
+        found = type(self)(**{**self.family["init_args"], "source": source, "replay": None})
+        found.take_over([name for name in self.read_off if self.init_args[name] is None], str(self.init_args["source"]))
+        return found
 
     def contradictions(self, samples: Samples, first: int) -> tuple[Tokens, NDArray[np.bool_]]:
         """Return questions made to contradict themselves, as ``corrupt`` does in training, and which of them could be.
