@@ -155,6 +155,8 @@ class TRM(nn.Module):
         check_range("model", 0, num_puzzles=num_puzzles, puzzle_tokens=puzzle_tokens, puzzle_size=puzzle_size)
         check_range("model", 0, expansion=expansion, conv=conv, grid_conv=grid_conv, pass_noise=pass_noise)
         check_range("model", 0, 1, damping=damping)
+        if grid_conv and grid_conv % 2 == 0:
+            raise InputError(f"model.grid_conv is {grid_conv}, but must be an odd number, or 0 for no convolution")
         check_range("model", 1, TRM.most_latents, latents=latents)
         if latents > self.most_latents:
             raise InputError(
@@ -208,7 +210,7 @@ class TRM(nn.Module):
             self.positions = nn.Embedding(length, hidden_size)
             truncated_normal_(self.positions.weight, std)
         uses_grid = grid_conv > 0 or (mixer == "attention" and positions == "grid")
-        grid = _grid_of(grid, seq_len, grid_conv) if uses_grid else ()
+        grid = _checked_grid(grid, seq_len, "grid_conv" if grid_conv else "positions grid") if uses_grid else ()
         rotary = self._rotary(positions, grid, head_size) if mixer == "attention" else None
         normalised = gating == "normalised"
         sizes = hidden_size, length, mixer, num_heads, expansion, multiple_of, rotary, conv, normalised, grid_conv, grid
@@ -349,13 +351,16 @@ class TRM(nn.Module):
         return weight.dtype
 
 
-def _grid_of(grid: Sequence[int], seq_len: int, grid_conv: int) -> tuple[int, ...]:
+def _checked_grid(grid: Sequence[int], seq_len: int, user: str) -> tuple[int, ...]:
+    """Return the rows and columns of a grid, and those of its boxes; by default it is a square without boxes.
+
+    Raises:
+        InputError: if it has another number of cells than ``seq_len``; the message names its user.
+    """
     grid = tuple(grid) or (math.isqrt(seq_len),) * 2
     if len(grid) not in (2, 4) or grid[0] * grid[1] != seq_len or min(grid) < 1:
         raise InputError(
-            f"grid is {list(grid)}, but {'grid_conv' if grid_conv else 'positions grid'} needs rows x columns = "
-            f"{seq_len} cells, and rows and columns of a box if the grid has boxes"
+            f"grid is {list(grid)}, but {user} needs rows x columns = {seq_len} cells, and rows and columns of a box "
+            "if the grid has boxes"
         )
-    if grid_conv and grid_conv % 2 == 0:
-        raise InputError(f"model.grid_conv is {grid_conv}, but must be an odd number, or 0 for no convolution")
     return grid
