@@ -12,7 +12,7 @@ from trm.batch import Batch
 from trm.data.arc.augment import Augmentations, choose_augmentations
 from trm.data.arc.examples import Examples
 from trm.data.arc.grids import END, SIDE, VOCAB_SIZE, Grid, Grids, Integers, crop, encode, hole_in_grid
-from trm.data.arc.numbering import number_officially
+from trm.data.arc.numbering import check_numbering, number_officially
 from trm.data.arc.order import evaluation_order, training_order
 from trm.data.arc.sources import read_filed, read_subsets
 from trm.data.arc.tasks import Puzzle, Solutions, Task, read_demonstrations, withhold, write_demonstrations
@@ -109,18 +109,7 @@ class ARC(PuzzleData):
         check_range("data", 1, SIDE, side=side)
         check_range("data", 0, MOST_AUGMENTATIONS, augmentations=augmentations)
         check_range("data", 0, val_size=val_size, tasks_per_subset=tasks_per_subset)  # 0 tasks: null in older files
-        if numbering not in ("own", "official"):
-            raise InputError(f"data.numbering is {numbering!r}, but must be own or official")
-        if numbering == "official" and concept:
-            raise InputError(
-                "data.concept is a folder of task files, but the official numbering follows the order of "
-                "arc-agi_concept_challenges.json: leave it out, or have that file in the folder data.source"
-            )
-        if numbering == "official" and side != SIDE:
-            raise InputError(
-                f"data.side is {side}, but must be {SIDE} with the official numbering, which is that of all tasks: a "
-                "smaller canvas leaves some out"
-            )
+        check_numbering(numbering, concept, side)
         self.seq_len = side * side
         self.side = side
         self.numbering = numbering

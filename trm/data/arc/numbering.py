@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.data.arc.augment import IDENTITY, TRIALS, Augmentations, image_keys, pair_sums
-from trm.data.arc.grids import COLOURS, TRANSFORMS
+from trm.data.arc.grids import COLOURS, SIDE, TRANSFORMS
 from trm.data.arc.tasks import Task
+from trm.errors import InputError
 
 SEED = 42
 OFFICIAL_ROWS = {
@@ -26,6 +27,26 @@ OFFICIAL_ROWS = {
 """Number of puzzle ids in the official ARC-AGI-1 and ARC-AGI-2 recipes, and their subsets in order."""
 CONCEPT_ROWS = 145_891
 """Number of puzzle ids of ConceptARC, the last ones in both recipes."""
+
+
+def check_numbering(numbering: str, concept: str | None, side: int) -> None:
+    """Check the argument ``numbering`` of the data module, and what the official one excludes.
+
+    Raises:
+        InputError: if there is no such numbering, or another argument would change the order of the official one.
+    """
+    if numbering not in ("own", "official"):
+        raise InputError(f"data.numbering is {numbering!r}, but must be own or official")
+    if numbering == "official" and concept:
+        raise InputError(
+            "data.concept is a folder of task files, but the official numbering follows the order of "
+            "arc-agi_concept_challenges.json: leave it out, or have that file in the folder data.source"
+        )
+    if numbering == "official" and side != SIDE:
+        raise InputError(
+            f"data.side is {side}, but must be {SIDE} with the official numbering, which is that of all tasks: a "
+            "smaller canvas leaves some out"
+        )
 
 
 def number_officially(
