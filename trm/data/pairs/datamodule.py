@@ -148,7 +148,7 @@ class Pairs(PuzzleData):
 
     def load(self, split: str) -> Samples:
         """Return a split of the source; if that is gone, what a checkpoint has kept of a held-out one."""
-        if split in self._kept and not Path(self.source).exists():
+        if split in self._kept and self._gone:
             rank_zero_info(f"{self.source or 'The source'} is not there: the {split} pairs are those of the checkpoint")
             return self._kept[split]
         if split not in self._all_splits:
@@ -187,13 +187,17 @@ class Pairs(PuzzleData):
 
     def missing(self, split: str) -> str:
         """Return that a checkpoint has kept no such pairs, if it has kept others and the source is gone; else ""."""
-        if not self._kept or split in self._kept or Path(self.source).exists():
+        if not self._kept or split in self._kept or not self._gone:
             return ""
         return f"{self.source or 'the source'} is not there, and a checkpoint keeps pairs for evaluation alone"
 
     def _has(self, split: str) -> bool:
-        gone = not Path(self.source).exists()
-        return split in (self._kept if gone else self._all_splits)
+        return split in (self._kept if self._gone else self._all_splits)
+
+    @property
+    def _gone(self) -> bool:
+        """Whether the source is not there."""
+        return not Path(self.source).exists()
 
     # -- symmetries ---------------------------------------------------------------------------------------------------
 
