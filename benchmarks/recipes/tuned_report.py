@@ -62,11 +62,11 @@ def finals(rows: Sequence[Row]) -> list[Run]:
 
 
 def tables(folder: Path = HERE) -> dict[str, str]:
-    """Return what tuning found, the recipes compared as far as all runs have got, and the evaluations after that."""
+    """Return what tuning found, and the recipes compared as far as all runs have got."""
     rows = read(folder / "tuned.csv")
     runs = finals(rows)
     parameters = {row["recipe"]: row["parameters"] for row in rows}
-    return {"tuned-grid": _grid(rows), "tuned": _compared(runs, parameters), "tuned-later": _later(runs)}
+    return {"tuned-grid": _grid(rows), "tuned": _compared(runs, parameters)}
 
 
 def _grid(rows: Sequence[Row]) -> str:
@@ -88,9 +88,8 @@ def _grid(rows: Sequence[Row]) -> str:
 
 
 def _compared(runs: list[Run], parameters: dict[str, int]) -> str:
-    """Return the table of the verdicts at the last core-seconds and the first TFLOPs that the runs have in common."""
-    budget = {"core_seconds": min(run.rows[-1].core_seconds for run in runs)}
-    budget["tflop"] = max(run.rows[0].tflop for run in runs)
+    """Return the table of the verdicts at the last core-seconds and the last TFLOPs that the runs have in common."""
+    budget = {unit: min(getattr(run.rows[-1], unit) for run in runs) for unit in ("core_seconds", "tflop")}
     bases = {recipe: TUNED[recipe].base for recipe in TUNED}
     found = verdicts(runs, budget, MEASURES, bases)
     by_column = {(row["recipe"], row["budget"], row["measure"]): row for row in found}
@@ -106,24 +105,9 @@ def _compared(runs: list[Run], parameters: dict[str, int]) -> str:
         line = [recipe, f"{parameters[recipe]:,}", spread(spent, 1), base]
         for column in columns:
             row = by_column.get((recipe, *column))
-            value, difference = shown(row)
-            fewer = f" ({row['seeds']} of {len(spent)} seeds)" if row and row["seeds"] < len(spent) else ""
-            line += [value + fewer, difference]
+            line += shown(row)
         lines.append(line)
     return table(head, lines)
-
-
-def _later(runs: list[Run]) -> str:
-    """Return the table of the evaluations that not all runs have got to, seed by seed."""
-    head, columns = ["recipe"], []
-    for number in range(min(len(run.rows) for run in runs), max(len(run.rows) for run in runs)):
-        there = [run for run in runs if len(run.rows) > number]
-        seconds = f"{min(run.rows[number].core_seconds for run in there):.0f} core-seconds"
-        for seed in sorted({run.seed for run in there}):
-            head.append(f"cells at {seconds}, seed {seed}")
-            columns.append({run.recipe: f"{100 * run.rows[number].cells:.1f}" for run in there if run.seed == seed})
-    recipes = dict.fromkeys(run.recipe for run in runs)
-    return table(head, [[recipe, *(column.get(recipe, "") for column in columns)] for recipe in recipes])
 
 
 def draw(path: Path, runs: list[Run]) -> None:
@@ -140,6 +124,7 @@ def draw(path: Path, runs: list[Run]) -> None:
             for axes, unit in ((left, "core_seconds"), (right, "tflop")):
                 _curve(axes, unit, rows, "black" if recipe == "plain" else f"C{colour}", recipe)
         left.set(xlim=(0, None), xlabel="core-seconds of training", ylabel="cells right, given ones too, %")
+        left.set_ylim(left.get_ylim()[0] - 15)  # room for the legend
         right.set(xlim=(0, None), xlabel="TFLOPs of training", ylim=left.get_ylim())
         left.set_title("mean and range of the seeds")
         right.set_title("hollow: evaluations that not all seeds have got to")
