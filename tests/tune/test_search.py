@@ -25,8 +25,9 @@ from trm.cli.main import main
 from trm.data import Maze, Pairs, Sudoku
 from trm.errors import DivergedError, InputError, Stopped
 from trm.module import TRMModule
+from trm.nn.symmetric import Symmetric
 from trm.tune.halving import halve, rungs_of, size_for
-from trm.tune.space import candidates, draw, size_of, sizes_with
+from trm.tune.space import Settings, candidates, draw, size_of, sizes_with
 from trm.tune.trial import Allotment, Row, Trials
 
 QUICKSTART = str(REPO / "configs" / "quickstart.yaml")
@@ -124,8 +125,9 @@ def test_the_number_of_candidates_follows_the_budget(seconds: float, size: int) 
 # -- the space --------------------------------------------------------------------------------------------------------
 
 
-def module_of(data: Any) -> TRMModule:
-    return TRMModule(data.vocab_size, data.seq_len, num_symbols=data.num_symbols, hidden_size=16, num_heads=2)
+def module_of(data: Any, **options: Any) -> TRMModule:
+    sizes = {"num_symbols": data.num_symbols, "hidden_size": 16, "num_heads": 2}
+    return TRMModule(data.vocab_size, data.seq_len, **sizes, **options)
 
 
 def test_the_space_follows_the_family() -> None:
@@ -138,9 +140,32 @@ def test_the_space_follows_the_family() -> None:
     assert values(Maze(5, kind="unique"), "model.mixer") == {"mlp", "attention"}
     assert values(Maze(30), "model.mixer") == {"attention"}  # too many cells
     assert values(Sudoku(4), "data.symmetries") == {True, False}
+    assert values(Maze(5, kind="unique"), "model.grid_conv") == {0, 3}
     padded = Sudoku(4)
     padded.padded = True  # type: ignore[misc]  # boards of several sizes
     assert values(padded, "model.mixer") == {"attention"}
+
+
+def test_a_convolution_over_the_grid_is_tried_where_there_is_a_grid_and_no_symmetric_network(tmp_path: Path) -> None:
+    class OwnSymmetric(Symmetric):
+        """A symmetric network of the user's own, which is kept."""
+
+    def widths(data: Any, model: TRMModule, network: str) -> set[int | None]:
+        drawn = [draw(model, data, random.Random(seed)).model for seed in range(20)]
+        return {settings.get("grid_conv") for settings in drawn if settings["network"] == network}
+
+    four, six = Sudoku(4), Sudoku(6)
+    assert widths(six, module_of(six), "trm") == {0, 3}
+    assert widths(six, module_of(six), "symmetric") == {None}
+    assert widths(four, module_of(four, network="hrm"), "hrm") == {0, 3}
+    own = module_of(four, network=OwnSymmetric, grid_conv=0)
+    assert widths(four, own, str(own.hparams["network"])) == {None}
+    wide = Pairs(str(write_pairs(tmp_path / "wide.jsonl", random_grids(40, shape=(2, 5)), next_symbol)))
+    model = module_of(wide, grid=wide.grid)
+    assert widths(wide, model, "trm") == {0, 3}
+    assert size_of(model, wide, Settings({"grid_conv": 3}, {})) > size_of(model, wide, Settings({}, {}))
+    wide.grid = ()  # of a family of the user's own that has no rows and columns
+    assert widths(wide, model, "trm") == {None}
 
 
 def test_symmetries_of_pairs_are_tried_if_the_pairs_do_not_contradict_them(tmp_path: Path) -> None:

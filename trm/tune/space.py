@@ -1,5 +1,6 @@
 """The settings among which ``trm tune`` chooses: what they are for a family, and random candidates of them."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -11,6 +12,7 @@ from trm.data import PuzzleData
 from trm.errors import InputError
 from trm.module import TRMModule
 from trm.nn import NETWORKS
+from trm.nn.symmetric import Symmetric
 
 WIDTHS: Mapping[str, Sequence[int]] = {"trm": (32, 64, 128, 256), "symmetric": (8, 16, 32, 64)}
 """Values of hidden_size by network; a symmetric one has that many channels per symbol."""
@@ -18,6 +20,8 @@ MLP_CELLS = 256
 """Most cells for which the mixer mlp, whose parameters grow with their square, is a candidate."""
 HEAD_CHANNELS = 16
 """Channels of an attention head."""
+CONVOLUTIONS = (0, 3)
+"""Widths of the convolution over the grid; it needs a grid, and a network other than a symmetric one."""
 RATES = (3e-4, 1e-2)
 """Range of the learning rate, which is drawn from it log-uniformly."""
 SIZES = ("vocab_size", "seq_len", "num_puzzles", "num_symbols", "grid")
@@ -43,14 +47,16 @@ def draw(model: TRMModule, data: PuzzleData, generator: random.Random) -> Settin
     """Return random settings for a family.
 
     The mixer mlp needs boards of one size and at most ``MLP_CELLS`` cells, the network symmetric needs interchangeable
-    symbols. A network of the user's own is kept. Augmentations are those that the family lists.
+    symbols, a convolution over the grid ``has_grid`` and another network. A network of the user's own is kept.
+    Augmentations are those that the family lists.
     """
     pick = generator.choice
     augmentation = {name: pick(values) for name, values in data.tunable.items()}
     network = str(model.hparams["network"])
-    if network in ("trm", "symmetric"):
-        renames = sizes_with(data, augmentation)["num_symbols"] > 1
-        network = pick(("trm", "symmetric")) if renames else "trm"
+    symmetric = isinstance(model.core, Symmetric)
+    if network in WIDTHS:
+        symmetric = sizes_with(data, augmentation)["num_symbols"] > 1 and pick((False, True))
+        network = "symmetric" if symmetric else "trm"
     small = data.seq_len <= MLP_CELLS and not data.padded
     mixer = pick(("mlp", "attention")) if small else "attention"
     width = pick(WIDTHS.get(network, WIDTHS["trm"]))
@@ -67,9 +73,17 @@ def draw(model: TRMModule, data: PuzzleData, generator: random.Random) -> Settin
         "supervision_steps": pick((4, 16)),
         "lr": float(f"{low * (high / low) ** generator.random():.1e}"),
     }
+    if has_grid(data) and not symmetric:
+        own["grid_conv"] = pick(CONVOLUTIONS)
     theirs = {"slots": pick((32, 64, 128)), **augmentation}
     known = model.hparams if network in NETWORKS else model.init_args
     return Settings({name: value for name, value in own.items() if name in known}, theirs)
+
+
+def has_grid(data: PuzzleData) -> bool:
+    """Return whether the cells of a family are rows and columns: those that it gives its network, or a square."""
+    grid = data.grid or (math.isqrt(data.seq_len),) * 2
+    return len(grid) in (2, 4) and grid[0] * grid[1] == data.seq_len
 
 
 def candidates(model: TRMModule, data: PuzzleData, count: int, seed: int, parameters: int | None) -> list[Settings]:

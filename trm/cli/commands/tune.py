@@ -23,9 +23,9 @@ def tune(
     """Choose the settings of a configuration, or the early exit of a checkpoint, on the validation split.
 
     trm tune --config FILE --minutes 20 -o tuned.yaml trains up to 27 candidates for a short time each, goes on with the
-    best third of them, and writes a configuration for trm fit: network, mixer, width, cycles, latent and supervision
-    steps, batch, learning rate and augmentation. The table and the picture beside it, tuned.csv and tuned.svg, have all
-    that it tried. Ctrl-C writes the best so far.
+    best third of them, and writes a configuration for trm fit: network, mixer, convolution over the grid, width,
+    cycles, latent and supervision steps, batch, learning rate and augmentation. The table and the picture beside it,
+    tuned.csv and tuned.svg, have all that it tried. Ctrl-C writes the best so far.
 
     trm tune CHECKPOINT --target-loss 0.005 -o tuned.ckpt finds the cheapest early-exit rule, threshold and number of
     views that lose at most this share of the puzzles that all supervision steps solve, with 95 % confidence. The new
