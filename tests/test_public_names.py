@@ -1,6 +1,8 @@
 """``import trm`` is instant, and offers the public names."""
 
+import ast
 import sys
+from collections import Counter
 
 import pytest
 from paths import REPO
@@ -38,6 +40,14 @@ def test_every_public_name_is_there() -> None:
 def test_another_name_is_refused() -> None:
     with pytest.raises(AttributeError, match="module 'trm' has no attribute 'Sudokus'"):
         _ = trm.Sudokus  # type: ignore[attr-defined]
+
+
+def test_no_two_callbacks_have_one_name() -> None:
+    trees = [ast.parse(path.read_text()) for path in (REPO / "trm").rglob("*.py")]
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    names = Counter(node.name for node in classes if "Callback" in map(ast.unparse, node.bases))
+    assert {"AdaptationBudget", "TrialBudget"} <= set(names)
+    assert max(names.values()) == 1
 
 
 def test_a_model_of_the_zoo_solves_in_three_lines() -> None:

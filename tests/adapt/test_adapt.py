@@ -15,7 +15,7 @@ from command import refused
 from paths import REPO
 
 from trm import load_checkpoint
-from trm.adapt import Adapted, Budget, adapt, need_arc
+from trm.adapt import AdaptationBudget, Adapted, adapt, need_arc
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.finetune import start_from
 from trm.cli.main import main
@@ -115,7 +115,9 @@ def test_of_a_task_that_the_model_knows_only_the_pairs_of_the_file_are_drawn() -
 def test_solve_adapts_within_seconds_and_answers_without_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("trm.adapt.adaptation.Budget", lambda seconds, _: Budget(seconds, count().__next__))
+    monkeypatch.setattr(
+        "trm.adapt.adaptation.AdaptationBudget", lambda seconds, _: AdaptationBudget(seconds, count().__next__)
+    )
     before = set(Path.cwd().rglob("*"))
     assert main(["solve", "arc-toy", "tasks/recolour.json", "--adapt-seconds", "5", "--json"]) in (0, 1)
     printed = capsys.readouterr()
@@ -128,7 +130,7 @@ def test_solve_adapts_within_seconds_and_answers_without_a_file(
 def test_a_budget_ends_before_a_step_that_may_not_fit() -> None:
     assert adapted(steps=None, seconds=5, clock=count().__next__).steps == 3, "at 2, 3 and 4; the next may take 2"
     assert adapted(steps=2, seconds=5, clock=count().__next__).steps == 2
-    with pytest.raises(InputError, match=r"is 1 second, but the first step ended after 2: allow more seconds"):
+    with pytest.raises(InputError, match=r"is 1 second, but the first step ended after 2: allow more than that"):
         adapted(steps=None, seconds=1, clock=count().__next__)
     for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match=f"is {seconds} seconds, but must be a finite number greater than 0"):
@@ -362,7 +364,9 @@ def test_other_families_and_models_without_puzzle_ids_are_refused(capsys: pytest
 def test_readable_tasks_are_adapted_to_and_answered_before_the_others_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("trm.adapt.adaptation.Budget", lambda seconds, _: Budget(seconds, count().__next__))
+    monkeypatch.setattr(
+        "trm.adapt.adaptation.AdaptationBudget", lambda seconds, _: AdaptationBudget(seconds, count().__next__)
+    )
     Path("pairs.json").write_text(json.dumps(FLIP["train"]))
     assert main(["solve", "arc-toy", "pairs.json", "tasks/flip.json", "--adapt-seconds", "3", "--json"]) == 2
     printed = capsys.readouterr()
@@ -376,12 +380,12 @@ def test_readable_tasks_are_adapted_to_and_answered_before_the_others_are_refuse
 def test_a_signal_during_adaptation_ends_it_and_nothing_is_written(
     signum: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Interrupted(Budget):
+    class Interrupted(AdaptationBudget):
         def on_train_batch_end(self, *arguments: Any) -> None:
             super().on_train_batch_end(*arguments)
             os.kill(os.getpid(), signum)
 
-    monkeypatch.setattr("trm.adapt.adaptation.Budget", Interrupted)
+    monkeypatch.setattr("trm.adapt.adaptation.AdaptationBudget", Interrupted)
     before = set(Path.cwd().rglob("*"))
     assert main(["adapt", "arc-toy", "tasks/flip.json", "--steps", "99", "-o", "x.ckpt"]) == 128 + signum
     assert "stopped before its end" in capsys.readouterr().err

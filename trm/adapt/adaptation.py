@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, get_args
 
 from lightning.pytorch import Trainer
 
-from trm.adapt.budget import Budget
+from trm.adapt.budget import AdaptationBudget
 from trm.callbacks.ema import StepEMA
 from trm.callbacks.progress import Progress
 from trm.checkpoints.files import read_checkpoint
@@ -111,7 +111,7 @@ def adapt(
         raise InputError("adapt.seed is None, but must be a whole number")
     if seconds is None and steps is None:
         raise InputError("adaptation needs an end: pass seconds or steps")
-    budget = Budget(sys.float_info.max if seconds is None else seconds, clock)
+    budget = AdaptationBudget(sys.float_info.max if seconds is None else seconds, clock)
     found = _checked(tasks)
     family = _extended(need_arc(module, data), found, slots)
     family.draw_from({_index(family, task): _pairs(task) for task in found}, seed)

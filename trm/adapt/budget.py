@@ -1,4 +1,4 @@
-"""``Budget``: ends training before a step that may not fit into a number of seconds."""
+"""``AdaptationBudget``: ends training before a step that may not fit into a number of seconds."""
 
 import math
 import time
@@ -14,7 +14,7 @@ MARGIN = 2.0
 """Time that the next step may take, relative to the longest so far: steps differ, most on a busy machine."""
 
 
-class Budget(Callback):
+class AdaptationBudget(Callback):
     """Ends training before a step that could take it beyond a number of seconds; they count from now on.
 
     A step may take ``MARGIN`` times as long as the longest so far. The first is often the slowest, since it also pays
@@ -54,7 +54,7 @@ class Budget(Callback):
         if is_first and spent > self.seconds:
             raise InputError(
                 f"the budget of adaptation is {counted(self.seconds, 'second')}, but the first step ended after "
-                f"{spent:.3g}: allow more seconds, or train fewer slots at once"
+                f"{spent:.3g}: allow more than that, or train on fewer tasks or slots at once"
             )
         if not is_first:
             self._longest = max(self._longest, step)

@@ -128,7 +128,7 @@ class Trials:
         path, puzzles = self.folder / f"{candidate}.ckpt", SCORED * 3**rung
         expected = max(RESERVED * allotment.seconds, 3 * self._scoring.get(candidate, 0.0))
         reserved = 0.0 if allotment.steps else min(MOST_RESERVED * allotment.seconds, expected)
-        budget = Budget(self, start + allotment.seconds - reserved, allotment.until - reserved, allotment.steps)
+        budget = TrialBudget(self, start + allotment.seconds - reserved, allotment.until - reserved, allotment.steps)
         seed_everything(self.seed, verbose=False)
         module, data = self._built(self.settings[candidate])
         trainer = self._trainer(budget, -(-puzzles // SCORED))
@@ -155,7 +155,7 @@ class Trials:
         data = type(self.data)(**{**self.data.init_args, **settings.data, **mine})
         return build_module(self.model, settings.model, {**sizes_of(data), **short}), data
 
-    def _trainer(self, budget: "Budget", batches: int) -> Trainer:
+    def _trainer(self, budget: "TrialBudget", batches: int) -> Trainer:
         callbacks: list[Callback] = [budget]
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, StepEMA):
@@ -179,7 +179,7 @@ class Trials:
         )
 
 
-class Budget(Callback):
+class TrialBudget(Callback):
     """Ends training after the optimizer step that uses up its time.
 
     Args:
