@@ -93,6 +93,7 @@ INTERNALS = {
     "_typehints": Internal(
         "jsonargparse", "cli/parser.py", "the class of arguments, whose lists are merged by position"
     ),
+    "_util": Internal("jsonargparse", "cli/parser.py", "which configuration a loader reads, to name it"),
     "_check_type": Internal(
         "jsonargparse._typehints.ActionTypeHint", "cli/parser.py", "a list given later replaces the earlier one"
     ),

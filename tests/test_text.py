@@ -82,6 +82,18 @@ def test_yaml_that_cannot_be_decoded_is_refused(text: str, message: str, tmp_pat
     assert "\n" not in str(error.value)
 
 
+def test_a_key_twice_in_yaml_is_refused_but_not_one_that_overrides_a_merged_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("- {a: 1}\n- a: 1\n  b: {a: 2}\n  a: 3\n")
+    with pytest.raises(InputError, match=r"a.yaml has the key 'a' twice in a mapping, lines 2 and 4; accepted is each"):
+        read_yaml(path)
+    path.write_text(
+        "one: &one {a: 1, b: 2}\ntwo: &two {<<: *one, a: 3}\nthree: {<<: [*two, *one], b: 4}\nself: &s [*s]\n"
+    )
+    content = read_yaml(path)
+    assert (content["two"], content["three"]) == ({"a": 3, "b": 2}, {"a": 3, "b": 4})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -10,7 +10,7 @@ import io
 import json
 import sys
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -32,6 +32,10 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 GZIP = b"\x1f\x8b"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Parser of YAML; the one in C is missing where PyYAML was built without it."""
+MERGE = "tag:yaml.org,2002:merge"
+"""Tag of the key ``<<``."""
 
 
 def name_of(path: Path) -> str:
@@ -139,15 +143,54 @@ def read_yaml(path: Path) -> Any:
     """Return the decoded YAML of a file.
 
     Raises:
-        InputError: if it cannot be read, is not YAML, or is nested too deeply.
+        InputError: if it cannot be read, is not YAML, is nested too deeply, or has a mapping with a key twice.
     """
     text = read_text(path)
     try:
-        return yaml.safe_load(text)
+        content = yaml.safe_load(text)
+        refuse_repeated_keys(text, str(path))
+        return content
+    except InputError:
+        raise
     except RecursionError:
         raise InputError(f"{path} is YAML that is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a day that no calendar has, or an endless number
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def refuse_repeated_keys(text: str, where: str) -> None:
+    """Check that no mapping in the YAML of ``where`` has a key twice, of which one value would be lost.
+
+    A key that overrides one of a mapping merged by ``<<`` is there once.
+
+    Raises:
+        InputError: if a mapping has; the message names the lines.
+        yaml.YAMLError: if the text is not YAML.
+    """
+    for mapping in _mappings(yaml.compose(text, Loader=LOADER)):
+        lines: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for key, _ in mapping.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+                lines[key.tag, key.value].append(key.start_mark.line + 1)
+        for (_, name), (first, *others) in lines.items():
+            if others:
+                place = f"line {first}" if others[0] == first else f"lines {first} and {others[0]}"
+                raise InputError(f"{where} has the key {name!r} twice in a mapping, {place}; accepted is each key once")
+
+
+def _mappings(root: Any) -> Iterator[Any]:
+    """Yield the mappings of a YAML document, each once, in the order in which they begin."""
+    nodes, seen = [root], set[int]()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield node
+            nodes += [value for _, value in reversed(node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += reversed(node.value)
 
 
 @contextlib.contextmanager

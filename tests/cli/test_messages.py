@@ -5,6 +5,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 from command import FOUR, refused
 
 from trm.cli.main import main
@@ -94,6 +95,71 @@ def test_a_configuration_may_come_from_a_pipe(here: Path) -> None:
     assert main(["fit", f"--config=/dev/fd/{reader}", *FOUR, "--trainer.logger=false", "--ckpt_path=null"]) == 0
     os.close(reader)
     assert Path("checkpoints/last.ckpt").is_file()
+
+
+TWICE = {
+    "a setting": (
+        "model:\n  lr: 1e-3\n\n  lr: 2e-3\n",
+        "mine.yaml has the key 'lr' twice in a mapping, lines 2 and 4; ",
+    ),
+    "a part": (
+        "data: Sudoku\nmodel: {}\ndata: Maze\n",
+        "mine.yaml has the key 'data' twice in a mapping, lines 1 and 3; ",
+    ),
+    "of a callback": (
+        "trainer:\n  callbacks: [{class_path: Speed, init_args: {a: 1, a: 2}}]",
+        "'a' twice in a mapping, line 2; ",
+    ),
+    "JSON": ('{"model": {"lr": 1, "lr": 2}}', "mine.yaml has the key 'lr' twice in a mapping, line 1; "),
+    "after a merge": (
+        "a: &a {lr: 1}\nmodel:\n  <<: *a\n  lr: 2\n  'lr': 3",
+        "'lr' twice in a mapping, lines 4 and 5; ",
+    ),
+    "in a file that it names": (
+        "data: own/data.yaml",
+        "own/data.yaml has the key 'size' twice in a mapping, lines 3 and 4; ",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", [["fit"], ["test"], ["tune", "-o", "tuned.yaml"]], ids=["fit", "test", "tune"])
+@pytest.mark.parametrize(("text", "told"), TWICE.values(), ids=TWICE)
+def test_a_key_that_a_configuration_has_twice_is_refused_with_its_lines(
+    command: list[str], text: str, told: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.yaml").write_text(text)
+    Path("own").mkdir()
+    Path("own/data.yaml").write_text("class_path: Sudoku\ninit_args:\n  size: 4\n  size: 6\n")
+    several = [*command, "--config=configs/quickstart.yaml", "--config=mine.yaml", "--config=configs/cpu.yaml"]
+    assert f"{told}accepted is each key once" in refused(capsys, several)
+
+
+def test_every_other_reader_of_yaml_refuses_a_key_twice_as_well(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mine.yaml").write_text("port: 1\nport: 2\n")
+    for command in (["serve"], ["analyze", "halting"], ["trace"], ["data", "check"]):
+        told = refused(capsys, [*command, "--config", "mine.yaml"])
+        assert told.endswith(
+            "mine.yaml has the key 'port' twice in a mapping, lines 1 and 2; accepted is each key once"
+        )
+    told = "{lr: 1, lr: 2} has the key 'lr' twice in a mapping"
+    assert told in refused(capsys, [*QUICKSTART, "--model={lr: 1, lr: 2}"])
+    monkeypatch.setenv("TRM_FIT__MODEL", "{lr: 1, lr: 2}")
+    assert told in refused(capsys, QUICKSTART)
+
+
+def test_merged_keys_and_later_configurations_override_earlier_ones(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("one.yaml").write_text("model: {lr: 0.1, cycles: 3}\n")
+    Path("two.yaml").write_text(
+        "model:\n  <<: {lr: 0.2, hidden_size: 24}\n  <<: {num_heads: 3, hidden_size: 24}\n  lr: 0.3\n"
+    )
+    with pytest.raises(SystemExit):
+        main([*QUICKSTART, "--config=one.yaml", "--config=two.yaml", "--print_config"])
+    model = yaml.safe_load(capsys.readouterr().out)["model"]
+    assert [model[name] for name in ("lr", "cycles", "hidden_size", "num_heads")] == [0.3, 3, 24, 3]
 
 
 @pytest.mark.parametrize("command", [["fit"], ["test"], ["data", "check"]])

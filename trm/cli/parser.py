@@ -11,18 +11,40 @@ from argparse import HelpFormatter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
+import yaml
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, get_loader, set_loader
 from jsonargparse._typehints import ActionTypeHint, NestedArg  # type: ignore[attr-defined]
+from jsonargparse._util import config_load_stack
 
 from trm.cli.arrange import in_short
 from trm.cli.messages import not_utf8, sentence
 from trm.errors import InputError, printable
+from trm.text import refuse_repeated_keys
 
 ENV_PREFIX = "TRM"
 """Settings are also read from variables such as TRM_FIT__DATA__SLOTS and TRM_SOLVE__DEPTH."""
 
+UNIQUE_KEYS = "yaml-with-unique-keys"
+"""Name of our loader of YAML."""
+
 Parameter = inspect.Parameter
+
+
+def load(text: str) -> Any:
+    """Return the value of a setting or a configuration, as jsonargparse reads YAML.
+
+    Raises:
+        InputError: if a mapping has a key twice.
+    """
+    value = get_loader("yaml")(text)
+    if isinstance(value, dict | list):
+        files = config_load_stack.get()
+        refuse_repeated_keys(text, files[-1][1] if files else f"the setting {text}")
+    return value
+
+
+set_loader(UNIQUE_KEYS, load, (yaml.YAMLError,))
 
 
 class Help(DefaultHelpFormatter):
@@ -68,6 +90,7 @@ class OneSentence(ArgumentParser):
             "default_env": True,
             "env_prefix": ENV_PREFIX,
             "allow_abbrev": False,
+            "parser_mode": UNIQUE_KEYS,
         }
         super().__init__(*args, **{**defaults, **options})
 
