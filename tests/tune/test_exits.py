@@ -123,6 +123,28 @@ def test_a_model_that_loses_at_every_exit_keeps_all_its_steps(model: Path, monke
     assert choice.steps == module.hparams["supervision_steps"]
 
 
+def test_the_command_shows_how_many_validation_puzzles_it_has_observed_but_not_on_standard_output(
+    model: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        assert main(["tune", str(model), "--target-loss", str(TARGET)]) == 0
+    shown = [message for message in caplog.messages if message.startswith("validation puzzles: ")]
+    assert f"validation puzzles: {VALIDATION * STEPS} of {VALIDATION * STEPS} supervision steps" in shown
+    assert "validation puzzles:" not in capsys.readouterr().out
+
+
+def test_the_progress_of_a_choice_counts_every_step_of_every_view(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, data = load_checkpoint(model)
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr("trm.tune.exits.weigh", lambda *given: [candidate(halt="never"), candidate(lost_ordering=1)])
+    choose(module, data, TARGET, batch_size=7, watch=lambda done, wanted: seen.append((done, wanted)))
+    one_view, several = VALIDATION * STEPS, VALIDATION * STEPS * (1 + 4)  # of six steps, four views are worth a try
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert (one_view, one_view) in seen
+    assert seen[-1] == (several, several)
+    assert {wanted for _, wanted in seen} == {one_view, several}
+
+
 def test_a_solver_uses_what_is_stored_unless_told_otherwise() -> None:
     stored = InferenceChoice("head", 0.9, 2, 0.005, 0.004, 0.95, 0, 750, 1.2)
     assert exit_of("auto", None, "halting", stored) == ("head", 0.9)

@@ -14,6 +14,7 @@ from trm.analysis.plots import legend, panels, percent, shares, subject
 from trm.analysis.report import Facts, columns, labelled
 from trm.batch import Batch
 from trm.data import PuzzleData
+from trm.data.progress import Progress, unwatched
 from trm.data.samples import to_batch
 from trm.inference.halting import has_rules, obeys
 from trm.module import TRMModule
@@ -41,7 +42,9 @@ class Outcomes(NamedTuple):
     calibration: HaltingCalibration
 
 
-def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size: int) -> Facts:
+def measure(
+    module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size: int, watch: Progress = unwatched
+) -> Facts:
     """Solve test puzzles with all supervision steps, and compare confidence with correctness.
 
     Args:
@@ -49,6 +52,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size
         data: its family.
         puzzles: at most this many of the test split, from its beginning; None for all.
         batch_size: puzzles in a forward pass.
+        watch: called with the numbers of puzzles done and wanted.
 
     Returns:
         See ``summary``.
@@ -56,15 +60,20 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size
     Raises:
         InputError: if no puzzle has a label.
     """
-    return summary(collect(module, data, puzzles, batch_size))
+    return summary(collect(module, data, puzzles, batch_size, watch=watch))
 
 
 def collect(
-    module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size: int, scorer: Metric | None = None
+    module: TRMModule,
+    data: PuzzleData,
+    puzzles: int | None,
+    batch_size: int,
+    scorer: Metric | None = None,
+    watch: Progress = unwatched,
 ) -> Outcomes:
     """Solve labelled test puzzles, see ``measure``; a ``scorer`` of the family is updated with the answers."""
     calibration, parts = HaltingCalibration().to(module.device), []
-    for samples in labelled(data, puzzles, batch_size):
+    for samples in labelled(data, puzzles, batch_size, watch=watch):
         batch = Batch(*(field.to(module.device) for field in to_batch(samples)))
         answers = module.solve(batch.inputs, batch.puzzle_ids, None)
         labels = module.nearest_labels(answers.logits, batch.labels)

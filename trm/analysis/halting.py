@@ -13,6 +13,7 @@ from trm.analysis.plots import doublings, legend, panels, percent, shares, subje
 from trm.analysis.report import Facts, columns, labelled
 from trm.batch import Batch
 from trm.data import PuzzleData
+from trm.data.progress import Progress, unwatched
 from trm.data.samples import to_batch
 from trm.inference import HaltingContext, HaltingRule, think
 from trm.inference.halting import has_rules, head, rules, stable
@@ -50,7 +51,9 @@ class Point(NamedTuple):
     """Billions of floating-point operations per puzzle."""
 
 
-def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size: int) -> Facts:
+def measure(
+    module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size: int, watch: Progress = unwatched
+) -> Facts:
     """Take all supervision steps once, and record after which of them each rule would exit.
 
     Args:
@@ -58,6 +61,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size
         data: its family.
         puzzles: at most this many of the test split, from its beginning; None for all.
         batch_size: puzzles in a forward pass.
+        watch: called with the numbers of puzzles done and wanted.
 
     Returns:
         ``puzzles``, the number of those with a label, and ``points``, a ``Point`` for each rule.
@@ -68,7 +72,7 @@ def measure(module: TRMModule, data: PuzzleData, puzzles: int | None, batch_size
     exit_rules = rules_of(data)
     batches = (
         Batch(*(field.to(module.device) for field in to_batch(samples)))
-        for samples in labelled(data, puzzles, batch_size)
+        for samples in labelled(data, puzzles, batch_size, watch=watch)
     )
     parts = [observe(module, batch, exit_rules.values()) for batch in batches]
     solved, exits = (torch.cat(part, dim=-1).cpu() for part in zip(*parts, strict=True))  # (T, N), (R, N)

@@ -10,6 +10,7 @@ import torch
 from trm.checkpoints.load import load_checkpoint
 from trm.data import PuzzleData, Samples
 from trm.data.atomic import atomic_write, check_ending, refuse_overwriting
+from trm.data.progress import Progress, unwatched
 from trm.errors import InputError, counted
 from trm.module import TRMModule
 from trm.zoo import local
@@ -24,8 +25,12 @@ def load(checkpoint: str, family: str = "", module: str = "") -> tuple[TRMModule
     return model.to("cuda" if torch.cuda.is_available() else "cpu"), data
 
 
-def labelled(data: PuzzleData, puzzles: int | None, batch_size: int, split: str = "test") -> Iterator[Samples]:
+def labelled(
+    data: PuzzleData, puzzles: int | None, batch_size: int, split: str = "test", watch: Progress = unwatched
+) -> Iterator[Samples]:
     """Yield the samples with a label among the first ``puzzles`` of a split (None for all), in batches.
+
+    ``watch`` is called when the next batch is asked for, with the numbers of samples done and wanted.
 
     Raises:
         InputError: if none has a label.
@@ -38,6 +43,7 @@ def labelled(data: PuzzleData, puzzles: int | None, batch_size: int, split: str 
         if answered.any():
             found = True
             yield samples.take(answered)
+        watch(min(first + batch_size, size), size)
     if not found:
         raise InputError(f"none of the {counted(size, 'puzzle')} of the {split} split has a label to compare with")
 

@@ -17,6 +17,7 @@ from trm.analysis.report import Facts, columns, labelled, table
 from trm.batch import IGNORE, Batch
 from trm.data import PuzzleData, Samples
 from trm.data.corruption import CORRUPTIONS, RandomCorruptions, given_tokens
+from trm.data.progress import Progress, unwatched
 from trm.data.samples import Tokens, to_batch
 from trm.inference.halting import obeys
 from trm.module import TRMModule
@@ -98,6 +99,7 @@ def measure(
     batch_size: int,
     seed: int = 0,
     strengths: Sequence[int] = STRENGTHS,
+    watch: Progress = unwatched,
 ) -> Facts:
     """Solve test puzzles intact and corrupted, where at least half of them have room for a corruption.
 
@@ -108,6 +110,7 @@ def measure(
         batch_size: puzzles in a forward pass.
         seed: seed of the corruptions.
         strengths: numbers of cells to corrupt.
+        watch: called with the numbers of corruptions done and wanted; those that are not measured count as done.
 
     Returns:
         ``seed`` and ``points``, a ``Point`` for each kind and strength; the first is that of the intact puzzles.
@@ -123,7 +126,8 @@ def measure(
         allowed, rng = data.replacements(kind, samples), np.random.default_rng((seed, number))
         tokens = rng.random(allowed.shape, dtype=np.float32)
         corruptions = RandomCorruptions(samples.inputs, allowed, tokens, rng.random(samples.inputs.shape))
-        for strength in strengths:
+        for place, strength in enumerate(strengths):
+            watch(number * len(strengths) + place, len(CORRUPTIONS) * len(strengths))
             which = np.flatnonzero(corruptions.max_strength >= strength)
             if 2 * len(which) < len(samples.inputs) or strength >= data.seq_len:  # nothing would be left
                 break

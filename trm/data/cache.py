@@ -1,11 +1,10 @@
 """The folder for downloads and generated puzzles, and arrays on disk that are made once, then read back."""
 
-import contextlib
 import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,14 @@ import numpy as np
 import platformdirs
 from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from trm.data.atomic import atomic_write, check_writable
 from trm.data.lock import one_at_a_time
-from trm.errors import InputError, counted
+from trm.data.progress import Progress, show_progress
+from trm.errors import InputError
 
 CACHE_VARIABLE = "TRM_CACHE"
 """Environment variable that names the folder for downloads and generated puzzles of every data module."""
-
-Progress = Callable[[int, int], None]
 
 
 def cache_folder(root: str | None = None) -> Path:
@@ -72,7 +69,7 @@ def cached_arrays(
             return arrays
         rank_zero_info(f"Generating {path}, once")
         try:
-            with _progress(path.stem) as progress:
+            with show_progress(path.stem) as progress:
                 made = make(progress)
         except ValueError as error:
             raise InputError(f"cannot generate {name}: {error}") from error
@@ -95,21 +92,3 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             return dict(file)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot read {path}: {error}; delete it to have it generated again") from error
-
-
-@contextlib.contextmanager
-def _progress(name: str) -> Iterator[Progress]:
-    """Show progress with the time left: as a bar in a terminal, otherwise as a line for each tenth."""
-    with tqdm(desc=name, unit=" samples", unit_scale=True, disable=None, leave=False) as bar:
-        last = 0
-
-        def show(done: int, wanted: int) -> None:
-            nonlocal last
-            bar.total = wanted
-            bar.update(done - bar.n)
-            tenth = 10 * done // max(wanted, 1)
-            if bar.disable and tenth > last:
-                last = tenth
-                rank_zero_info(f"{name}: {done:,} of {counted(wanted, 'sample')}")
-
-        yield show

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from trm.data.cache import Progress, cache_file, cached_arrays
+from trm.data.cache import cache_file, cached_arrays
+from trm.data.progress import Progress
 from trm.errors import InputError, check_range
 
 Counts = Mapping[str, int | None]

@@ -9,6 +9,7 @@ Shapes: N puzzles, V views, B puzzles of a batch, R exit rules, T supervision st
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 from trm.analysis.halting import rules_of
 from trm.analysis.report import Facts, columns, labelled
 from trm.data import ARC, PuzzleData
+from trm.data.progress import Progress, unwatched
 from trm.data.samples import Samples, Tokens, Views, matches
 from trm.errors import InputError, counted
 from trm.inference import HaltingContext, HaltingRule, think
@@ -84,7 +86,12 @@ def upper_bound(lost: int, count: int, confidence: float = CONFIDENCE) -> float:
 
 
 def choose(
-    module: TRMModule, data: PuzzleData, target_loss: float, batch_size: int = 256, seed: int = 0
+    module: TRMModule,
+    data: PuzzleData,
+    target_loss: float,
+    batch_size: int = 256,
+    seed: int = 0,
+    watch: Progress = unwatched,
 ) -> tuple[InferenceChoice, Facts]:
     """Choose the exit of a model on its validation split.
 
@@ -94,6 +101,8 @@ def choose(
         target_loss: share of puzzles that may be lost.
         batch_size: puzzles in a forward pass.
         seed: seed of the views.
+        watch: called with the numbers of supervision steps, over all puzzles, that have been and will be taken; the
+            second grows if several views of a puzzle are worth a try.
 
     Returns:
         The choice, which is ``never`` with one view if nothing else holds the bound; and ``ordering`` and ``testing``,
@@ -109,13 +118,21 @@ def choose(
     rules = {name: rule for name, rule in rules_of(data).items() if name[0] != "stable" or name[1] == 1}
     rules = {NEVER: lambda context: torch.zeros_like(context.unchanged, dtype=torch.bool), **rules}
     ordering = np.arange(len(samples.inputs)) % ORDERING == 0
+    steps, done, wanted = module.hparams["supervision_steps"], 0, 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        watch(done, wanted)
 
     def candidates(counts: list[int]) -> list[Candidate]:
-        exits = observe(module, samples, data.views(counts[-1], seed), list(rules.values()), batch_size)
+        nonlocal wanted
+        wanted += steps * counts[-1] * len(samples.inputs)
+        exits = observe(module, samples, data.views(counts[-1], seed), list(rules.values()), batch_size, advance)
         return weigh(exits, samples, list(rules), counts, ordering)
 
     full, *others = candidates([1])
-    most = min(MOST_VIEWS, module.hparams["supervision_steps"] - 1)  # more cost as much as all supervision steps
+    most = min(MOST_VIEWS, steps - 1)  # more cost as much as all supervision steps
     two_views = 2 * min(c.steps for c in others)  # about what they cost at least: each takes as many steps as the first
     if not any(c.steps <= two_views and not c.lost_ordering for c in others):  # else a single view beats several
         full, *others = candidates(view_counts(data, most, seed))
@@ -167,8 +184,18 @@ def view_counts(data: PuzzleData, most: int, seed: int) -> list[int]:
     return counts
 
 
-def observe(module: TRMModule, samples: Samples, views: Views, rules: list[HaltingRule], batch_size: int) -> Exits:
-    """Take all supervision steps with every view of every puzzle, and record the answer at the exit of each rule."""
+def observe(
+    module: TRMModule,
+    samples: Samples,
+    views: Views,
+    rules: list[HaltingRule],
+    batch_size: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Exits:
+    """Take all supervision steps with every view of every puzzle, and record the answer at the exit of each rule.
+
+    ``advance`` is called with the number of supervision steps that have been taken since its last call.
+    """
     most = len(views.cells)
     parts = []
     for first in range(0, len(samples.inputs), batch_size):
@@ -178,7 +205,7 @@ def observe(module: TRMModule, samples: Samples, views: Views, rules: list[Halti
         for start in range(0, len(questions), batch_size):
             part = slice(start, start + batch_size)
             inputs = views.apply(questions[part], which[part])
-            answers, halt, steps = _observe(module, inputs, ids[part], rules)
+            answers, halt, steps = _observe(module, inputs, ids[part], rules, advance)
             undone = [views.undo(answer, which[part]) for answer in answers]
             parts.append((np.stack(undone), halt, steps))
     answers, halt, steps = (np.concatenate(column, axis=1) for column in zip(*parts, strict=True))
@@ -187,7 +214,11 @@ def observe(module: TRMModule, samples: Samples, views: Views, rules: list[Halti
 
 
 def _observe(
-    module: TRMModule, questions: Tokens, puzzle_ids: NDArray[np.int32], rules: list[HaltingRule]
+    module: TRMModule,
+    questions: Tokens,
+    puzzle_ids: NDArray[np.int32],
+    rules: list[HaltingRule],
+    advance: Callable[[int], None],
 ) -> tuple[Tokens, NDArray[np.float64], NDArray[np.int64]]:
     """Return answer, halting logit and number of steps at the exit of each rule, (R, B, L), (R, B), (R, B)."""
     tokens, halts, stops = list[Tensor](), list[Tensor](), list[Tensor]()
@@ -196,6 +227,7 @@ def _observe(
         tokens.append(context.tokens.to(torch.uint8))
         halts.append(context.output.halt.double())
         stops.append(torch.stack([rule(context) for rule in rules]))
+        advance(len(questions))
         return torch.zeros_like(stops[-1][0])
 
     inputs, ids = (torch.from_numpy(part.astype(np.int32)).to(module.device) for part in (questions, puzzle_ids))

@@ -68,6 +68,19 @@ def test_numbers_and_picture_are_written_and_never_overwritten(name: str, capsys
     assert (Path("out/a.json").read_text(), Path("out/a.svg").read_bytes()) == (written, picture)
 
 
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("halting", "10 of 10 puzzles"), ("calibration", "10 of 10 puzzles"), ("robustness", "20 of 25 corruptions")],
+)
+def test_progress_is_shown_and_not_on_standard_output(
+    name: str, last: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        assert main(["analyze", name, "a.ckpt", "--puzzles=10", "--batch_size=4", "--json"]) == 0
+    assert f"{name}: {last}" in caplog.messages
+    json.loads(capsys.readouterr().out)
+
+
 def test_the_numbers_are_printed_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -174,11 +174,13 @@ def _run(
     check_range("analyze", 0, 2**32 - 1, seed=options.get("seed", 0))
     from trm.analysis.plots import svg
     from trm.analysis.report import load, publish, reserve
+    from trm.data.progress import show_progress
 
     analysis = importlib.import_module(f"trm.analysis.{name}")
     path = reserve(output, force, checkpoint) if output else None
     model, data = load(checkpoint, family, module)
-    measured = analysis.measure(model, data, **options)
+    with show_progress(name, "corruption" if name == "robustness" else "puzzle") as watch:
+        measured = analysis.measure(model, data, **{"watch": watch, **options})  # scaling has a watch of its own
     facts = {"checkpoint": checkpoint, "family": data.family["class_path"], **measured}
     # printed first: a full disk loses no number
     print(json_format.dumps(facts, indent=1) if json else analysis.tabulate(facts), flush=True)

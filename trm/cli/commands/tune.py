@@ -70,6 +70,7 @@ def _choose_exit(checkpoint: str, target_loss: float, output: str, force: bool, 
     from trm.analysis.report import load
     from trm.checkpoints.files import CheckpointFiles, read_checkpoint
     from trm.data.atomic import CHECKPOINT, check_ending, refuse_overwriting
+    from trm.data.progress import show_progress
     from trm.training import checkpoint_keys as keys
     from trm.tune.exits import choose, tabulate
 
@@ -77,7 +78,8 @@ def _choose_exit(checkpoint: str, target_loss: float, output: str, force: bool, 
         check_ending(output, *CHECKPOINT)
         refuse_overwriting(output, force)
     model, data = load(checkpoint, family, module)
-    choice, facts = choose(model, data, target_loss)
+    with show_progress("validation puzzles", "supervision step") as watch:
+        choice, facts = choose(model, data, target_loss, watch=watch)
     print(tabulate(choice, facts), flush=True)
     if output:
         content = {**read_checkpoint(checkpoint), keys.INFERENCE: dict(choice._asdict())}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trm.data.cache import Progress
 from trm.data.maze.generator import generate
 from trm.data.maze.paths import LABEL_RULES, Mazes, find_errors, find_faults
 from trm.data.maze.text import inversion, mixed_letters, notation, note_digits
+from trm.data.progress import Progress
 from trm.data.splits import Counts, Range, generated_split
 from trm.data.tables import Table, choose_rows, find_table, read_table
 from trm.errors import InputError

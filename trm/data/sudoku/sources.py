@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.data.cache import Progress
+from trm.data.progress import Progress
 from trm.data.splits import Counts, Range, generated_split
 from trm.data.sudoku.generator import generate
 from trm.data.sudoku.solver import is_valid_grid, solve
