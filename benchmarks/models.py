@@ -15,6 +15,11 @@ from trm.cli.main import main as trm
 from trm.provenance import PROJECT, commit, environment
 
 PLAIN = "--config configs/quickstart.yaml --config configs/plain.yaml --data.corrupt 0"
+MLP = (
+    "--model.mixer mlp --model.positions none --model.grid_conv 0 --model.cycles 2 --model.supervision_steps 16 "
+    "--model.min_lr_ratio 1"
+)
+"""What the configuration of mazes was when these models were trained."""
 MODELS = {
     "sudoku-4x4": "--config configs/quickstart.yaml",
     "sudoku-4x4-plain": PLAIN,
@@ -23,7 +28,7 @@ MODELS = {
     "sudoku-9x9-half-trained": "--config configs/sudoku.yaml --config configs/cpu.yaml --model.puzzle_tokens 0 "
     "--data.source generate "
     "--data.clues [26,45] --data.train_size 30000 --data.val_size 500 --data.test_size 2000 --trainer.max_steps 1120",
-    "maze-8x8": "--config configs/maze-small.yaml",
+    "maze-8x8": f"--config configs/maze-small.yaml {MLP} --trainer.max_steps 6400",
     "arc-6x6": "--config configs/arc-small.yaml",
 }
 """Options of ``trm fit``, by name."""

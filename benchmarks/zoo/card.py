@@ -17,6 +17,9 @@ CORRUPTIONS = {
     "unused": "a token that no question contains",
 }
 
+MOST_ECE = 0.2
+"""Calibration error from which on a card warns."""
+
 
 def write(name: str, text: str) -> None:
     """Write the card of a model to the package."""
@@ -29,9 +32,8 @@ def render(facts: dict[str, Any]) -> str:
     test, made = facts["test"], facts["made"]
     example = f"    trm solve {facts['name']} {shlex.quote(test['example'] or 'TASK.json')}\n"
     sections = [f"# {facts['name']}\n\n{headline(facts)}\n", example]
-    hours = "not counted" if facts["core_hours"] is None else f"{facts['core_hours']:g}"
-    if facts.get("gpu_hours"):
-        hours += f", GPU hours: {facts['gpu_hours']:g}"
+    spent = {"core": facts["core_hours"], "GPU": facts.get("gpu_hours")}
+    hours = ", ".join(f"{kind} hours: {number:g}" for kind, number in spent.items() if number) or "hours not counted"
     drawn = {
         "initial parameters": facts.get("seed"),
         "data": facts["data"].get("seed", 0),
@@ -45,7 +47,7 @@ def render(facts: dict[str, Any]) -> str:
         asked = f"the first {asked} of {test['split']:,}"
     origin = {
         "trained by": f"`{facts['command']}`",
-        "training": f"{facts['steps']:,} steps, core hours: {hours}; seeds: {seeds}",
+        "training": f"{facts['steps']:,} steps, {hours}; seeds: {seeds}",
         "training puzzles": f"{facts['training_puzzles']:,}, SHA-256 {facts['training_hash']}",
         "test puzzles": f"{asked}, SHA-256 {test['hash']}; none is a training puzzle up to symmetry (`trm data check`)",
         **started_from(facts.get("started_from")),
@@ -64,7 +66,7 @@ def render(facts: dict[str, Any]) -> str:
     sections.append(table(["puzzles", "group", "number", "solved"], rows))
     if test["valid"] is not None:
         sections.append(f"{100 * test['valid']:.2f} % of the answers to the test split obey the rules.\n")
-    return "\n".join([*sections, *confidence(facts), *scaling(facts["scaling"], facts.get("exit")), *failures(facts)])
+    return "\n".join([*sections, *confidence(facts), *scaling(facts), *failures(facts)])
 
 
 def started_from(start: dict[str, Any] | None) -> dict[str, str]:
@@ -105,21 +107,24 @@ def confidence(facts: dict[str, Any]) -> list[str]:
         if facts.get("abstain_below") is None
         else [f"`--abstain auto` abstains below {100 * facts['abstain_below']:.1f} %.\n"]
     )
-    return ["## Confidence\n", table(head, [row]), *below]
+    unsure = ["Do not rely on it: most wrong answers look sure.\n"] if test["ece"] > MOST_ECE else []
+    return ["## Confidence\n", table(head, [row]), *unsure, *below]
 
 
-def scaling(facts: dict[str, Any], choice: str | None) -> list[str]:
+def scaling(facts: dict[str, Any]) -> list[str]:
     """Return the section about more supervision steps and several views, with the early exit that was chosen."""
-    lines = {"solved": [p for p in facts["points"] if p["breadth"] == 1]}
-    early = ", as `trm solve` solves them" if facts.get("early_exit") else ""  # the first card was measured without
-    parts = [f"## Test-time scaling\n\nOn the first {facts['puzzles']:,} test puzzles{early}.\n"]
-    if choice:
-        parts.append(f"Chosen by `trm tune`: {choice}.\n")
+    scaled = facts["scaling"]
+    lines = {"solved": [point for point in scaled["points"] if point["breadth"] == 1]}
+    early = ", as `trm solve` solves them" if scaled.get("early_exit") else ""  # the first card was measured without
+    parts = [f"## Test-time scaling\n\nOn the first {scaled['puzzles']:,} test puzzles{early}.\n"]
+    if facts.get("exit"):
+        parts.append(f"Chosen by `trm tune`: {facts['exit']}.\n")
     parts.append(by("supervision steps", "depth", lines))
-    views = {
-        f"solved by {words}": [p for p in facts["points"] if p["breadth"] > 1 and p["select"] == select]
-        for select, words in {"vote": "majority vote", "verifier": "the first valid answer"}.items()
-    }
+    selections = {"vote": "majority vote", "verifier": "the first valid answer"}
+    views: dict[str, list[dict[str, Any]]] = {}
+    for point in (point for point in scaled["points"] if point["breadth"] > 1):
+        deeper = "" if point["depth"] == facts["supervision_steps"] else f", up to {point['depth']} steps a view"
+        views.setdefault(f"solved by {selections[point['select']]}{deeper}", []).append(point)
     if views := {words: points for words, points in views.items() if any(point["solved"] for point in points)}:
         parts.append(by("symmetric views", "breadth", views))
     return parts

@@ -43,6 +43,7 @@ from trm.module import TRMModule
 from trm.provenance import PROJECT, commit, digest, environment
 from trm.solver import Solver
 from trm.training import checkpoint_keys as keys
+from trm.training.compatibility import free_sizes
 from trm.tune.exits import choose
 from trm.zoo import FOLDER
 
@@ -51,9 +52,11 @@ BATCH = 256
 DEPTHS = (1, 4, 16, 64, 256)
 VOTES = (2, 4, 8)
 CHECKED = (2, 4, 8, 32)  # as many of them as the family has views
+DEEPER = 64  # supervision steps of a view, besides as many as in training
 STRENGTHS = (1, 4)
 TARGET_LOSS = 0.01  # share of validation puzzles that the early exit may lose; 512 puzzles can show it
 EASY_CLUES = (26, 45)
+MAZE_SIZES = (9, 11, 15, 20, 30)
 FRESH_SEED = 20251  # of boards that no model is trained on
 Groups = dict[str, tuple[int, int]]
 """How many puzzles of each group are solved, and how many there are."""
@@ -125,6 +128,7 @@ def put(arguments: argparse.Namespace) -> None:
         answers = Solver((module, easy[0]), halt="never", batch_size=BATCH).roll_out(easy[1].inputs).answers
         name = f"generated, {EASY_CLUES[0]} to {EASY_CLUES[1]} clues"
         facts["solved"][name] = groups(*easy, matches(answers, easy[1].labels))
+    facts["solved"] |= resized(arguments.checkpoint, data, arguments.scaled)
     facts["probe"] = [
         {key: value for key, value in _rounded(point).items() if key not in ("quartiles", "keeps_givens")}
         for point in robustness.measure(module, data, arguments.probed, BATCH, 0, STRENGTHS)["points"]
@@ -216,6 +220,21 @@ def generated(data: PuzzleData, puzzles: int, seen: NDArray[np.uint64]) -> tuple
     return other, samples.take(~np.isin(other.symmetry_keys(samples), seen))
 
 
+def resized(checkpoint: str, data: PuzzleData, puzzles: int) -> dict[str, Groups]:
+    """Measure mazes of other sizes than the model was trained on; none if its parameters depend on the size."""
+    trained = load_checkpoint(checkpoint)[0]
+    if not isinstance(data, Maze) or "seq_len" not in free_sizes(trained.hparams):
+        return {}
+    found: dict[str, Groups] = {}
+    for size in (size for size in MAZE_SIZES if size != data.size):
+        other = Maze(size, "generate", 0, 0, puzzles or 1000, data.kind, data.min_moves, seed=FRESH_SEED)
+        asked, module = labelled(other, 0), load_checkpoint(checkpoint, data=other)[0]
+        answers = Solver((module, other), halt="never", batch_size=BATCH // 4).roll_out(asked.inputs).answers
+        solved = int(matches(answers, asked.labels).sum())
+        found[f"{size}x{size} mazes, a size it was not trained on"] = {"all": (solved, len(asked.inputs))}
+    return found
+
+
 def labelled(data: PuzzleData, puzzles: int) -> Samples:
     """Return the test puzzles that ``collect`` asks."""
     samples = data.eval_samples("test", 0, puzzles or data.eval_size("test"))
@@ -256,7 +275,7 @@ def scaled(module: TRMModule, data: PuzzleData, samples: Samples) -> dict[str, A
         solver = Solver((module, data), select="vote", views=max(VOTES), batch_size=BATCH)
         points += _votes(solver, samples, VOTES)
     if has_rules(data) and len(points) > len(DEPTHS):
-        points += checked(module, data, samples)
+        points += checked(module, data, samples, None) + checked(module, data, samples, DEEPER)
     rounded = [_rounded(point._asdict()) for point in points]
     return {"puzzles": len(samples.inputs), "early_exit": True, "points": rounded}
 
@@ -267,10 +286,10 @@ def _votes(solver: Solver, samples: Samples, breadths: Sequence[int]) -> list[Po
     return [point for point in found if point.select == "vote"]
 
 
-def checked(module: TRMModule, data: PuzzleData, samples: Samples) -> list[Point]:
+def checked(module: TRMModule, data: PuzzleData, samples: Samples, depth: int | None) -> list[Point]:
     """Measure the first valid answer among several views; a puzzle gets no more views once it has one."""
     views = max(CHECKED) if isinstance(data, Sudoku) else max(VOTES)  # a square has eight symmetries
-    solver = Solver((module, data), select="verifier", views=views, batch_size=BATCH)
+    solver = Solver((module, data), select="verifier", views=views, depth=depth, batch_size=BATCH)
     found = solver.roll_out(samples.inputs, samples.puzzle_ids)
     order = np.argsort(found.puzzles, kind="stable")  # puzzle by puzzle, each in the order of its rollouts
     rollouts = Rollouts._make(values[order] for values in found)
