@@ -275,7 +275,7 @@ def scaled(module: TRMModule, data: PuzzleData, samples: Samples) -> dict[str, A
         solver = Solver((module, data), select="vote", views=max(VOTES), batch_size=BATCH)
         points += _votes(solver, samples, VOTES)
     if has_rules(data) and len(points) > len(DEPTHS):
-        points += checked(module, data, samples, None) + checked(module, data, samples, DEEPER)
+        points += checked(module, data, samples) + checked(module, data, samples, DEEPER)
     rounded = [_rounded(point._asdict()) for point in points]
     return {"puzzles": len(samples.inputs), "early_exit": True, "points": rounded}
 
@@ -286,7 +286,7 @@ def _votes(solver: Solver, samples: Samples, breadths: Sequence[int]) -> list[Po
     return [point for point in found if point.select == "vote"]
 
 
-def checked(module: TRMModule, data: PuzzleData, samples: Samples, depth: int | None) -> list[Point]:
+def checked(module: TRMModule, data: PuzzleData, samples: Samples, depth: int | None = None) -> list[Point]:
     """Measure the first valid answer among several views; a puzzle gets no more views once it has one."""
     views = max(CHECKED) if isinstance(data, Sudoku) else max(VOTES)  # a square has eight symmetries
     solver = Solver((module, data), select="verifier", views=views, depth=depth, batch_size=BATCH)

@@ -15,7 +15,7 @@ from training import quiet_trainer
 import trm.zoo
 from trm.checkpoints.load import load_checkpoint
 from trm.checkpoints.summary import describe
-from trm.data import Samples, Sudoku
+from trm.data import Maze, Samples, Sudoku
 from trm.data.samples import matches
 from trm.errors import InputError
 from trm.inference.rollouts import Rollouts
@@ -51,7 +51,7 @@ def test_a_model_is_put_into_the_zoo_with_its_card(tmp_path: Path, monkeypatch: 
     assert text.startswith("# tiny\n\nTiny: solves ")
     assert f"| test split | all | 4 | {percent(4 * measured['test']['solved'], 4)} |" in text
     assert describe("tiny")["step"] == 1
-    assert "| training | 1 steps, core hours: not counted; seeds: initial parameters 7, data 0, exploration 0 |" in text
+    assert "| training | 1 steps, hours not counted; seeds: initial parameters 7, data 0, exploration 0 |" in text
     assert "| the first 4 of 8, SHA-256 " in text
     measured["started_from"] = {"checkpoint": "a.ckpt", "step": None, "training_puzzles": None, "weights": "0123"}
     assert "| started from | `a.ckpt`, steps unknown, puzzles unknown; SHA-256 of its parameters 0123 |" in render(
@@ -85,6 +85,24 @@ def test_solved_boards_are_counted_by_clues_and_guesses() -> None:
         "clues 14": (1, 2),
         "clues 16": (1, 1),
     }
+
+
+@pytest.mark.parametrize(("mixer", "sizes"), [("attention", [5, 7]), ("mlp", [])])
+def test_mazes_of_other_sizes_are_asked_where_no_parameter_depends_on_the_size(
+    mixer: str, sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = Maze(6, train_size=20, val_size=0, test_size=4, kind="unique", slots=4, steps_per_batch=1, workers=0)
+    positions = "grid" if mixer == "attention" else "none"
+    sides = {"hidden_size": 16, "num_heads": 1, "multiple_of": 8, "puzzle_tokens": 0}
+    module = TRMModule(data.vocab_size, data.seq_len, mixer=mixer, positions=positions, grid=data.grid, **sides)
+    trainer = quiet_trainer(max_steps=1, max_epochs=1, limit_train_batches=1)
+    trainer.fit(module, data)
+    trainer.save_checkpoint("last.ckpt")
+    monkeypatch.setattr(zoo, "MAZE_SIZES", (5, 6, 7))
+    found = zoo.resized("last.ckpt", data, 4)
+    assert list(found) == [f"{size}x{size} mazes, a size it was not trained on" for size in sizes]
+    assert all(group["all"][1] == 4 for group in found.values())
 
 
 def test_a_puzzle_counts_as_solved_from_the_view_on_whose_answer_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
