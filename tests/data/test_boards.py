@@ -94,8 +94,18 @@ def test_answers_ratings_and_lines_are_found() -> None:
         ([*ROWS[:3], "", *ROWS[3:5]], [49]),
         ([BOARD, "1234", BOARD], [81, 4, 81]),
         ([BOARD[:-1], BOARD], [80, 81]),
+        ([".2..", "4..1", "3...", "...4", BOARD, ".2..4..13......4"], [16, 81, 16]),
     ],
-    ids=["a row is missing", "of the first", "a row too many", "a cell", "a band", "a short line", "a cell of a line"],
+    ids=[
+        "a row is missing",
+        "of the first",
+        "a row too many",
+        "a cell",
+        "a band",
+        "a short line",
+        "a cell of a line",
+        "another size",
+    ],
 )
 def test_what_does_not_add_up_is_returned_as_it_stands(lines: list[str], shapes: list[int]) -> None:
     boards = list(DATA.split_text(lines))

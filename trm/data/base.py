@@ -5,7 +5,7 @@ Shapes: N samples, L grid cells, V vocabulary.
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from trm.arguments import RecordsArguments, class_path
+from trm.arguments import RecordsArguments, class_path, parameters_of
 from trm.batch import Batch
 from trm.data.boards import Board, one_a_line
 from trm.data.corruption import Corruption, contradict, corrupt, replacements
@@ -31,6 +31,10 @@ SPLITS_OF_STAGE = {
     "test": ("test",),
     "predict": ("test",),
 }
+
+MOST_PER_CELL = 8
+"""Characters of a text for each cell of the largest board, beyond which its size is not looked for: a board has two to
+four, with its rulers and separators, and to look through a long text that is no board would take minutes."""
 
 
 class PuzzleData(RecordsArguments, PuzzleLoaders):
@@ -73,6 +77,9 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
     """Puzzles of another source, of which training replays some; see ``replayed``."""
     turns: Turns
     """Which draws are replayed."""
+    sizes: ClassVar[Sequence[int]] = ()
+    """Values of the argument ``size``, the rows of a square board, in a family whose tokens mean the same in all sizes;
+    empty for other families."""
     padded: ClassVar[bool] = False
     """Whether questions may contain token 0, padding, because they are smaller than the grid."""
     numbered_by: tuple[str, ...] = ()
@@ -100,6 +107,7 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         self.seed = seed
         self._splits: dict[str, Samples] = {}
         self._first: dict[str, Samples] = {}
+        self._resized: dict[int, PuzzleData] = {}
 
     # -- what a family defines --------------------------------------------------------------------------------------
 
@@ -155,6 +163,31 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
     def split_text(self, lines: Iterable[str]) -> Iterator[Board]:
         """Yield the questions in lines of text, each as text for ``parse``; by default one per line."""
         return one_a_line(lines)
+
+    def resized(self, cells: int) -> "PuzzleData":
+        """Return the family of square boards of so many cells; itself if it has none of that size.
+
+        It is for solving: arguments that a subclass adds are kept, but those of the class that sets ``sizes`` have
+        their defaults, because a source and what is drawn from it are of one size.
+        """
+        size = math.isqrt(cells)
+        if cells == self.seq_len or size**2 != cells or size not in self.sizes or "size" not in self.init_args:
+            return self
+        if size not in self._resized:
+            family = next(kind for kind in type(self).__mro__ if "sizes" in vars(kind))
+            added = {name: self.init_args[name] for name in self.init_args.keys() - parameters_of(family).keys()}
+            self._resized[size] = type(self)(**added, **{"size": size})
+        return self._resized[size]
+
+    def fitting(self, text: str) -> "PuzzleData":
+        """Return the family of the size of the boards in a text; itself if they are of its size, or of none."""
+        if len(text) > MOST_PER_CELL * max(self.sizes, default=0) ** 2:
+            return self
+        shapes = (len(board.question) == self.seq_len for board in self.split_text(text.splitlines()))
+        if next(shapes, False) and all(shapes):
+            return self
+        others = (self.resized(size**2) for size in self.sizes)
+        return next((other for other in others if other is not self and _can_read(other, text)), self)
 
     @abstractmethod
     def write(self, tokens: Tokens) -> str:
@@ -432,6 +465,20 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         """Hashes of the different training puzzles, sorted; those that are replayed count too."""
         sources = [self] if self.replay is None else [self, self.replay]
         return np.unique(np.concatenate([hash_bytes(map(bytes, s.samples("train").inputs)) for s in sources]))
+
+
+def _can_read(data: PuzzleData, text: str) -> bool:
+    """Return whether all boards of a text are questions of a family, and there is one."""
+    found = False
+    try:
+        for board in data.split_text(text.splitlines()):
+            if board.fault or len(board.question) != data.seq_len:
+                return False
+            data.parse(board.question)
+            found = True
+    except InputError:
+        return False
+    return found
 
 
 def default_token_names(family: str, count: int) -> list[str]:

@@ -73,6 +73,8 @@ class Board(NamedTuple):
     """Difficulty as rated by the source; NaN if it is not rated."""
     fault: str = ""
     """Why it cannot be read, in a phrase; "" if it can."""
+    text: str = ""
+    """Its lines as they stand, of one in a list that has the wrong shape; another size may read them otherwise."""
 
 
 def one_a_line(lines: Iterable[str]) -> Iterator[Board]:
@@ -142,9 +144,25 @@ def _joined(lines: list[Board], notation: Notation) -> Iterator[Board]:
         for rows in (lines[at : at + notation.size] for at in range(0, len(lines), notation.size)):
             yield Board(rows[0].line, "".join(row.question for row in rows))
     elif any(len(line.question) == notation.size for line in lines):
-        yield Board(lines[0].line, "\n".join(line.question for line in lines))
+        yield Board(lines[0].line, "\n".join(line.question for line in lines), text=_text(lines))
+    elif size := _other_size(lines):
+        for rows in (lines[at : at + size] for at in range(0, len(lines), size)):
+            yield Board(rows[0].line, "".join(row.question for row in rows), text=_text(rows))
     else:
-        yield from lines
+        runs = [list(run) for _, run in itertools.groupby(lines, key=lambda line: len(line.text))]
+        yield from lines if len(runs) == 1 else itertools.chain.from_iterable(_joined(run, notation) for run in runs)
+
+
+def _other_size(lines: list[Board]) -> int:
+    """Return the size of square boards that lines are the rows of, as they stand or without rulers; 0 if of none."""
+    for widths in ({len(line.text) for line in lines}, {len(line.question) for line in lines}):
+        if len(widths) == 1 and len(lines) % (size := widths.pop() or len(lines) + 1) == 0:
+            return size
+    return 0
+
+
+def _text(lines: Iterable[Board]) -> str:
+    return "\n".join(line.text for line in lines)
 
 
 def _are_rows(lines: Iterable[Board], notation: Notation) -> bool:
@@ -163,7 +181,7 @@ def _classified(number: int, text: str, notation: Notation) -> tuple[str, Board]
     if section := _SECTION.fullmatch(line):
         return "section", Board(number, section[1].strip().lower())
     if notation.has_spaces and len(text) in (notation.size, notation.cells):
-        return "board" if len(text) == notation.cells else "row", Board(number, text)  # also if it is all spaces
+        return _board_or_row(number, text, text, notation)  # also if it is all spaces
     if not line:
         return "empty", Board(number, "")
     whole = [field for field in _FIELDS.split(line) if len(field) == notation.cells]
@@ -181,7 +199,12 @@ def _classified(number: int, text: str, notation: Notation) -> tuple[str, Board]
     if _RULER.fullmatch(line) or not _BETWEEN.sub("", line):
         return "ruler", Board(number, "")
     cells = _cells(text, notation)
-    return "board" if len(cells) == notation.cells else "row", Board(number, cells)
+    return _board_or_row(number, cells, text, notation)
+
+
+def _board_or_row(number: int, cells: str, text: str, notation: Notation) -> tuple[str, Board]:
+    """Return whether a line is a board or a row, possibly of a wrong shape, and its cells."""
+    return "board" if len(cells) == notation.cells else "row", Board(number, cells, text=text)
 
 
 def _cells(text: str, notation: Notation) -> str:

@@ -77,6 +77,7 @@ class Maze(PuzzleData):
 
     vocab_size = len(SYMBOLS) + 1
     num_puzzles = 1
+    sizes: ClassVar = SIZES
     folders: ClassVar = {"source": ("generate", "hub"), "replay": (), "root": ()}
     tunable: ClassVar = {"symmetries": ("relabel", "none")}
 

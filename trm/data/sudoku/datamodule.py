@@ -16,7 +16,7 @@ from trm.data.sampling import DrawGenerator
 from trm.data.splits import MOST_SOLUTIONS, Counts, check_sizes, check_solutions, check_wanted, generated_sizes
 from trm.data.sudoku.complete import first_solutions
 from trm.data.sudoku.generator import SOLUTIONS_4X4, fingerprint
-from trm.data.sudoku.solver import geometry, is_valid_grid, solve
+from trm.data.sudoku.solver import BOX_SHAPES, geometry, is_valid_grid, solve
 from trm.data.sudoku.sources import generated, tabled
 from trm.data.sudoku.text import SYMBOLS, broken_rule, draw_board, notation, read_board
 from trm.errors import InputError, check_range
@@ -61,6 +61,7 @@ class Sudoku(PuzzleData):
     """
 
     num_puzzles = 1
+    sizes: ClassVar = tuple(BOX_SHAPES)
     folders: ClassVar = {"source": ("generate", "hub"), "replay": (), "root": ()}
     tunable: ClassVar = {"symmetries": (True, False), "easier": (0.0, 0.5)}
 
