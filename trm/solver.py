@@ -4,6 +4,7 @@ Shapes: N puzzles, R rollouts of all puzzles, B rollouts of a batch, L grid cell
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
@@ -14,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trm.arguments import EarlyExit, SelectionName
-from trm.checkpoints.load import load_checkpoint
+from trm.checkpoints.load import load_checkpoint, resized
 from trm.data import PuzzleData
 from trm.data.samples import Tokens, hash_bytes
 from trm.errors import InputError, check_choice, check_range, counted
-from trm.inference import HaltingContext, halting_rule, think
+from trm.inference import HaltingContext, HaltingRule, halting_rule, think
 from trm.inference.choice import abstain_threshold, exit_of
 from trm.inference.halting import confident, has_rules
 from trm.inference.questions import read_questions
@@ -29,7 +30,7 @@ from trm.module import TRMModule
 from trm.nn.flops import count_flops
 from trm.nn.losses import LOG_PROBABILITIES
 from trm.solution import Solution
-from trm.training.compatibility import refuse_other_sizes
+from trm.training.compatibility import refuse_fixed_size, refuse_other_sizes
 
 
 class Solver:
@@ -114,6 +115,7 @@ class Solver:
         check_choice("solver", SELECTIONS, select=select)
         check_choice("solver", get_args(EarlyExit), halt=halt)
         self.module, self.data = _loaded(model, data, family, module)
+        self._others: dict[int, Solver] = {}
         self.latents = self.module.core.latents
         if breadth > self.latents and not (noise or start_noise):
             same = "all rollouts of a view are the same" if self.latents == 1 else f"only {self.latents} latents differ"
@@ -133,10 +135,8 @@ class Solver:
         self.has_rules = has_rules(self.data)
         if select == "verifier" and not self.has_rules:
             raise InputError(f"select is 'verifier', but {type(self.data).__name__} has no rules to check answers by")
-        rule, threshold = exit_of(halt, halt_threshold, select, choice)
-        self.halting = halting_rule(rule, threshold, self.data)
-        if rule in ("head", "rules") and self.abstain and self.halting:
-            self.halting = confident(self.halting, self.abstain)
+        self._exit = exit_of(halt, halt_threshold, select, choice)
+        self.halting = self._halting(self.data)
 
     @overload
     def solve(self, questions: str) -> Solution: ...
@@ -154,14 +154,14 @@ class Solver:
         Args:
             questions: one puzzle or several, as text (a string or a list of strings), or as tokens of the family
                 (numpy, torch or nested lists of integers): (L,) or a grid (h, w) for one, (N, L) or (N, h, w) for
-                several.
+                several. Text may be of another size than in training if no parameter of the network depends on it.
             puzzle_ids: puzzle ids, (N,) or one integer; that of a question without one by default.
 
         Returns:
             A solution for one puzzle, a list of solutions for several.
 
         Raises:
-            InputError: if a question does not belong to the family.
+            InputError: if a question does not belong to the family, or has a size that the network does not accept.
         """
         boards, single = read_questions(questions, self.data)
         ids = self._ids(len(boards)) if puzzle_ids is None else np.asarray(puzzle_ids).reshape(-1)
@@ -172,8 +172,47 @@ class Solver:
         solutions = self.solve_all(boards, ids)
         return solutions[0] if single else solutions
 
-    def solve_all(self, questions: Tokens, puzzle_ids: NDArray[np.integer] | None = None) -> list[Solution]:
-        """Return the solutions of questions as tokens, (N, L), with puzzle ids, (N,)."""
+    def solve_all(
+        self, questions: Tokens | Sequence[Tokens], puzzle_ids: NDArray[np.integer] | None = None
+    ) -> list[Solution]:
+        """Return the solutions of questions as tokens, (N, L) or N of (L,) in several sizes, with puzzle ids, (N,).
+
+        Raises:
+            InputError: if the network does not accept questions of that size.
+        """
+        puzzle_ids = self._ids(len(questions)) if puzzle_ids is None else puzzle_ids
+        solutions: dict[int, Solution] = {}
+        sizes = np.array([len(question) for question in questions])
+        for cells in np.unique(sizes):
+            mine = np.flatnonzero(sizes == cells)
+            boards = np.stack([questions[int(number)] for number in mine])
+            solver = self.of_size(int(cells))
+            solve = self._solve_equal if solver is self else solver.solve_all
+            found = solve(boards, puzzle_ids[mine])
+            solutions.update(zip(mine.tolist(), found, strict=True))
+        return [solutions[number] for number in range(len(questions))]
+
+    def of_size(self, cells: int) -> "Solver":
+        """Return the solver of puzzles of the family with so many cells, which shares the parameters; see ``resized``.
+
+        Raises:
+            InputError: if the network does not accept them.
+        """
+        data = self.data.resized(cells)
+        if data is self.data:
+            return self
+        if cells not in self._others:
+            refuse_fixed_size(data, dict(self.module.hparams))
+            other = copy(self)
+            other.module, other.data = resized(self.module, data), data
+            other.views = data.views(len(self.views.cells), self.seed)
+            other.__dict__.pop("gflop_per_step", None)
+            other.halting = self._halting(data)
+            self._others[cells] = other
+        return self._others[cells]
+
+    def _solve_equal(self, questions: Tokens, puzzle_ids: NDArray[np.integer]) -> list[Solution]:
+        """Return the solutions of questions of the solver's size, (N, L), with puzzle ids, (N,)."""
         rollouts = self.roll_out(questions, puzzle_ids)
         spent = np.bincount(rollouts.puzzles, rollouts.steps, len(questions)).astype(np.int64)
         solutions = [
@@ -228,6 +267,12 @@ class Solver:
                     solutions[number] = solution._replace(verdict=verdict, completion=completion, abstains=False)
                 solutions[number] = solutions[number]._replace(steps=solution.steps + steps)
         return solutions
+
+    def _halting(self, data: PuzzleData) -> HaltingRule | None:
+        """Return the early-exit rule for the puzzles of a family; None for never."""
+        rule, threshold = self._exit
+        halting = halting_rule(rule, threshold, data)
+        return confident(halting, self.abstain) if rule in ("head", "rules") and self.abstain and halting else halting
 
     def _ids(self, count: int) -> NDArray[np.int32]:
         """Return the puzzle ids of questions that have none of their own."""

@@ -10,6 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lightning_utilities.core.rank_zero import rank_zero_info
+
 from trm.arguments import class_path, find_class
 from trm.checkpoints.files import read_checkpoint
 from trm.checkpoints.schema import check_arguments
@@ -19,7 +21,7 @@ from trm.inference.choice import InferenceChoice
 from trm.module import TRMModule
 from trm.nn import NETWORKS, TRM
 from trm.training import checkpoint_keys as keys
-from trm.training.compatibility import SIZES, free_sizes, misfits, refuse_other_sizes
+from trm.training.compatibility import SIZES, free_sizes, misfits, refuse_other_sizes, size_in_words
 
 Base = TypeVar("Base")
 
@@ -60,6 +62,30 @@ def load_checkpoint(
     sizes = {} if same else {name: getattr(data, name) for name in SIZES}
     built = _module(path, checkpoint, [name.strip() for name in module.split(",") if name.strip()], sizes)
     return built.eval(), data
+
+
+def resized(module: TRMModule, data: PuzzleData) -> TRMModule:
+    """Return a module for puzzles of the size of ``data`` that shares the parameters of a trained one; itself if equal.
+
+    A message says that the size is another than in training.
+
+    Raises:
+        InputError: if a parameter depends on the size.
+    """
+    theirs = dict(module.hparams)
+    if all(getattr(data, name) == theirs[name] for name in ("vocab_size", "seq_len")):
+        return module
+    refuse_other_sizes(data, theirs, "the model", free_sizes(theirs))
+    kind = type(module)
+    other = _created(kind, module.init_args | {name: getattr(data, name) for name in SIZES}, "the model")
+    if faults := misfits(module.state_dict(), other.state_dict()):
+        raise InputError(f"the model does not fit puzzles of another size than in training: it {faults}")
+    other.load_state_dict(module.state_dict(), assign=True)
+    for name in ("trained_steps", "init_seed", "abstain_below", "inference_choice"):
+        setattr(other, name, getattr(module, name))
+    trained, here = (size_in_words(cells) for cells in (theirs["seq_len"], data.seq_len))
+    rank_zero_info(f"The model was trained on {trained}, this is {here}, for which its confidence is not calibrated.")
+    return other.to(module.core.tokens.weight).train(module.training)
 
 
 def known_class(path: str, base: type[Base], named: Collection[str], told: str, remedy: str) -> type[Base]:
@@ -108,6 +134,15 @@ def _module(path: str | Path, checkpoint: dict[str, Any], named: list[str], size
 def _built(path: str | Path, checkpoint: dict[str, Any], kind: type[Base], arguments: dict[str, Any]) -> Base:
     """Return an object of a class with the arguments that a checkpoint has for it."""
     check_arguments(kind, arguments, checkpoint[keys.VERSION], path)
+    return _created(kind, arguments, path)
+
+
+def _created(kind: type[Base], arguments: dict[str, Any], path: str | Path) -> Base:
+    """Return an object of a class.
+
+    Raises:
+        InputError: if it cannot be built, whatever the reason; ``path`` names what the arguments are of.
+    """
     try:
         return kind(**arguments)
     except InputError:

@@ -9,11 +9,13 @@ from trm.data import ARC, PuzzleData
 from trm.data.arc.files import folder_files, task_values
 from trm.data.arc.query import query_task, refuse_changed_tasks
 from trm.data.arc.tasks import Task, to_task
+from trm.data.boards import Board
 from trm.data.samples import Tokens
 from trm.data.tables import ENDINGS
 from trm.errors import InputError, counted
 from trm.module import TRMModule
 from trm.text import STANDARD_INPUT, name_of, read_lines
+from trm.training.compatibility import refuse_fixed_size
 
 Found = TypeVar("Found", "Puzzle", Task)
 
@@ -55,15 +57,16 @@ def refusal_of(refusals: Sequence[Refusal]) -> InputError:
 def find_puzzles(module: TRMModule, data: PuzzleData, given: Iterable[str]) -> Iterator[Puzzle | Refusal]:
     """Yield the puzzles that arguments name, in order: ``test:N``, ``-``, a file of puzzles, or the text of one.
 
-    A puzzle that cannot be read is yielded as a refusal, so that the others can be answered.
+    They may have another size than the puzzles of training if no parameter of the network depends on it. A puzzle that
+    cannot be read is yielded as a refusal, so that the others can be answered.
     """
     for text in given:
         path = file_of(text)
         if path is not None:
-            yield from _of_lines(data, path)
+            yield from _of_lines(module, data, path)
             continue
         try:
-            yield _sample(module, data, text) if text.startswith(SAMPLE) else _parsed(data, text)
+            yield _sample(module, data, text) if text.startswith(SAMPLE) else _parsed(module, data.fitting(text), text)
         except InputError as error:
             yield Refusal("", error)
 
@@ -160,16 +163,16 @@ def _is_folder(text: str) -> bool:
         return False
 
 
-def _of_lines(data: PuzzleData, path: Path) -> Iterator[Puzzle | Refusal]:
+def _of_lines(module: TRMModule, data: PuzzleData, path: Path) -> Iterator[Puzzle | Refusal]:
     """Yield the puzzles of a file."""
     where, empty = name_of(path), True
     try:
-        for board in data.split_text(read_lines(path)):
+        for family, board in _of_their_sizes(data, data.split_text(read_lines(path))):
             empty = False
             try:
                 if board.fault:
                     raise InputError(board.fault)
-                puzzle = _parsed(data, board.question)
+                puzzle = _parsed(module, family, board.question)
             except InputError as error:
                 yield Refusal(f"line {board.line} of {where}", error)
             else:
@@ -181,9 +184,28 @@ def _of_lines(data: PuzzleData, path: Path) -> Iterator[Puzzle | Refusal]:
             yield Refusal("", InputError(f"{where} contains no puzzle"))
 
 
-def _parsed(data: PuzzleData, text: str) -> Puzzle:
-    """Return the puzzle with a text."""
-    return Puzzle(data.parse(text), puzzle_id=data.first_id)
+def _of_their_sizes(data: PuzzleData, boards: Iterable[Board]) -> Iterator[tuple[PuzzleData, Board]]:
+    """Yield boards with the families of their sizes; one of a wrong shape may be several of another size."""
+    for board in boards:
+        text = board.text or board.question
+        shaped = bool(board.fault) or len(board.question) == data.seq_len
+        family = data if shaped else data.fitting(text)
+        if family is data:
+            yield data, board
+            continue
+        for part in family.split_text(text.splitlines()):
+            yield family, part._replace(line=board.line + part.line - 1)
+
+
+def _parsed(module: TRMModule, data: PuzzleData, text: str) -> Puzzle:
+    """Return the puzzle with a text.
+
+    Raises:
+        InputError: if the text is none of the family, or one of a size that the module does not accept.
+    """
+    question = data.parse(text)
+    refuse_fixed_size(data, dict(module.hparams))
+    return Puzzle(question, puzzle_id=data.first_id)
 
 
 def _sample(module: TRMModule, data: PuzzleData, name: str) -> Puzzle:

@@ -13,7 +13,7 @@ from trm.data.samples import Tokens
 from trm.errors import InputError, counted
 
 
-def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens, bool]:
+def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens | list[Tokens], bool]:
     """Return the tokens of one question or several.
 
     Args:
@@ -22,15 +22,17 @@ def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens, bool]:
         data: the family of the questions.
 
     Returns:
-        The tokens, (N, L), and whether ``questions`` was a single question.
+        The tokens, (N, L), and whether ``questions`` was a single question. Several texts may be of other sizes than
+        ``data``; of these there is a list of tokens, N of (L,).
 
     Raises:
         InputError: if the type, shape or a token is not accepted.
     """
     if isinstance(questions, str):
-        return data.parse(questions)[None], True
+        return data.fitting(questions).parse(questions)[None], True
     if isinstance(questions, list | tuple) and questions and all(isinstance(text, str) for text in questions):
-        return np.stack([data.parse(text) for text in questions]), False
+        boards = [data.fitting(text).parse(text) for text in questions]
+        return boards if len(set(map(len, boards))) > 1 else np.stack(boards), False
     array = _integers(questions)
     cells = data.seq_len
     flat = array.ndim in (1, 2) and array.shape[-1] == cells

@@ -1,5 +1,6 @@
 """Checks that a checkpoint matches the configured module, network and data."""
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from trm.arguments import RENAMED, class_path, defaults_of, listed, parameters_of
 from trm.data import PuzzleData
-from trm.errors import InputError
+from trm.errors import InputError, counted
 from trm.nn import TRM, find_network
 from trm.training import checkpoint_keys as keys
 
@@ -159,19 +160,46 @@ def free_to_start(theirs: Mapping[str, Any]) -> tuple[str, ...]:
     return OF_DATA if theirs.get("grid_conv") else (*OF_DATA, "grid_conv")
 
 
-def free_sizes(hyper_parameters: Mapping[str, Any]) -> set[str]:
-    """Return which of ``SIZES`` may differ from those of training, because no parameter depends on them.
+def fixed_sizes(hyper_parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return which of ``SIZES`` must be those of training, because parameters depend on them, and why, in a phrase.
 
-    With attention and without learned positions this is the number of cells; in the network symmetric, where symbols
-    share their parameters, also the number of symbols.
+    With attention and without learned positions the number of cells is free; in the network symmetric, where symbols
+    share their parameters, the number of symbols is free, too.
     """
     model = defaults_of(TRM) | {"network": "trm"} | dict(hyper_parameters)
-    free = {"num_symbols", "grid"}
-    if model["mixer"] == "attention" and model["positions"] != "learned":
-        free.add("seq_len")
-    if model["network"] == "symmetric":
-        free.add("vocab_size")
-    return free
+    fixed = {}
+    if model["mixer"] != "attention":
+        fixed["seq_len"] = f"model.mixer is {model['mixer']}"
+    elif model["positions"] == "learned":
+        fixed["seq_len"] = "model.positions is learned"
+    if model["network"] != "symmetric":
+        fixed["vocab_size"] = f"model.network is {model['network']}, not symmetric"
+    return fixed
+
+
+def free_sizes(hyper_parameters: Mapping[str, Any]) -> set[str]:
+    """Return which of ``SIZES`` may differ from those of training, because no parameter depends on them."""
+    return set(SIZES) - fixed_sizes(hyper_parameters).keys()
+
+
+def size_in_words(cells: int) -> str:
+    """Return the size of puzzles of so many cells, such as "9x9", for a message."""
+    side = math.isqrt(cells)
+    return f"{side}x{side}" if side**2 == cells else counted(cells, "cell")
+
+
+def refuse_fixed_size(data: PuzzleData, theirs: Mapping[str, Any]) -> None:
+    """Check that a trained network accepts puzzles of its family that may be of another size.
+
+    Raises:
+        InputError: if not; the message names both sizes.
+    """
+    for name, reason in fixed_sizes(theirs).items():
+        if getattr(data, name) != theirs[name]:
+            ours, their = (size_in_words(cells) for cells in (data.seq_len, theirs["seq_len"]))
+            raise InputError(
+                f"the puzzle is {ours}, but the model was trained on {their} and accepts no other size: {reason}"
+            )
 
 
 def refuse_other_sizes(

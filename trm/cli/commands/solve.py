@@ -50,7 +50,8 @@ def solve(
         puzzles: one or more of: the text of a puzzle; a file of puzzles, such as boards.txt; '-' for those of standard
             input; test:N for sample N of the test split, counted from 0. Sudoku: digits row by row, and '.', '0', '_'
             or '*' for a blank. Maze, in quotes: '#' wall, '.' free, 'S' start, 'G' goal. ARC: a file or folder of
-            tasks, or the name of a task; each test input gets two attempts. Pairs: as in their file.
+            tasks, or the name of a task; each test input gets two attempts. Pairs: as in their file. Sudokus and mazes
+            may have another size than in training if no parameter of the network depends on it.
         json: print one JSON object per puzzle.
         depth: most supervision steps of a rollout; null for as many as in training.
         breadth: rollouts of each view of the puzzle; all but the first, or the first of each latent, have noise.
@@ -135,7 +136,7 @@ def _answer_all(solver: "Solver", puzzles: "Iterator[Puzzle]", json: bool) -> bo
     all_good = True
     while batch := list(islice(puzzles, BATCH)):
         ids = np.array([puzzle.puzzle_id for puzzle in batch], dtype=np.int32)
-        solutions = solver.solve_all(np.stack([puzzle.question for puzzle in batch]), ids)
+        solutions = solver.solve_all([puzzle.question for puzzle in batch], ids)
         for puzzle, solution in zip(batch, solutions, strict=True):
             print(_as_json(puzzle, solution) if json else _as_text(puzzle, solution), flush=True)
             all_good &= solution.verdict.valid and not solution.abstains

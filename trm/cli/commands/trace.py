@@ -46,7 +46,7 @@ def trace(
             the name of the family, such as maze.
         module: your own classes of the module and its network, separated by a comma, such as my_nets.Gated.
     """
-    from trm.checkpoints.load import load_checkpoint
+    from trm.checkpoints.load import load_checkpoint, resized
     from trm.cli.puzzles import find_puzzle
     from trm.data.atomic import atomic_write, check_ending, refuse_overwriting
     from trm.trace.page import page
@@ -64,6 +64,8 @@ def trace(
     check_ending(gif, "a GIF", ".gif")
     model, data = load_checkpoint(checkpoint, family, module)
     question, label, row = find_puzzle(model, data, puzzle)
+    data = data.resized(len(question))
+    model = resized(model, data)
     recording = record(model, question, row, depth or model.hparams["supervision_steps"])
     name = type(data).__name__
     if output:
