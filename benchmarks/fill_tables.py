@@ -76,7 +76,7 @@ def zoo(rows: Sequence[Row]) -> list[list[str]]:
 
 def models(rows: Sequence[Row]) -> list[list[str]]:
     """Return, for the front page, what the models that come with the package solve, by depth and with views."""
-    head = ["model", "puzzles", "solved, %", "in 1, 16, 64, 256 steps", "8 views, checked"]
+    head = ["model", "puzzles", "solved, %", "in 1/16/64/256 steps", "8 views, checked"]
     lines = [[*head, "test puzzles", "training puzzles", "seed", "core-hours"]]
     for row in sorted(rows, key=lambda row: row.claim):
         name, _, boards = row.claim.removeprefix("zoo/").partition("/")
@@ -85,9 +85,8 @@ def models(rows: Sequence[Row]) -> list[list[str]]:
         puzzles = boards.replace("-", " ") or card(name).splitlines()[2].partition(": solves")[0]
         deeper, views = ("", "") if boards or row.metric != "solved" else by_depth(name)
         sizes = [f"{int(size):,}" if size else "" for size in (row.puzzles, row.training_puzzles)]
-        hours = f"{float(row.core_hours):.2g}" if row.core_hours else ""
-        if row.device_hours:
-            hours += f", GPU {float(row.device_hours):.2g}"
+        spent = {"": row.core_hours, "GPU ": row.device_hours}
+        hours = ", ".join(f"{kind}{float(number):.2g}" for kind, number in spent.items() if number)
         lines.append([f"`{name}`", puzzles, result(row), deeper, views, *sizes, row.seed, hours])
     return lines
 
@@ -97,21 +96,22 @@ def by_depth(name: str) -> tuple[str, str]:
     points = json.loads((HERE / "zoo" / f"{name}.json").read_text())["scaling"]["points"]
     shares = {(p["depth"], p["breadth"], p["select"]): f"{100 * p['solved']:.1f}" for p in points}
     views = [share for (_, breadth, select), share in shares.items() if (breadth, select) == (VIEWS, "verifier")]
-    return ", ".join(shares.get((depth, 1, "vote"), "-") for depth in DEPTHS), "".join(views)
+    return "/".join(shares.get((depth, 1, "vote"), "-") for depth in DEPTHS), next(iter(views), "")
 
 
 def paper(rows: Sequence[Row]) -> list[list[str]]:
-    """Return, for the front page, the models of the paper that have a configuration: cost, published, measured."""
+    """Return, for the front page, the first model of the paper for each protocol: cost, published, measured."""
     lines = [["model", "command", "hardware and time, published", "published", "measured here"]]
+    first = {experiment.protocol.title: name for name, experiment in reversed(EXPERIMENTS.items())}
     for name, experiment in EXPERIMENTS.items():
-        if experiment.options:
-            continue  # one of the variants that "experiments" lists
         protocol = experiment.protocol
+        if first[protocol.title] != name:
+            continue  # one of those that "experiments" lists
         here = [result(row) for row in rows if row.claim == name and row.metric == protocol.metric]
         command = f"`trm fit --config configs/{experiment.config}.yaml`"
         published = f"{experiment.published} % of {protocol.test}"
         cost = protocol.cost.partition(";")[0]
-        lines.append([experiment.title, command, cost, published, "; ".join(here) or "not trained to the end"])
+        lines.append([experiment.title, command, cost, published, "; ".join(here) or "unfinished"])
     return lines
 
 
