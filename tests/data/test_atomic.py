@@ -148,7 +148,7 @@ def test_folders_and_sockets_are_refused_before_anything_is_computed(tmp_path: P
         ["trace", "sudoku-4x4", BOARD, "-o"],
         ["trace", "sudoku-4x4", BOARD, "--gif"],
         ["export", "sudoku-4x4", "--format=trm", "-o"],
-        ["export", "maze-11x11", "--format=official", "-o"],
+        ["export", "arc-toy", "--format=official", "-o"],
     ],
 )
 def test_no_command_replaces_a_node_even_by_force(command: list[str], tmp_path: Path) -> None:
