@@ -88,6 +88,14 @@ def test_all_parameters_are_trained_by_default_and_steps_give_the_same_result_ag
     assert not torch.equal(ours, theirs)
 
 
+def test_no_more_slots_than_there_are_pairs_under_all_augmentations_are_trained_by_default() -> None:
+    _, data = load_checkpoint("arc-toy")
+    assert adapted(steps=1).data.slots == 2 * 8 < data.slots, "two pairs, as published and under 7 augmentations"
+    three = [task(), task(FLIP, "flip"), task({**FLIP, "train": FLIP["train"][:1]}, "half")]
+    assert adapted(*three, steps=1).data.slots == data.slots == 32
+    assert adapted(steps=1, slots=20).data.slots == 20
+
+
 def test_the_test_pairs_change_nothing() -> None:
     lies = {**RECOLOUR, "test": [{"input": [[3]], "output": [[9, 9]]}, {"input": [[4, 4]]}]}
     for path, value in (("right.json", RECOLOUR), ("wrong.json", lies)):

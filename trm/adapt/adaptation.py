@@ -95,7 +95,8 @@ def adapt(
         seconds: budget; training ends before a step that may not fit into it.
         steps: number of training steps; with both, whichever ends first.
         parameters: which are trained: all, or only the embeddings of the tasks.
-        slots: puzzles in training at once; None for as many as in the training of the model.
+        slots: puzzles in training at once; None for as many as in the training of the model, but no more than there
+            are train pairs under all augmentations.
         seed: seed of the order of the pairs and of the exploration of halting.
         progress: show a progress bar.
         clock: the clock of the budget.
@@ -182,7 +183,8 @@ def _extended(data: ARC, tasks: Sequence[Task], slots: int | None) -> ARC:
     for task in tasks:
         refuse_unanswerable(data, task)
     new = [task for task in tasks if not _is_known(data, task)]
-    return data.with_tasks(new, slots=slots or data.slots, steps_per_batch=1, workers=0)
+    different = sum(len(_pairs(task)) for task in tasks) * (1 + data.augmentations)
+    return data.with_tasks(new, slots=slots or min(data.slots, different), steps_per_batch=1, workers=0)
 
 
 def _is_known(data: ARC, task: Task) -> bool:

@@ -33,7 +33,8 @@ def adapt(
         seconds: budget of training, which ends before a step that may not fit into it.
         steps: number of training steps, which gives the same result again; with seconds, whichever ends first.
         parameters: which are trained: all, or only the embeddings of the tasks.
-        slots: puzzles in training at once; null for as many as in the training of the model.
+        slots: puzzles in training at once; null for as many as in the training of the model, but no more than there are
+            train pairs under all augmentations.
         views: symmetries under which a task is answered; null for 64.
         json: print one JSON object per task.
         seed: seed of the order of the pairs.
