@@ -206,6 +206,7 @@ class Solver:
             other = copy(self)
             other.module, other.data = resized(self.module, data), data
             other.views = data.views(len(self.views.cells), self.seed)
+            other.batch_size = max(1, min(self.batch_size, self.batch_size * self.data.seq_len // cells))  # memory
             other.__dict__.pop("gflop_per_step", None)
             other.halting = self._halting(data)
             self._others[cells] = other
