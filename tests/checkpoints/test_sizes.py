@@ -1,5 +1,6 @@
 """Parameters that depend on no size of the puzzles: a network is used, and trained further, on puzzles of another."""
 
+import re
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,14 @@ def test_the_parameters_are_those_of_the_model_in_every_size(of_five: Path) -> N
     assert small.solver.gflop_per_step < solver.gflop_per_step < large.solver.gflop_per_step
 
 
+def test_a_batch_of_larger_puzzles_has_no_more_cells_than_one_of_the_size_of_training(of_five: Path) -> None:
+    solver = Solver(of_five)
+    small, large, largest = (solution.solver for solution in solver.solve([FOUR, SIX, "SG" + "." * (30**2 - 2)]))
+    assert small.batch_size == solver.batch_size
+    assert 0.9 < large.batch_size * 36 / (solver.batch_size * 25) <= 1
+    assert largest.batch_size == max(1, solver.batch_size * 25 // 30**2)
+
+
 def test_a_module_and_its_family_solve_another_size_too(of_five: Path) -> None:
     module, data = load_checkpoint(of_five)
     assert Solver((module, data)).solve(SIX).answer.shape == (36,)
@@ -187,6 +196,30 @@ def test_sixteen_boards_in_a_file_are_no_board_of_sixteen_rows(
     assert sizes(capsys.readouterr().out) == [16] * 16
     (board,) = Sudoku(6).split_text(rows("123456789ABCDEFG" + "." * 240, 16).splitlines())
     assert Sudoku(6).fitting(board.text).seq_len == 256
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SIX.replace("G", "."), "cannot be solved: it has no goal"),
+        (rows(SIX.replace("S", "."), 6), "cannot be solved: it has no start"),
+        (SIX.replace("S", "?"), "has '[?]' in row 1, column 1"),
+        (rows("." * 81, 9), "cannot be solved: it has no start"),  # and not nine mazes of 3x3
+        (SIX[1:], "has 35 cells in line 1, but 5x5 needs 25; .*; mazes are squares of 3 to 64 cells a side"),
+        (rows(SIX, 6)[:-7], "has 6 cells in line 1, but 5x5 needs .*; mazes are squares of 3 to 64 cells a side"),
+        ("." * 100**2, "has 10,000 cells in line 1, .*; mazes are squares of 3 to 64 cells a side"),
+    ],
+)
+def test_what_is_wrong_with_a_maze_of_another_size_is_said_of_its_own_size(
+    of_five: Path, text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mazes.txt"
+    file.write_text(f"{FIVE}\n\n{text}\n")
+    for given in ([text], [str(file)]):
+        assert main(["solve", str(of_five), *given]) == 2
+        assert re.search(message, capsys.readouterr().err)
+    with pytest.raises(InputError, match=message):
+        Solver(of_five).solve(text)
 
 
 def test_a_long_text_that_is_no_board_is_not_read_in_every_size() -> None:

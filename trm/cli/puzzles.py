@@ -201,11 +201,10 @@ def _parsed(module: TRMModule, data: PuzzleData, text: str) -> Puzzle:
     """Return the puzzle with a text.
 
     Raises:
-        InputError: if the text is none of the family, or one of a size that the module does not accept.
+        InputError: if the text is of a size that the module does not accept, or no question of the family.
     """
-    question = data.parse(text)
     refuse_fixed_size(data, dict(module.hparams))
-    return Puzzle(question, puzzle_id=data.first_id)
+    return Puzzle(data.parse(text), puzzle_id=data.first_id)
 
 
 def _sample(module: TRMModule, data: PuzzleData, name: str) -> Puzzle:

@@ -180,14 +180,37 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         return self._resized[size]
 
     def fitting(self, text: str) -> "PuzzleData":
-        """Return the family of the size of the boards in a text; itself if they are of its size, or of none."""
+        """Return the family of the size of the boards in a text; itself if they are of its size, or of none.
+
+        If several sizes have their shape, it is the smallest that reads them all; if none reads them, the largest, of
+        which they are the fewest boards, and whose ``parse`` raises what is wrong with them.
+        """
         if len(text) > MOST_PER_CELL * max(self.sizes, default=0) ** 2:
             return self
         shapes = (len(board.question) == self.seq_len for board in self.split_text(text.splitlines()))
         if next(shapes, False) and all(shapes):
             return self
-        others = (self.resized(size**2) for size in self.sizes)
-        return next((other for other in others if other is not self and _can_read(other, text)), self)
+        shaped = self
+        for other in (self.resized(size**2) for size in self.sizes):
+            boards = [] if other is self else other.questions_in(text)
+            if boards and all(other.can_read(board) for board in boards):
+                return other
+            shaped = other if boards else shaped
+        return shaped
+
+    def questions_in(self, text: str) -> list[str]:
+        """Return the questions in a text; none if one of them is not of the shape of a board."""
+        boards = list(self.split_text(text.splitlines()))
+        shaped = all(not board.fault and len(board.question) == self.seq_len for board in boards)
+        return [board.question for board in boards] if shaped else []
+
+    def can_read(self, question: str) -> bool:
+        """Return whether a text is a question of this family."""
+        try:
+            self.parse(question)
+        except InputError:
+            return False
+        return True
 
     @abstractmethod
     def write(self, tokens: Tokens) -> str:
@@ -465,20 +488,6 @@ class PuzzleData(RecordsArguments, PuzzleLoaders):
         """Hashes of the different training puzzles, sorted; those that are replayed count too."""
         sources = [self] if self.replay is None else [self, self.replay]
         return np.unique(np.concatenate([hash_bytes(map(bytes, s.samples("train").inputs)) for s in sources]))
-
-
-def _can_read(data: PuzzleData, text: str) -> bool:
-    """Return whether all boards of a text are questions of a family, and there is one."""
-    found = False
-    try:
-        for board in data.split_text(text.splitlines()):
-            if board.fault or len(board.question) != data.seq_len:
-                return False
-            data.parse(board.question)
-            found = True
-    except InputError:
-        return False
-    return found
 
 
 def default_token_names(family: str, count: int) -> list[str]:

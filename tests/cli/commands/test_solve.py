@@ -72,8 +72,8 @@ def test_what_can_be_read_is_answered_before_the_rest_is_refused(
     printed = capsys.readouterr()
     assert printed.out.count("obeys the rules") == 4
     assert printed.err == (
-        "trm: error: line 2 of standard input: the board '12' has 2 cells, but 4x4 Sudoku has 16; nor can these be "
-        "answered: line 3 of standard input, line 5 of standard input\n"
+        "trm: error: line 2 of standard input: the board '12' has 2 cells, but 4x4 Sudoku has 16; boards are 4x4, "
+        "6x6, 9x9 or 16x16; nor can these be answered: line 3 of standard input, line 5 of standard input\n"
     )
 
 

@@ -1,14 +1,16 @@
 """Mazes as text: how they are written and read."""
 
 import functools
+import math
 import reprlib
+from collections.abc import Sequence
 
 import numpy as np
 from lightning_utilities.core.rank_zero import rank_zero_info
 from numpy.typing import NDArray
 
 from trm.data.boards import Notation, split_boards
-from trm.data.maze.paths import FREE, GOAL, PATH, START, WALL, Mazes, find_errors, find_faults
+from trm.data.maze.paths import FREE, GOAL, PATH, SIZES, START, WALL, Mazes, find_errors, find_faults
 from trm.data.samples import Tokens, name_cell
 from trm.errors import InputError, counted
 
@@ -113,10 +115,18 @@ def _wrong_shape(text: str, size: int, count: int) -> str:
         return f"contains {counted(count, 'maze')}, but one is accepted"
     lines = text.replace("\r\n", "\n").strip("\n").split("\n")
     if len(lines) not in (1, size):
-        return f"has {counted(len(lines), 'line')}; accepted are 1 and {size}"
+        return f"has {counted(len(lines), 'line')}; accepted are 1 and {size}{_no_size(lines)}"
     needed = size * size // len(lines)
     number, line = next(((n, line) for n, line in enumerate(lines, 1) if len(line) != needed), (1, lines[0]))
     return (
         f"has {counted(len(line), 'cell')} in line {number}, but {size}x{size} needs {needed}; write free cells at "
-        "the end of a line as '.'"
+        f"the end of a line as '.'{_no_size(lines)}"
     )
+
+
+def _no_size(lines: Sequence[str]) -> str:
+    """Return which sizes mazes have, in a phrase, if lines are a maze of none of them; "" if of one."""
+    side = math.isqrt(sum(map(len, lines)))
+    widths = {len(line) for line in lines}
+    is_square = widths == {side**2} or (widths == {side} and len(lines) == side)
+    return "" if is_square and side in SIZES else f"; mazes are squares of {SIZES[0]} to {SIZES[-1]} cells a side"

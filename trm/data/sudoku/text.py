@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trm.data.boards import Notation, split_boards
 from trm.data.samples import name_cell
-from trm.data.sudoku.solver import Geometry, geometry, solve
+from trm.data.sudoku.solver import BOX_SHAPES, Geometry, geometry, solve
 from trm.errors import InputError, counted
 
 SYMBOLS = "123456789ABCDEFG"
@@ -41,7 +41,12 @@ def read_board(text: str, size: int) -> NDArray[np.uint8]:
     whole = len(found) == 1 and len(found[0].question) == cells
     compact = "".join((found[0].question if whole else text).split()).upper()
     if len(compact) != cells:
-        raise InputError(f"the board {shown} has {counted(len(compact), 'cell')}, but {size}x{size} Sudoku has {cells}")
+        sizes = [f"{side}x{side}" for side in BOX_SHAPES]
+        known_size = len(compact) in [side**2 for side in BOX_SHAPES]
+        others = "" if known_size else f"; boards are {', '.join(sizes[:-1])} or {sizes[-1]}"
+        raise InputError(
+            f"the board {shown} has {counted(len(compact), 'cell')}, but {size}x{size} Sudoku has {cells}{others}"
+        )
     for cell, symbol in enumerate(compact):
         if symbol not in known:
             raise InputError(
