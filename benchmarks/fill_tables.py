@@ -80,7 +80,7 @@ def models(rows: Sequence[Row]) -> list[list[str]]:
     lines = [[*head, "test puzzles", "training puzzles", "seed", "core-hours"]]
     for row in sorted(rows, key=lambda row: row.claim):
         name, _, boards = row.claim.removeprefix("zoo/").partition("/")
-        if not row.claim.startswith("zoo/") or row.metric not in ("solved", "tasks_solved"):
+        if not row.claim.startswith("zoo/") or row.metric not in ("solved", "pass@2"):
             continue
         puzzles = boards.replace("-", " ") or card(name).splitlines()[2].partition(": solves")[0]
         deeper, views = ("", "") if boards or row.metric != "solved" else by_depth(name)

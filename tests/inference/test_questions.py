@@ -74,6 +74,11 @@ def test_what_is_no_question_is_refused_in_one_sentence(questions: Any, words: s
     assert "\n" not in str(error.value)
 
 
+def test_no_question_has_no_solution() -> None:
+    module = TRMModule(6, 16, hidden_size=16, num_heads=2, multiple_of=8, cycles=1, latent_steps=1)
+    assert Solver((module, DATA)).solve([]) == []
+
+
 def test_digits_are_not_taken_for_tokens() -> None:
     digits = np.array([[1, 0, 0, 0], [2, 0, 0, 0], [0, 0, 3, 0], [0, 0, 0, 4]])
     with pytest.raises(InputError, match=r"has token 0, which is padding, in cell 1, .* not digits or colours: pass"):

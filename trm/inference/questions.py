@@ -23,16 +23,16 @@ def read_questions(questions: Any, data: PuzzleData) -> tuple[Tokens | list[Toke
 
     Returns:
         The tokens, (N, L), and whether ``questions`` was a single question. Several texts may be of other sizes than
-        ``data``; of these there is a list of tokens, N of (L,).
+        ``data``; of these there is a list of tokens, N of (L,), and of an empty list an empty one.
 
     Raises:
         InputError: if the type, shape or a token is not accepted.
     """
     if isinstance(questions, str):
         return data.fitting(questions).parse(questions)[None], True
-    if isinstance(questions, list | tuple) and questions and all(isinstance(text, str) for text in questions):
+    if isinstance(questions, list | tuple) and all(isinstance(text, str) for text in questions):
         boards = [data.fitting(text).parse(text) for text in questions]
-        return boards if len(set(map(len, boards))) > 1 else np.stack(boards), False
+        return np.stack(boards) if len(set(map(len, boards))) == 1 else boards, False
     array = _integers(questions)
     cells = data.seq_len
     flat = array.ndim in (1, 2) and array.shape[-1] == cells
