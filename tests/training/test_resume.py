@@ -60,6 +60,7 @@ def arc(root: Path, workers: int = 0) -> PuzzleData:
         subsets=("training", "evaluation"),
         source=str(write_tasks(random_tasks(), root / "tasks")),
         augmentations=5,
+        side=6,
         val_size=4,
         slots=4,
         steps_per_batch=3,
