@@ -1,7 +1,7 @@
 r"""Does training on boards that contradict themselves make the model doubt them, and what does that cost?
 
     python benchmarks/robustness/abstain.py
-    python benchmarks/robustness/abstain.py --name sudoku-9x9 --config configs/sudoku-symmetric-cpu.yaml --seeds 0 1
+    python benchmarks/robustness/abstain.py --name sudoku-9x9 --data.size 9 --data.clues '[40, 60]' --data.slots 16
 
 Trains a configuration with and without ``--data.corrupt``, one run per seed, where runs/ lacks them, and measures them
 on test puzzles, intact and made to contradict themselves. Options that are not listed go to ``trm fit``.
