@@ -128,7 +128,7 @@ def put(arguments: argparse.Namespace) -> None:
         answers = Solver((module, easy[0]), halt="never", batch_size=BATCH).roll_out(easy[1].inputs).answers
         name = f"generated, {EASY_CLUES[0]} to {EASY_CLUES[1]} clues"
         facts["solved"][name] = groups(*easy, matches(answers, easy[1].labels))
-    facts["solved"] |= resized(arguments.checkpoint, data, arguments.scaled)
+    facts["solved"] |= resized(module, data, arguments.scaled)
     facts["probe"] = [
         {key: value for key, value in _rounded(point).items() if key not in ("quartiles", "keeps_givens")}
         for point in robustness.measure(module, data, arguments.probed, BATCH, 0, STRENGTHS)["points"]
@@ -220,18 +220,16 @@ def generated(data: PuzzleData, puzzles: int, seen: NDArray[np.uint64]) -> tuple
     return other, samples.take(~np.isin(other.symmetry_keys(samples), seen))
 
 
-def resized(checkpoint: str, data: PuzzleData, puzzles: int) -> dict[str, Groups]:
+def resized(module: TRMModule, data: PuzzleData, puzzles: int) -> dict[str, Groups]:
     """Measure mazes of other sizes than the model was trained on; none if its parameters depend on the size."""
-    trained = load_checkpoint(checkpoint)[0]
-    if not isinstance(data, Maze) or "seq_len" not in free_sizes(trained.hparams):
+    if not isinstance(data, Maze) or "seq_len" not in free_sizes(module.hparams):
         return {}
-    found: dict[str, Groups] = {}
+    solver, found = Solver((module, data), halt="never", batch_size=BATCH), dict[str, Groups]()
     for size in (size for size in MAZE_SIZES if size != data.size):
         other = Maze(size, "generate", 0, 0, puzzles or 1000, data.kind, data.min_moves, seed=FRESH_SEED)
-        asked, module = labelled(other, 0), load_checkpoint(checkpoint, data=other)[0]
-        answers = Solver((module, other), halt="never", batch_size=BATCH // 4).roll_out(asked.inputs).answers
-        solved = int(matches(answers, asked.labels).sum())
-        found[f"{size}x{size} mazes, another size"] = {"all": (solved, len(asked.inputs))}
+        asked = labelled(other, 0)
+        solved = matches(solver.of_size(size**2).roll_out(asked.inputs).answers, asked.labels)
+        found[f"{size}x{size} mazes (trained on {data.size}x{data.size})"] = {"all": (int(solved.sum()), len(solved))}
     return found
 
 

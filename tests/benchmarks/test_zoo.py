@@ -89,19 +89,15 @@ def test_solved_boards_are_counted_by_clues_and_guesses() -> None:
 
 @pytest.mark.parametrize(("mixer", "sizes"), [("attention", [5, 7]), ("mlp", [])])
 def test_mazes_of_other_sizes_are_asked_where_no_parameter_depends_on_the_size(
-    mixer: str, sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mixer: str, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     data = Maze(6, train_size=20, val_size=0, test_size=4, kind="unique", slots=4, steps_per_batch=1, workers=0)
     positions = "grid" if mixer == "attention" else "none"
     sides = {"hidden_size": 16, "num_heads": 1, "multiple_of": 8, "puzzle_tokens": 0}
     module = TRMModule(data.vocab_size, data.seq_len, mixer=mixer, positions=positions, grid=data.grid, **sides)
-    trainer = quiet_trainer(max_steps=1, max_epochs=1, limit_train_batches=1)
-    trainer.fit(module, data)
-    trainer.save_checkpoint("last.ckpt")
     monkeypatch.setattr(zoo, "MAZE_SIZES", (5, 6, 7))
-    found = zoo.resized("last.ckpt", data, 4)
-    assert list(found) == [f"{size}x{size} mazes, another size" for size in sizes]
+    found = zoo.resized(module.eval(), data, 4)
+    assert list(found) == [f"{size}x{size} mazes (trained on 6x6)" for size in sizes]
     assert all(group["all"][1] == 4 for group in found.values())
 
 
